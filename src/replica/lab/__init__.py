@@ -1,0 +1,1 @@
+"""The lab: where sentences of papers become tested claims and methods compete on shared problems."""

@@ -1,0 +1,5 @@
+"""The catalogue: the papers, finding them, citing them, and what was recorded of them. Imports neither torch nor NumPy."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,31 @@
+"""Recorded measurements behind the verdicts: ``replica/evidence/<wing>/<slug>.json``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from .records import Record, package_root
+
+
+def evidence_path(record: Record) -> Path:
+    """Where a paper's evidence stands."""
+    return package_root() / "evidence" / record.wing / f"{record.slug}.json"
+
+
+def read_evidence(record: Record) -> dict[str, Any] | None:
+    """The paper's recorded evidence, or None where nothing was recorded yet."""
+    try:
+        evidence: dict[str, Any] = json.loads(evidence_path(record).read_bytes())
+    except FileNotFoundError:
+        return None
+    return evidence
+
+
+def count_verdicts(record: Record) -> dict[str, int]:
+    """How many of the paper's recorded claims hold, fail, are unclear or ended in an error."""
+    evidence = read_evidence(record) if record.status == "built" else None
+    counts = Counter(claim["verdict"] for claim in evidence["claims"]) if evidence else Counter[str]()
+    return {verdict: counts[verdict] for verdict in ("holds", "fails", "unclear", "error")}

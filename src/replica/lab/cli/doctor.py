@@ -1,0 +1,125 @@
+"""`replica doctor`: what this machine has, and what would stop a run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+EXAMPLES = "Example: [bold]replica doctor[/bold]"
+
+
+def doctor(
+    store: Path = typer.Option(None, help="The store to look at.", show_default="your own"),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
+) -> None:
+    """Check the installation: versions, devices, the store, data, and whether recorded evidence fits the code."""
+    from .output import console, print_json
+
+    checks = [*_versions(), *_devices(), _store(store), _data(), _limits(), _evidence()]
+    if as_json:
+        print_json(checks)
+    else:
+        for check in checks:
+            mark = {"ok": "[green]✓[/green]", "note": "[yellow]·[/yellow]", "problem": "[red]✗[/red]"}[check["state"]]
+            console().print(f"{mark} [bold]{check['name']:10}[/bold] {check['text']}", soft_wrap=True)
+    if any(check["state"] == "problem" for check in checks):
+        raise typer.Exit(1)
+
+
+def _check(name: str, state: str, text: str) -> dict[str, Any]:
+    return {"name": name, "state": state, "text": text}
+
+
+def _versions() -> list[dict[str, Any]]:
+    from importlib import metadata
+
+    import replica
+
+    found = [_check("replica", "ok", f"{replica.__version__}, {Path(replica.__file__).parent}")]
+    state = "ok" if sys.version_info >= (3, 11) else "problem"
+    found.append(_check("python", state, f"{platform.python_version()} ({sys.executable})"))
+    for package in ("torch", "numpy", "scipy", "pandas", "scikit-learn", "joblib", "matplotlib"):
+        try:
+            found.append(_check(package, "ok", metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            found.append(_check(package, "problem", f"missing: pip install {package}"))
+    return found
+
+
+def _devices() -> list[dict[str, Any]]:
+    import torch
+
+    found = [
+        _check(
+            "processor",
+            "ok",
+            f"{os.cpu_count()} cores; {torch.get_num_threads()} PyTorch threads outside trials, 1 in each",
+        )
+    ]
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        found.append(_check("gpu", "ok", f"{names}; use --device cuda"))
+    else:
+        found.append(_check("gpu", "note", "none that PyTorch can use; everything runs on the processor"))
+    return found
+
+
+def _store(path: Path | None) -> dict[str, Any]:
+    from replica.lab.errors import ReplicaError
+    from replica.lab.runner.run import default_store
+    from replica.lab.runner.store import Store
+
+    where = path or default_store()
+    try:
+        with Store(where) as store:
+            return _check("store", "ok", f"{where}, {store.count()} trials")
+    except ReplicaError as error:
+        return _check("store", "problem", str(error))
+
+
+def _data() -> dict[str, Any]:
+    folder = os.environ.get("REPLICA_DATA")
+    if not folder:
+        return _check(
+            "data",
+            "note",
+            "REPLICA_DATA is not set: data sets that packages do not carry are downloaded once and kept",
+        )
+    if not Path(folder).is_dir():
+        return _check("data", "problem", f"REPLICA_DATA names {folder}, which is no folder")
+    return _check(
+        "data",
+        "ok",
+        f"REPLICA_DATA is {folder}: {', '.join(sorted(p.name for p in Path(folder).iterdir() if p.is_dir()))}",
+    )
+
+
+def _limits() -> dict[str, Any]:
+    if platform.system() == "Linux":
+        return _check("limits", "ok", "time and memory limits of trials are enforced")
+    return _check("limits", "note", "time limits are enforced; memory limits need Linux")
+
+
+def _evidence() -> dict[str, Any]:
+    from replica.lab.catalogue import read_evidence, records
+    from replica.lab.runner.fingerprint import fingerprint, spec_path
+
+    claims, stale = 0, []
+    for known in records().values():
+        evidence = read_evidence(known) if known.status == "built" else None
+        for claim in evidence["claims"] if evidence else ():
+            claims += 1
+            if fingerprint(spec_path(known.module), claim["name"]) != claim["fingerprint"]:
+                stale.append(f"{known.slug}/{claim['name']}")
+    if stale:
+        return _check(
+            "evidence",
+            "note",
+            f"{len(stale)} of {claims} claims were measured on other code: {', '.join(stale)}",
+        )
+    return _check("evidence", "ok", f"{claims} claims, all measured on the code as it is")

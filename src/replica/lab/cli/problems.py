@@ -1,0 +1,82 @@
+"""`replica problems`: the shared jobs that methods compete on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+EXAMPLES = "Example: [bold]replica problems recall[/bold]"
+
+
+def problems(
+    name: str = typer.Argument(None, help="A problem, to see its protocol, data, options and methods."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
+) -> None:
+    """List the problems, or show one: what it asks, which data and methods it takes, its options and metrics."""
+    from replica.lab.problems.registry import get, names
+
+    from .output import print_json
+
+    cards = [_card(get(known)) for known in ([name] if name else names())]
+    if as_json:
+        print_json(cards)
+        return
+    for card in cards:
+        _print(card, whole=name is not None)
+
+
+def _card(problem: Any) -> dict[str, Any]:
+    from replica.lab.catalogue import find
+
+    return {
+        "name": problem.name,
+        "question": problem.question,
+        "protocol": list(problem.protocol),
+        "data": dict(problem.data_names),
+        "formats": list(problem.data_formats),
+        "options": [
+            {"name": o.name, "default": o.default, "wanted": o.wanted, "help": o.help} for o in problem.options
+        ],
+        "metrics": [{"name": m.name, "unit": m.unit, "better": m.better, "label": m.label} for m in problem.metrics],
+        "baselines": [{"name": b.name, "description": b.description} for b in problem.baselines()],
+        "papers": [r.slug for r in find(status="built") if problem.name in r.problems],
+    }
+
+
+def _print(card: dict[str, Any], whole: bool) -> None:
+    from rich.markup import escape
+
+    from .output import console
+
+    out = console()
+    out.print(f"\n[bold]{card['name']}[/bold]  {escape(card['question'])}")
+    out.print(f"  methods   {', '.join(b['name'] for b in card['baselines'])}; papers: {', '.join(card['papers'])}")
+    out.print(f"  data      {', '.join(card['data'])}; your own: {', '.join(card['formats'])}")
+    out.print(f"  metrics   {', '.join(m['name'] for m in card['metrics'])}")
+    if not whole:
+        name = card["name"]
+        out.print(f"  [dim]replica problems {name}[/dim] tells its options; [dim]replica compare {name}[/dim] runs it.")
+        return
+    out.print("\n[bold]A method has[/bold]")
+    for line in card["protocol"]:
+        out.print(f"  {escape(line)}")
+    out.print("\n[bold]Data[/bold] (--data NAME or a file)")
+    for name, line in card["data"].items():
+        out.print(f"  {name:10} {escape(line)}")
+    out.print("\n[bold]Options[/bold]")
+    for option in card["options"]:
+        out.print(
+            f"  --{option['name']:9} {escape(option['help'])} "
+            f"[dim]({escape(option['wanted'])}; default {option['default']})[/dim]"
+        )
+    out.print("\n[bold]Metrics[/bold] (the first ranks)")
+    for metric in card["metrics"]:
+        out.print(
+            f"  {metric['name']:16} {escape(metric['label'])} "
+            f"[dim]({escape(metric['unit'])}, {metric['better']} is better)[/dim]"
+        )
+    out.print("\n[bold]Baselines[/bold]")
+    for baseline in card["baselines"]:
+        out.print(f"  {baseline['name']:22} {escape(baseline['description'])}")
+    out.print(f"\n[bold]replica compare {card['name']} --entry my_method.py:MyMethod --data my_file.npy[/bold]\n")

@@ -1,0 +1,141 @@
+"""`replica show`: the card of a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+EXAMPLES = "Example: [bold]replica show hopfield[/bold], or [bold]replica show hopfield --bibtex >> papers.bib[/bold]"
+
+
+def show(
+    slug: str = typer.Argument(..., help="The paper, as replica papers names it."),
+    bibtex: bool = typer.Option(False, "--bibtex", help="Print the BibTeX entry alone."),
+    figure: Path = typer.Option(
+        None, help="Draw the claims' figures from the recorded evidence into this .png, .svg or .pdf file."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
+) -> None:
+    """Show a paper: idea, links, part, and each claim with its verdict, the paper's own figure beside ours."""
+    from replica.lab.catalogue import bibtex as cite
+    from replica.lab.catalogue import count_verdicts, read_evidence, record
+
+    from .output import print_json
+
+    known = record(slug)
+    if bibtex:
+        print(cite(known))
+        return
+    evidence = read_evidence(known)
+    claims = [_claim(known.module, claim) for claim in evidence["claims"]] if evidence else []
+    card = {
+        "slug": known.slug,
+        "title": known.title,
+        "wing": known.wing,
+        "year": known.year,
+        "url": known.url,
+        "code": known.code,
+        "status": known.status,
+        "verdicts": count_verdicts(known),
+        "authors": list(known.authors),
+        "venue": known.venue,
+        "idea": known.idea,
+        "part": known.part,
+        "problems": list(known.problems),
+        "departures": evidence["departures"] if evidence else [],
+        "claims": claims,
+    }
+    if figure is not None:
+        from replica.lab.report import save_claim_figures
+
+        save_claim_figures(known, evidence, figure)
+    if as_json:
+        print_json(card)
+        return
+    _print(card, known.module, evidence)
+    if figure is not None:
+        print(f"Figures: {figure}")
+
+
+def _claim(module: str, recorded: dict[str, Any]) -> dict[str, Any]:
+    """A recorded claim as --json gives it; stale where its source has changed since it was measured."""
+    from replica.lab.runner.fingerprint import fingerprint, spec_path
+
+    keys = (
+        "name",
+        "sentence",
+        "verdict",
+        "expect",
+        "measured",
+        "reported",
+        "why",
+        "scale",
+        "seeds",
+        "seconds",
+        "peak_bytes",
+    )
+    stale = fingerprint(spec_path(module), recorded["name"]) != recorded["fingerprint"]
+    return {**{key: recorded.get(key) for key in keys}, "stale": stale}
+
+
+def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -> None:
+    from rich.markup import escape
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from .output import console
+    from .verify import print_claims
+
+    out = console()
+    out.print(f"\n[bold]{escape(card['title'])}[/bold]")
+    out.print(Text(", ".join(card["authors"]) + f" · {card['venue'] or card['year']}", style="dim"))
+    out.print(f"\n{escape(card['idea'])}\n")
+    lines = [
+        ("wing", card["wing"]),
+        ("paper", card["url"]),
+        ("code", card["code"]),
+        ("problems", ", ".join(card["problems"])),
+    ]
+    if card["status"] == "built":
+        lines.append(("part", f"from replica.{card['wing']} import {', '.join(_exports(card['wing'], module))}"))
+    else:
+        lines.append(("part", card["part"]))
+    for name, value in lines:
+        if value:
+            out.print(f"[dim]{name:9}[/dim] {escape(value)}", soft_wrap=True)
+    if card["status"] != "built":
+        out.print(
+            "\nThis paper is in the catalogue but [bold]not built yet[/bold]: it has no part and no claims here so far."
+        )
+        return
+    if evidence is None:
+        out.print(f"\nNo evidence is recorded yet: [bold]replica verify {card['slug']}[/bold] measures its claims.")
+        return
+    machine = evidence["machine"]
+    out.print(
+        f"\nClaims, measured {evidence['recorded']} on {escape(machine['processor'])}, PyTorch {machine['torch']}:\n"
+    )
+    print_claims(card["claims"])
+    if card["departures"]:
+        out.print("[bold]What differs from the paper[/bold]")
+        for departure in card["departures"]:
+            out.print(Padding(f"· {escape(departure)}", (0, 0, 0, 1)))
+        out.print()
+    out.print(f"[bold]replica verify {card['slug']}[/bold] measures them again here.", highlight=False)
+
+
+def _exports(wing: str, module: str) -> list[str]:
+    """The names that the paper file takes from its wing: read, not imported."""
+    import ast
+
+    from replica.lab.runner.fingerprint import spec_path
+
+    names = [
+        alias.name
+        for node in ast.walk(ast.parse(spec_path(module).read_bytes()))
+        if isinstance(node, ast.ImportFrom) and node.module == f"replica.{wing}"
+        for alias in node.names
+    ]
+    return sorted(set(names), key=str.lower)

@@ -1,0 +1,5 @@
+"""What went wrong, in one line that says what to do."""
+
+
+class ReplicaError(Exception):
+    """A mistake in the use of Replica, or in what it was given: one line for the user; the command exits with 2."""

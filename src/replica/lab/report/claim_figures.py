@@ -1,0 +1,97 @@
+"""The figures of a paper's claims, drawn from recorded or fresh measurements."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from replica.lab.catalogue import Record
+from replica.lab.claims import Claim
+from replica.lab.errors import ReplicaError
+from replica.lab.runner.job import load_paper
+from replica.lab.runner.verify import PaperResult
+
+from .style import Theme, theme
+
+ENDINGS = (".png", ".svg", ".pdf")
+PANEL = (5.4, 3.9)
+
+Panel = tuple[Claim, str | None, dict[str, Any]]
+
+
+def check_figure_path(path: Path) -> None:
+    """See, before anything runs, that a figure can be written there.
+
+    Raises:
+        ReplicaError: If its ending is none of a picture's, or its folder does not exist.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise ReplicaError(f"A figure's file must end in {', '.join(ENDINGS)}, not {path.name!r}.")
+    if not path.parent.is_dir():
+        raise ReplicaError(f"There is no folder {path.parent} to write the figure into.")
+
+
+def save_result_figures(results: Sequence[PaperResult], path: Path) -> None:
+    """Draw the figures of all claims just verified into one file."""
+    panels = [
+        (claim.claim, claim.verdict, result.series(claim.claim.name)) for result in results for claim in result.claims
+    ]
+    _save(panels, path)
+
+
+def save_claim_figures(record: Record, evidence: dict[str, Any] | None, path: Path) -> None:
+    """Draw the figures of a paper's recorded claims into one file.
+
+    Raises:
+        ReplicaError: If nothing is recorded to draw from.
+    """
+    check_figure_path(path)
+    if evidence is None:
+        raise ReplicaError(
+            f"Paper {record.slug} has no recorded evidence to draw; replica verify {record.slug} --figure {path} measures it."
+        )
+    claims = load_paper(record.module).claims
+    _save(
+        [(claims[c["name"]], c["verdict"], c["series"]) for c in evidence["claims"] if c["name"] in claims],
+        path,
+    )
+
+
+def _save(panels: Sequence[Panel], path: Path) -> None:
+    drawn = [panel for panel in panels if panel[0].draw and panel[2]]
+    if not drawn:
+        raise ReplicaError("None of these claims has a figure.")
+    try:
+        with theme("light"):
+            draw_panels(drawn).savefig(path)
+    except OSError as error:
+        raise ReplicaError(f"The figure cannot be written to {path}: {error.strerror or error}.") from None
+
+
+def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Figure:
+    """One axes a claim, its sentence and verdict above it."""
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout="constrained")
+    for place, (claim, verdict, series) in enumerate(panels, start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        assert claim.draw is not None
+        claim.draw(axes, pd.DataFrame(series))
+        axes.set_title(_wrapped(claim.sentence) + (f"\n{verdict}" if verdict else ""))
+    return figure
+
+
+def draw_claim(claim: Claim, series: dict[str, Any], name: Theme = "light") -> Figure:
+    """The figure of one claim."""
+    with theme(name):
+        return draw_panels([(claim, None, series)])
+
+
+def _wrapped(text: str, width: int = 62) -> str:
+    return "\n".join(textwrap.wrap(text, width))

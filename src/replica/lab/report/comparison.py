@@ -1,0 +1,246 @@
+"""`replica.compare`: the main job, from Python."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from replica.lab.claims import Scale
+from replica.lab.claims.comparisons import ALPHA
+from replica.lab.errors import ReplicaError
+from replica.lab.problems.problem import Value
+from replica.lab.runner.compare import Results, Sweep, run_comparison
+from replica.lab.runner.run import default_store
+
+from .html import render
+from .style import Theme, theme
+
+SIZE = (12.0, 4.6)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison: its table, its picture, its report.
+
+    Example:
+        >>> comparison = replica.compare("recall", stored=30)  # doctest: +SKIP
+        >>> comparison.table  # doctest: +SKIP
+    """
+
+    results: Results
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a method in rank order; each metric with the ends of its 95 % interval."""
+        rows = []
+        for row in self.results.rows:
+            flat: dict[str, Any] = {
+                "method": row["method"],
+                "paper": row["paper"],
+                "tied_with_best": row["tied_with_best"],
+            }
+            for name, span in row["metrics"].items():
+                flat |= {name: span["mean"], f"{name}_low": span["low"], f"{name}_high": span["high"]}
+            rows.append({**flat, "seconds": row["seconds"], "peak_bytes": row["peak_bytes"], "errors": row["errors"]})
+        return pd.DataFrame(rows).set_index("method")
+
+    @property
+    def conditions(self) -> str:
+        """Data, options, seeds and scale in one line."""
+        results = self.results
+        swept = results.sweep.option if results.sweep else None
+        settings = [
+            f"{name} {', '.join(map(_plain, results.sweep.values)) if results.sweep and name == swept else _plain(value)}"
+            for name, value in results.options.items()
+        ]
+        return (
+            f"{results.dataset.description}; {'; '.join(settings)}; "
+            f"{results.seeds} seed{'s' if results.seeds != 1 else ''}, {results.scale} scale, {results.device}"
+        )
+
+    @property
+    def ties(self) -> str:
+        """What the mark of a tie means."""
+        over = f"means over {self.results.sweep.option}; " if self.results.sweep else ""
+        if self.results.seeds < 2:
+            return "one seed cannot tell methods apart: run with --seeds 5 or more"
+        return f"best, or not told apart from the best ({over}paired t-test over seeds, Holm-corrected, {ALPHA:.0%})"
+
+    def plain(self) -> dict[str, Any]:
+        """JSON form, as ``replica compare --json`` prints it."""
+        results = self.results
+        return {
+            "problem": results.problem.name,
+            "data": results.dataset.name,
+            "seeds": results.seeds,
+            "scale": results.scale,
+            "device": results.device,
+            "options": dict(results.options),
+            "sweep": {"option": results.sweep.option, "values": list(results.sweep.values)} if results.sweep else None,
+            "rows": results.rows,
+            "curves": results.curves.replace([np.inf, -np.inf], None).to_dict("records"),
+            "left_out": dict(results.left_out),
+            "errors": [
+                {
+                    "method": row.subject.split("/")[-1],
+                    "seed": row.seed,
+                    "error": row.error,
+                    "traceback": row.traceback,
+                }
+                for row in results.errors
+            ],
+        }
+
+    def figure(self, name: Theme = "light") -> Figure:
+        """The comparison's picture: curves over the sweep, and examples to look at."""
+        with theme(name):
+            figure = Figure(figsize=SIZE, layout="constrained")
+            self.results.problem.draw(figure, self.results)
+            return figure
+
+    def report(self, path: Path | str) -> Path:
+        """Write one self-contained HTML file.
+
+        Raises:
+            ReplicaError: If it cannot be written there.
+        """
+        path = Path(path)
+        text = render(self, {name: self._svg(name) for name in ("light", "dark")})
+        try:
+            # Whole or not at all: a report that is being read is never half of one.
+            with tempfile.NamedTemporaryFile(
+                "w", dir=path.parent, suffix=".html", delete=False, encoding="utf-8"
+            ) as file:
+                file.write(text)
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except OSError as error:
+            raise ReplicaError(
+                f"The report cannot be written to {path} ({error.strerror}). Choose another place with --out FILE."
+            ) from None
+        return path
+
+    def _svg(self, name: Theme) -> bytes:
+        buffer = io.BytesIO()
+        with theme(name):
+            self.figure(name).savefig(buffer, format="svg", metadata={"Date": None})
+        return buffer.getvalue()
+
+
+def compare(
+    problem: str,
+    *,
+    data: str | os.PathLike[str] | np.ndarray | None = None,
+    entries: Mapping[str, Any] | Sequence[str] = (),
+    sweep: Mapping[str, Sequence[Any]] | None = None,
+    only: Sequence[str] = (),
+    scale: Scale = "laptop",
+    seeds: int | None = None,
+    device: str = "cpu",
+    workers: int = 0,
+    store: Path | str | None = None,
+    limit_seconds: float | None = None,
+    limit_bytes: int | None = None,
+    quiet: bool = False,
+    **options: Value,
+) -> Comparison:
+    """Run every fitting method of a problem on the same data, options, budget and seeds, and rank them.
+
+    Args:
+        problem: The problem's name, as ``replica problems`` lists it.
+        data: A named data set, a file or folder of your own, or an array; the problem's default where None.
+        entries: Your own methods: ``{"mine": MyMemory}`` (a class, or a function that makes one), or texts ``"file.py:Name"``.
+        sweep: One option with the values it takes in turn: ``{"stored": [10, 30, 100]}``.
+        only: Only these methods beside your own.
+        scale: ``"smoke"``, ``"laptop"`` or ``"full"``.
+        seeds: Trials a method and point; 5 by default.
+        device: ``"cpu"`` or a CUDA device.
+        workers: Local processes; 0 for one each processor, 1 to stay in this process.
+        store: The store's file; by default the user's own.
+        limit_seconds: Time limit of a trial.
+        limit_bytes: Memory limit of a trial.
+        quiet: Show no progress.
+        **options: The problem's own options, such as ``stored=50``.
+
+    Returns:
+        The comparison: `table`, `figure()`, `report(path)`.
+
+    Raises:
+        ReplicaError: In one line, what is wrong with the problem, data, options or methods.
+
+    Example:
+        >>> comparison = replica.compare("recall", entries={"mine": MyMemory}, stored=50)  # doctest: +SKIP
+        >>> comparison.table[["exact", "tied_with_best"]]  # doctest: +SKIP
+    """
+    where = Path(store) if store else default_store()
+    if isinstance(data, np.ndarray):
+        data = _keep(data, where)
+    if sweep is not None and len(sweep) != 1:
+        raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
+    steps = [Sweep(name, tuple(values)) for name, values in (sweep or {}).items()]
+    results = run_comparison(
+        problem,
+        data=os.fspath(data) if data is not None else None,
+        entries=entries,
+        options=options,
+        sweep=steps[0] if steps else None,
+        only=only,
+        scale=scale,
+        seeds=seeds,
+        device=device,
+        workers=workers,
+        store=where,
+        limit_seconds=limit_seconds,
+        limit_bytes=limit_bytes,
+        quiet=quiet,
+    )
+    return Comparison(results)
+
+
+def check_report_path(out: Path | None, problem: str, data: str | None) -> Path:
+    """Where the report goes, checked before anything runs.
+
+    Raises:
+        ReplicaError: If it cannot be written there.
+    """
+    stem = f"replica-{problem}" + (f"-{Path(data).stem}" if data else "")
+    path = out or Path(f"{stem}.html")
+    if path.is_dir():
+        path = path / f"{stem}.html"
+    if not path.parent.is_dir():
+        raise ReplicaError(
+            f"There is no folder {path.parent} for the report; make it, or choose another place with --out FILE."
+        )
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ReplicaError(f"The report cannot be written to {path}. Choose another place with --out FILE.")
+    return path
+
+
+def _keep(array: np.ndarray, store: Path) -> str:
+    """Keep an array beside the store, so that worker processes and a resumed run read the same data."""
+    if array.dtype.kind not in "fiub":
+        raise ReplicaError(f"data must be an array of numbers, not of {array.dtype}.")
+    digest = hashlib.blake2b(
+        np.ascontiguousarray(array).tobytes() + repr((array.shape, array.dtype.str)).encode(), digest_size=8
+    )
+    path = store.parent / "arrays" / f"array-{digest.hexdigest()}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        temporary = path.with_name(f".{os.getpid()}-{path.name}")
+        np.save(temporary, array, allow_pickle=False)
+        os.replace(temporary, path)
+    return str(path)
+
+
+def _plain(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,412 @@
+"""Running every fitting method of a problem on the same data, options, budget and seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from replica.lab.catalogue import nearest, records
+from replica.lab.claims import SCALES, Interval, Proportion, Scale, Trial, interval, tied_with_best
+from replica.lab.claims.measures import from_plain
+from replica.lab.claims.paper import LIMIT_BYTES, LIMIT_SECONDS
+from replica.lab.errors import ReplicaError
+from replica.lab.problems.problem import Dataset, Metric, Problem, Value
+from replica.lab.problems.registry import get as get_problem
+
+from .fingerprint import fingerprint, spec_path
+from .job import EntryJob, Method, load_attribute, load_paper
+from .run import default_store, run
+from .store import Row
+from .verify import check_device
+
+SEEDS: Mapping[Scale, int] = {"smoke": 1, "laptop": 5, "full": 5}
+COMPARE_LIMIT_SECONDS = 120.0
+
+
+class Sweep(NamedTuple):
+    """An option that takes several values in turn."""
+
+    option: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """What was measured of one method, over seeds and points of the sweep."""
+
+    method: Method
+    rows: Mapping[tuple[int, Value | None], Row]
+    metrics: Mapping[str, Interval]
+    per_seed: Mapping[str, np.ndarray]
+    tied_with_best: bool
+
+    @property
+    def errors(self) -> list[Row]:
+        """Trials that ended in an error."""
+        return [row for row in self.rows.values() if row.status == "error"]
+
+    @property
+    def seconds(self) -> float:
+        """Mean wall seconds of a trial."""
+        return float(np.mean([row.seconds for row in self.rows.values()]))
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """Largest peak memory of a trial, beyond what its process held before."""
+        known = [row.peak_bytes for row in self.rows.values() if row.peak_bytes is not None]
+        return max(known, default=None)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a comparison measured, in rank order."""
+
+    problem: Problem
+    dataset: Dataset
+    options: Mapping[str, Value]
+    sweep: Sweep | None
+    scale: Scale
+    seeds: int
+    device: str
+    metrics: tuple[Metric, ...]
+    methods: tuple[MethodResult, ...]
+    left_out: Mapping[str, str]
+    store: Path
+
+    @property
+    def errors(self) -> list[Row]:
+        """Trials that ended in an error, of all methods."""
+        return [row for method in self.methods for row in method.errors]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One mapping a method, as ``replica compare --json`` gives it."""
+        by_name = {metric.name: metric for metric in self.metrics}
+        return [
+            {
+                "method": result.method.name,
+                "paper": result.method.paper or None,
+                "metrics": {
+                    name: {**span.plain(), "unit": by_name[name].unit, "better": by_name[name].better}
+                    for name, span in result.metrics.items()
+                },
+                "seconds": round(result.seconds, 6),
+                "peak_bytes": result.peak_bytes,
+                "errors": len(result.errors),
+                "tied_with_best": result.tied_with_best,
+            }
+            for result in self.methods
+        ]
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Every metric of every method at every value of the sweep: columns method, value, metric, mean, low, high."""
+        points = []
+        for result in self.methods:
+            for value in self.sweep.values if self.sweep else ():
+                rows = [row for (_, at), row in result.rows.items() if at == value and row.status == "ok"]
+                for metric in self.metrics:
+                    if rows:
+                        span = interval([from_plain(row.measures[metric.name]) for row in rows])
+                        points.append((result.method.name, value, metric.name, span.mean, span.low, span.high))
+        return pd.DataFrame(points, columns=["method", "value", "metric", "mean", "low", "high"])
+
+    @property
+    def examples(self) -> dict[str, dict[str, Any]]:
+        """For each method the examples to look at, where its first seed has any."""
+        return {
+            result.method.name: row.series
+            for result in self.methods
+            for row in result.rows.values()
+            if row.status == "ok" and row.series
+        }
+
+    @property
+    def example_options(self) -> dict[str, Value]:
+        """The options at which the examples were made."""
+        return {**self.options, **({self.sweep.option: _example_value(self.sweep)} if self.sweep else {})}
+
+
+def run_comparison(
+    problem_name: str,
+    *,
+    data: str | None = None,
+    entries: Mapping[str, Any] | Sequence[str] = (),
+    options: Mapping[str, Value] | None = None,
+    sweep: Sweep | None = None,
+    only: Sequence[str] = (),
+    scale: Scale = "laptop",
+    seeds: int | None = None,
+    device: str = "cpu",
+    workers: int = 0,
+    store: Path | str | None = None,
+    limit_seconds: float | None = None,
+    limit_bytes: int | None = None,
+    quiet: bool = False,
+) -> Results:
+    """Run what the store lacks of a comparison and put it together; see `replica.compare` for the arguments."""
+    problem = get_problem(problem_name)
+    given = dict(options or {})
+    if scale not in SCALES:
+        raise ReplicaError(f"Scale must be one of {', '.join(SCALES)}, not {scale!r}.")
+    if seeds is not None and seeds < 1:
+        raise ReplicaError(f"Seeds must be 1 or more, not {seeds}.")
+    check_device(device)
+    resolved = problem.resolve(given)
+    dataset = problem.load(data or problem.default_data, resolved)
+    sweep = _checked_sweep(problem, dataset, sweep, given, resolved)
+    settings = [{**resolved, sweep.option: value} for value in sweep.values] if sweep else [resolved]
+    for setting in settings:
+        problem.check(dataset, setting)
+    methods, left_out = _choose(problem, resolved, entries, only)
+    fingerprints = {method.name: _fingerprint(problem, method) for method in methods}
+    count = seeds or SEEDS[scale]
+    jobs = {
+        (method.name, seed, value): EntryJob(
+            subject=f"{problem.name}/{method.name}",
+            trial=Trial(seed, scale, device),
+            fingerprint=fingerprints[method.name],
+            limit_seconds=limit_seconds
+            or min(LIMIT_SECONDS[scale], COMPARE_LIMIT_SECONDS if scale == "laptop" else np.inf),
+            limit_bytes=limit_bytes or LIMIT_BYTES[scale],
+            problem=problem.name,
+            method=method,
+            data=data or problem.default_data,
+            digest=dataset.digest,
+            options={**resolved, **({sweep.option: value} if sweep and value is not None else {})},
+            examples=seed == 0 and value == (_example_value(sweep) if sweep else None),
+        )
+        # Methods innermost: all of them get to a seed before the next one begins.
+        for seed in range(count)
+        for value in (sweep.values if sweep else (None,))
+        for method in methods
+    }
+    path = Path(store) if store else default_store()
+    rows = run(list(jobs.values()), path, workers=workers, title=f"Comparing on {problem.name}", quiet=quiet)
+    found = {key: rows[job.key] for key, job in jobs.items()}
+    metrics = problem.metrics_for(resolved)
+    results = [
+        _summarise(
+            method,
+            metrics,
+            {(seed, at): row for (name, seed, at), row in found.items() if name == method.name},
+        )
+        for method in methods
+    ]
+    return Results(
+        problem,
+        dataset,
+        resolved,
+        sweep,
+        scale,
+        count,
+        device,
+        metrics,
+        _ranked(results, metrics[0]),
+        left_out,
+        path,
+    )
+
+
+def _checked_sweep(
+    problem: Problem,
+    dataset: Dataset,
+    sweep: Sweep | None,
+    given: Mapping[str, Value],
+    resolved: Mapping[str, Value],
+) -> Sweep | None:
+    known = {option.name: option for option in problem.options}
+    if sweep is None:
+        option, values = problem.default_sweep
+        if option in given:
+            return None
+        fitting = []
+        for value in values:
+            try:
+                problem.check(dataset, {**resolved, option: value})
+            except ReplicaError:
+                continue  # a small file of the user's: the default sweep shrinks to what it can bear
+            fitting.append(value)
+        return Sweep(option, tuple(fitting)) if len(fitting) > 1 else None
+    if sweep.option not in known:
+        raise ReplicaError(
+            f"Problem {problem.name} has no option {sweep.option!r} to sweep.{nearest(sweep.option, known)}"
+            f" It has: {', '.join(known)}."
+        )
+    if sweep.option in given:
+        raise ReplicaError(f"Option {sweep.option} is both set and swept; give only one of the two.")
+    values = tuple(dict.fromkeys(known[sweep.option].parse(value) for value in sweep.values))
+    if len(values) < 2:
+        raise ReplicaError(
+            f"A sweep needs two different values or more, such as --sweep {sweep.option}=10,30; got {len(values)}."
+        )
+    return Sweep(sweep.option, values)
+
+
+def _example_value(sweep: Sweep) -> Value:
+    return sweep.values[len(sweep.values) // 2]
+
+
+def _choose(
+    problem: Problem,
+    options: Mapping[str, Value],
+    entries: Mapping[str, Any] | Sequence[str],
+    only: Sequence[str],
+) -> tuple[list[Method], dict[str, str]]:
+    """The methods that fit these options, and those that do not, with the reason."""
+    methods: list[Method] = []
+    left_out: dict[str, str] = {}
+    candidates: list[tuple[Method, Mapping[str, tuple[Any, ...]]]] = [
+        (Method(baseline.name), baseline.needs) for baseline in problem.baselines()
+    ]
+    for known in records().values():
+        if problem.name in known.problems and known.status == "built":
+            for entry in load_paper(known.module).entries.values():
+                if entry.problem == problem.name:
+                    candidates.append((Method(entry.name, known.module, known.slug), entry.needs))
+    for method, needs in candidates:
+        unmet = [
+            f"needs {name} to be {' or '.join(map(str, allowed))}"
+            for name, allowed in needs.items()
+            if options[name] not in allowed
+        ]
+        if unmet:
+            left_out[method.name] = " and ".join(unmet)
+        else:
+            methods.append(method)
+    own = _own_methods(problem, entries)
+    for method in own:
+        if method.name in {other.name for other in methods} or method.name in left_out:
+            raise ReplicaError(
+                f"Your entry is called {method.name!r} like a method of the problem; give it another name."
+            )
+        methods.append(method)
+    if only:
+        names = [method.name for method in methods]
+        for name in only:
+            if name in left_out:
+                raise ReplicaError(f"Method {name} {left_out[name]}.")
+            if name not in names:
+                raise ReplicaError(
+                    f"No method of {problem.name} is called {name!r}.{nearest(name, names)} There are: {', '.join(names)}."
+                )
+        methods = [method for method in methods if method.name in only or method in own]
+    return methods, left_out
+
+
+def _own_methods(problem: Problem, entries: Mapping[str, Any] | Sequence[str]) -> list[Method]:
+    """The user's methods, checked before anything runs."""
+    if isinstance(entries, str):
+        entries = [entries]
+    methods = []
+    if isinstance(entries, Mapping):
+        for name, given in entries.items():
+            _check_own(problem, given, name)
+            methods.append(Method(name, given=given))
+        return methods
+    for text in entries:
+        path, colon, attribute = text.rpartition(":")
+        if not colon or not path or not attribute.isidentifier():
+            raise ReplicaError(f"--entry must be FILE.py:NAME, such as my_memory.py:MyMemory, not {text!r}.")
+        file = Path(path)
+        if not file.is_file():
+            raise ReplicaError(f"--entry: there is no file {path}.")
+        source = str(file.resolve())
+        try:
+            given = load_attribute(source, attribute)
+        except AttributeError:
+            raise ReplicaError(f"--entry: {path} defines no {attribute}.") from None
+        _check_own(problem, given, attribute)
+        methods.append(Method(attribute, source, attribute=attribute))
+    names = [method.name for method in methods]
+    if len(set(names)) < len(names):
+        raise ReplicaError("--entry: two entries have one name; rename one.")
+    return methods
+
+
+def _check_own(problem: Problem, given: Any, name: str) -> None:
+    wanted = "It must be a class, or a function without arguments that returns an object, with " + " and ".join(
+        problem.protocol
+    )
+    if not callable(given):
+        raise ReplicaError(f"Entry {name} is a {type(given).__name__}. {wanted}.")
+    try:
+        needed = [
+            parameter.name
+            for parameter in inspect.signature(given).parameters.values()
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        ]
+    except ValueError:
+        needed = []  # built in C: found out when it runs
+    if needed:
+        raise ReplicaError(f"Entry {name} cannot be made without arguments: give {', '.join(needed)} a default value.")
+    if inspect.isclass(given):
+        lacking = [
+            signature for signature in problem.protocol if not callable(getattr(given, signature.split("(")[0], None))
+        ]
+        if lacking:
+            raise ReplicaError(f"Entry {name} lacks {' and '.join(lacking)}. {wanted}.")
+
+
+def _fingerprint(problem: Problem, method: Method) -> str:
+    parts = [fingerprint(spec_path(type(problem).__module__))]
+    if method.given is not None:
+        try:
+            parts.append(inspect.getsource(method.given))
+        except (OSError, TypeError):
+            parts.append(
+                uuid.uuid4().hex
+            )  # its source cannot be read, so a change could not be seen: never taken from the store
+    elif method.attribute:
+        parts.append(fingerprint(Path(method.source), method.attribute))
+    elif method.paper:
+        entry = load_paper(method.source).entries[method.name]
+        parts.append(fingerprint(spec_path(method.source), entry.make.__name__))
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _summarise(method: Method, metrics: Sequence[Metric], rows: Mapping[tuple[int, Value | None], Row]) -> MethodResult:
+    """Per seed the mean over the sweep; over seeds the interval. Seeds with a failed trial do not count."""
+    seeds = sorted({seed for seed, _ in rows})
+    whole = [seed for seed in seeds if all(row.status == "ok" for (at, _), row in rows.items() if at == seed)]
+    spans: dict[str, Interval] = {}
+    per_seed: dict[str, np.ndarray] = {}
+    for metric in metrics if whole else ():
+        values = [
+            _pooled([from_plain(row.measures[metric.name]) for (at, _), row in rows.items() if at == seed])
+            for seed in whole
+        ]
+        spans[metric.name] = interval(values)
+        per_seed[metric.name] = np.array([float(value) for value in values])
+    return MethodResult(method, rows, spans, per_seed, False)
+
+
+def _pooled(values: Sequence[float | Proportion]) -> float | Proportion:
+    shares = [value for value in values if isinstance(value, Proportion)]
+    if len(shares) == len(values):
+        return Proportion(sum(share.successes for share in shares), sum(share.total for share in shares))
+    return float(np.mean([float(value) for value in values]))
+
+
+def _ranked(results: Sequence[MethodResult], metric: Metric) -> tuple[MethodResult, ...]:
+    """Best first; methods with failed trials last. Ties are judged among those without failures."""
+    sound = {result.method.name: result for result in results if not result.errors}
+    ties = tied_with_best({name: result.per_seed[metric.name] for name, result in sound.items()}, metric.better)
+    sign = -1.0 if metric.better == "higher" else 1.0
+
+    def place(result: MethodResult) -> tuple[bool, float]:
+        return bool(result.errors), sign * result.metrics[metric.name].mean if result.metrics else np.inf
+
+    return tuple(
+        MethodResult(r.method, r.rows, r.metrics, r.per_seed, ties.get(r.method.name, False))
+        for r in sorted(results, key=place)
+    )

@@ -1,0 +1,193 @@
+"""A job: what one trial runs, in a form that can travel to another process."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from replica.lab.claims import Entry, Paper, Trial
+from replica.lab.errors import ReplicaError
+from replica.lab.problems.problem import Baseline, Dataset, Value
+from replica.lab.problems.registry import get as get_problem
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to run.
+
+    Args:
+        subject: What it is, for people and for the store: ``"hopfield/one_update"``, ``"recall/modern-hopfield"``.
+        trial: Its seed, scale and device.
+        fingerprint: The hash of the source it depends on.
+        limit_seconds: When it counts as hung.
+        limit_bytes: How much memory it may allocate.
+    """
+
+    subject: str
+    trial: Trial
+    fingerprint: str
+    limit_seconds: float
+    limit_bytes: int
+
+    @property
+    def what(self) -> dict[str, Any]:
+        """All that its result depends on."""
+        return {
+            "subject": self.subject,
+            "seed": self.trial.seed,
+            "scale": self.trial.scale,
+            "device": self.trial.device_name,
+            "fingerprint": self.fingerprint,
+        }
+
+    @property
+    def key(self) -> str:
+        """The hash of `what`: two jobs with one key are one trial."""
+        return hashlib.blake2b(json.dumps(self.what, sort_keys=True).encode(), digest_size=20).hexdigest()
+
+    def prepare(self) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
+        """Import what it needs and read its data; returns the function that runs it, which gives measures and series."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ClaimJob(Job):
+    """One trial of a claim of the paper in ``source`` (a module's name or a file's path)."""
+
+    source: str
+    claim: str
+
+    def prepare(self) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
+        """See `Job.prepare`."""
+        claim = load_paper(self.source).claims[self.claim]
+        return lambda: claim(self.trial)
+
+
+@dataclass(frozen=True)
+class EntryJob(Job):
+    """One trial of a method in a problem, on data named by ``data`` and known by its ``digest``."""
+
+    problem: str
+    method: Method
+    data: str
+    digest: str
+    options: Mapping[str, Value]
+    examples: bool = False
+
+    @property
+    def what(self) -> dict[str, Any]:
+        """See `Job.what`."""
+        return {
+            **super().what,
+            "digest": self.digest,
+            "options": dict(self.options),
+            "settings": dict(self.method.settings),
+        }
+
+    def prepare(self) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
+        """See `Job.prepare`."""
+        problem = get_problem(self.problem)
+        dataset = load_dataset(self.problem, self.data, self.digest)
+        make = self.method.resolve(problem.name)
+
+        def run() -> tuple[dict[str, Any], dict[str, Any]]:
+            outcome = problem.run(self.trial, make, dataset, self.options, examples=self.examples)
+            return dict(outcome.metrics), dict(outcome.examples)
+
+        return run
+
+
+@dataclass(frozen=True)
+class Method:
+    """Where a method of a comparison comes from: a baseline of the problem, an entry of a paper, or the user's own.
+
+    Args:
+        name: Its name in tables.
+        source: ``""`` for a baseline, a module's name for a paper's entry, a file's path for the user's own.
+        paper: The paper's slug, or ``""``.
+        settings: Hyperparameters that differ from the defaults.
+        given: The user's own class or function where it was handed over in Python; travels with the job.
+    """
+
+    name: str
+    source: str = ""
+    paper: str = ""
+    attribute: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    given: Any = None
+
+    def resolve(self, problem: str) -> Callable[[Trial], Any]:
+        """The function that makes a fresh method for a trial."""
+        settings = dict(self.settings)
+        if self.given is not None or self.attribute:
+            own = self.given if self.given is not None else load_attribute(self.source, self.attribute)
+            return lambda trial: own(**settings)
+        entry: Baseline | Entry
+        if self.paper:
+            entry = load_paper(self.source).entries[self.name]
+        else:
+            entry = next(b for b in get_problem(problem).baselines() if b.name == self.name)
+        make = entry.make
+        return lambda trial: make(trial, **settings)
+
+
+@cache
+def load_dataset(problem: str, source: str, digest: str) -> Dataset:
+    """Read a problem's data once a process, and see that it is still what the comparison began with."""
+    dataset = get_problem(problem).load(source, {})
+    if dataset.digest != digest:
+        raise ReplicaError(f"The data {source} changed while the comparison ran. Run the same command again.")
+    return dataset
+
+
+@cache
+def load_file(path: str) -> ModuleType:
+    """Run the user's Python file as a module; imports beside it work, as in a script."""
+    file = Path(path)
+    spec = importlib.util.spec_from_file_location(f"replica_user_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise ReplicaError(f"{path} is not a Python file; name one that ends in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    folder = str(file.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ReplicaError(f"{path} is not valid Python: {error.msg} (line {error.lineno}).") from error
+    except Exception as error:
+        raise ReplicaError(f"{path} cannot be imported: {type(error).__name__}: {_one_line(error)}") from error
+    return module
+
+
+def load_attribute(path: str, name: str) -> Any:
+    """The class or function of this name in the user's file."""
+    return getattr(load_file(path), name)
+
+
+def load_paper(source: str) -> Paper:
+    """The ``paper`` of a paper file, named by module or path.
+
+    Raises:
+        ReplicaError: If the file defines no ``paper``.
+    """
+    module = load_file(source) if source.endswith(".py") else importlib.import_module(source)
+    paper = getattr(module, "paper", None)
+    if not isinstance(paper, Paper):
+        raise ReplicaError(f'{source} defines no paper; it must hold a line such as: paper = Paper("my_paper").')
+    return paper
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "…"

@@ -1,0 +1,273 @@
+"""The store: one SQLite file that holds every finished trial, shared by any number of runs at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from replica.lab.errors import ReplicaError
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE trials (
+    key TEXT PRIMARY KEY,
+    subject TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    what TEXT NOT NULL,          -- all that the key was made of, as JSON
+    status TEXT NOT NULL CHECK (status IN ('ok', 'error')),
+    measures TEXT,               -- JSON; NULL for an error
+    series TEXT,
+    error TEXT,                  -- one line
+    traceback TEXT,
+    seconds REAL NOT NULL,
+    peak_bytes INTEGER,
+    finished REAL NOT NULL,      -- Unix time
+    machine TEXT NOT NULL        -- JSON: versions, processor
+) WITHOUT ROWID;
+CREATE INDEX trials_by_subject ON trials (subject, seed);
+CREATE TABLE leases (
+    key TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    born INTEGER NOT NULL,       -- the process's start, so that a recycled pid is not taken for it
+    expires REAL NOT NULL        -- for owners on another host, whose pids cannot be seen from here
+) WITHOUT ROWID;
+"""
+BUSY_SECONDS = 120.0
+
+Lease = Literal["taken", "busy", "done"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One finished trial."""
+
+    key: str
+    subject: str
+    seed: int
+    what: dict[str, Any]
+    status: Literal["ok", "error"]
+    measures: dict[str, Any]
+    series: dict[str, Any]
+    error: str
+    traceback: str
+    seconds: float
+    peak_bytes: int | None
+    machine: dict[str, Any]
+
+
+class Store:
+    """Finished trials in SQLite (write-ahead log), keyed by all they depend on.
+
+    Any number of processes may share one file: a trial is leased before it runs; the lease of a process that is gone is free.
+
+    Args:
+        path: The file; it is made, with its folder, where missing.
+
+    Raises:
+        ReplicaError: If it cannot be made, written or read, in one line that says what to do; a damaged file is kept.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise ReplicaError(f"The store {self.path} is a folder; name a file, such as {self.path / 'store.sqlite'}.")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ReplicaError(
+                f"The folder of the store, {self.path.parent}, cannot be made ({error.strerror})."
+                " Choose another with --store FILE."
+            ) from None
+        with self._errors():
+            self._connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # In WAL mode NORMAL survives a kill at any moment; only a power cut may lose the last trials, never harm the file.
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._make_tables()
+
+    def _make_tables(self) -> None:
+        with self._transaction():
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version == SCHEMA_VERSION:
+                return
+            (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if version != 0 or tables:
+                raise ReplicaError(
+                    f"The store {self.path} is not one of this version of Replica. Choose another with --store FILE."
+                )
+            for statement in SCHEMA.split(";\n"):
+                if statement.strip():
+                    self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute(
+            "BEGIN IMMEDIATE"
+        )  # waits its turn; a deferred one may find itself locked out half way
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Say what ails the file in one line, and what to do."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            what = str(error)
+            if "full" in what:
+                remedy = "The disk is full: free some room and run the same command again; finished trials are safe."
+            elif "readonly" in what or "unable to open" in what:
+                remedy = "It cannot be written: mend its permissions, or choose another with --store FILE."
+            elif isinstance(error, sqlite3.OperationalError) and "disk I/O" in what:
+                remedy = "Its disk fails or is full: mend that and run the command again, or choose another with --store FILE."
+            elif isinstance(error, sqlite3.OperationalError) and "locked" in what:
+                remedy = "Another program holds it: close that, and run the same command again."
+            else:
+                remedy = "It is damaged and was left as it is: move it away to start anew, or choose another with --store FILE."
+            raise ReplicaError(f"The store {self.path} cannot be used ({what}). {remedy}") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, keys: Iterable[str]) -> dict[str, Row]:
+        """The finished trials among these keys, by key."""
+        found: dict[str, Row] = {}
+        wanted = list(keys)
+        with self._errors():
+            for start in range(0, len(wanted), 500):
+                part = wanted[start : start + 500]
+                marks = ",".join("?" * len(part))
+                cursor = self._connection.execute(
+                    "SELECT key, subject, seed, what, status, measures, series, error, traceback, seconds, peak_bytes, machine"
+                    f" FROM trials WHERE key IN ({marks})",
+                    part,
+                )
+                for row in cursor:
+                    found[row[0]] = _row(row)
+        return found
+
+    def count(self) -> int:
+        """How many trials it holds."""
+        with self._errors():
+            return int(self._connection.execute("SELECT count(*) FROM trials").fetchone()[0])
+
+    def lease(self, key: str, seconds: float) -> Lease:
+        """Take a trial to run it, unless it is done or another living process has it.
+
+        Args:
+            key: The trial.
+            seconds: How long it can take at most, for owners whose life cannot be seen from here.
+        """
+        pid = os.getpid()
+        with self._errors(), self._transaction():
+            if self._connection.execute("SELECT 1 FROM trials WHERE key = ? AND status = 'ok'", (key,)).fetchone():
+                return "done"
+            owner = self._connection.execute(
+                "SELECT host, pid, born, expires FROM leases WHERE key = ?", (key,)
+            ).fetchone()
+            if owner and _alive(*owner) and owner[1] != pid:
+                return "busy"
+            self._connection.execute(
+                "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)",
+                (key, socket.gethostname(), pid, birth(pid) or 0, time.time() + seconds),
+            )
+            return "taken"
+
+    def abandoned(self, keys: Iterable[str]) -> list[str]:
+        """The trials among these keys whose owner died while running them."""
+        wanted = set(keys)
+        with self._errors():
+            leases = self._connection.execute("SELECT key, host, pid, born, expires FROM leases").fetchall()
+        return [key for key, *owner in leases if key in wanted and not _alive(*owner)]
+
+    def release(self, key: str) -> None:
+        """Give a trial back without a result."""
+        with self._errors(), self._transaction():
+            self._connection.execute("DELETE FROM leases WHERE key = ? AND pid = ?", (key, os.getpid()))
+
+    def write(
+        self,
+        key: str,
+        *,
+        subject: str,
+        seed: int,
+        what: dict[str, Any],
+        seconds: float,
+        peak_bytes: int | None,
+        machine: dict[str, Any],
+        measures: dict[str, Any] | None = None,
+        series: dict[str, Any] | None = None,
+        error: str = "",
+        traceback: str = "",
+    ) -> None:
+        """Store a finished trial and end its lease, both or neither. A result replaces an earlier error, never the reverse."""
+        values = (
+            key, subject, seed, json.dumps(what, sort_keys=True), "error" if error else "ok",
+            None if error else json.dumps(measures), json.dumps(series or {}), error, traceback,
+            seconds, peak_bytes, time.time(), json.dumps(machine, sort_keys=True),
+        )  # fmt: skip
+        with self._errors(), self._transaction():
+            self._connection.execute(
+                f"INSERT INTO trials VALUES ({','.join('?' * len(values))}) ON CONFLICT (key) DO UPDATE SET"
+                " status = excluded.status, measures = excluded.measures, series = excluded.series, error = excluded.error,"
+                " traceback = excluded.traceback, seconds = excluded.seconds, peak_bytes = excluded.peak_bytes,"
+                " finished = excluded.finished, machine = excluded.machine WHERE trials.status = 'error'",
+                values,
+            )
+            self._connection.execute("DELETE FROM leases WHERE key = ?", (key,))
+
+
+def _row(row: tuple[Any, ...]) -> Row:
+    key, subject, seed, what, status, measures, series, error, traceback, seconds, peak_bytes, machine = row
+    return Row(
+        key, subject, seed, json.loads(what), status, json.loads(measures) if measures else {}, json.loads(series or "{}"),
+        error or "", traceback or "", seconds, peak_bytes, json.loads(machine),
+    )  # fmt: skip
+
+
+def _alive(host: str, pid: int, born: int, expires: float) -> bool:
+    if host != socket.gethostname():
+        return time.time() < expires
+    now = birth(pid)
+    return now is not None and (now == born or born == 0)
+
+
+def birth(pid: int) -> int | None:
+    """When a process of this machine started, in the system's own clock ticks (0 where it does not say); None if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()
+        return None if fields[0] == b"Z" else int(fields[19])
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return None
+    except OSError:
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return 0
