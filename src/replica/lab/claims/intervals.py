@@ -1,8 +1,14 @@
 """95 % intervals over seeds: Student's t for few, BCa bootstrap from twenty on, a clustered Wilson score for proportions.
 
-Where they cover less than they say (shown by simulation in ``tests/lab/test_intervals.py``): a mean over five seeds of a strongly
-skewed quantity (exponential: about 88 %; lognormal with sigma 1: about 82 %), because five values cannot show the tail. Report
-such a quantity on a log scale, as a median of many, or as a proportion below a threshold.
+How often they cover the truth with five seeds, by simulation (``tests/lab/test_intervals.py`` repeats it): normal 95 %,
+Student's t with 3 degrees of freedom 95 %, uniform 93 %; shares of independent outcomes 95 % or more, near 0 and 1 too.
+
+Where they cover less than they say, because five values cannot show a long tail:
+
+- means of strongly skewed quantities: chi-square with 8 degrees 93 %, exponential 88 %, lognormal with sigma 1 81 %. Report
+  such a quantity on a log scale, as a median of many, or as a proportion below a threshold;
+- shares near 0 or 1 whose chance itself differs much from seed to seed (beta-binomial, mean 0.99, concentration 20): 79 %; from
+  0.05 to 0.95: 92 % and more.
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to import; only the bootstrap needs it
 
 from .measures import Proportion
 
@@ -67,7 +73,7 @@ def mean_interval(values: np.ndarray) -> Interval:
     count, mean = len(values), float(values.mean())
     if count == 1:
         return Interval(mean, -math.inf, math.inf, 1, "none")
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1) * values.std(ddof=1) / math.sqrt(count))
+    half = float(stdtrit(count - 1, 0.5 + LEVEL / 2) * values.std(ddof=1) / math.sqrt(count))
     return Interval(mean, mean - half, mean + half, count, "t")
 
 
@@ -75,6 +81,8 @@ def bootstrap_interval(values: np.ndarray) -> Interval:
     """Bias-corrected and accelerated bootstrap of the mean (Efron 1987); its resamples are fixed, so it repeats."""
     if np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
         return mean_interval(values)
+    from scipy import stats
+
     result = stats.bootstrap(
         (values,),
         np.mean,
@@ -91,20 +99,20 @@ def proportion_interval(shares: Sequence[Proportion]) -> Interval:
     r"""Wilson's score interval of a share pooled over seeds, widened where seeds differ by more than chance.
 
     Outcomes of one seed share its data, so they need not be independent. The design effect $d$ (the variance between seeds
-    over the binomial one, at least 1) reduces the number of outcomes to $n / d$ (Kish 1965; Korn & Graubard 1998), and where it exceeds
-    one, Student's quantile with one degree of freedom fewer than seeds replaces the normal one.
+    over the binomial one, at least 1) reduces the number of outcomes to $n / d$ (Kish 1965; Korn & Graubard 1998), and where
+    it exceeds one, Student's quantile with one degree of freedom fewer than seeds replaces the normal one.
     """
     yes = np.array([share.successes for share in shares], dtype=float)
     total = np.array([share.total for share in shares], dtype=float)
     count, n = len(shares), float(total.sum())
     p = float(yes.sum() / n)
-    z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+    z = float(ndtri(0.5 + LEVEL / 2))
     if count > 1 and 0 < p < 1:
         between = count / (count - 1) * float(((yes - p * total) ** 2).sum()) / n**2
         effect = between / (p * (1 - p) / n)
         if effect > 1:
             n = n / effect
-            z = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1))
+            z = float(stdtrit(count - 1, 0.5 + LEVEL / 2))
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # The ends at p = 0 and 1 are exact in the formula; rounding must not push them inside.

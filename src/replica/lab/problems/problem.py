@@ -45,15 +45,17 @@ class Option:
         Raises:
             ReplicaError: In one line, what came and what is wanted.
         """
-        wrong = ReplicaError(f"Option {self.name} must be {self.wanted}, not {text!r}.")
+        wrong = ReplicaError(f"Option {self.name} must be {self.wanted}, not {text!r:.60}.")
         if isinstance(self.default, str):
             if text not in self.choices:
                 raise wrong
             return str(text)
         try:
             number = type(self.default)(text)
-        except ValueError:
+        except (TypeError, ValueError, OverflowError):
             raise wrong from None
+        if not isinstance(text, str) and number != text:  # 3.7 is no whole number
+            raise wrong
         if not (self.minimum <= number <= self.maximum):  # also false for NaN
             raise wrong
         return number

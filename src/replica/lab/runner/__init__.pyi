@@ -3,7 +3,6 @@ from .compare import Sweep as Sweep
 from .compare import run_comparison as run_comparison
 from .fingerprint import fingerprint as fingerprint
 from .fingerprint import sources as sources
-from .run import Interrupted as Interrupted
 from .run import default_store as default_store
 from .run import run as run
 from .store import Row as Row

@@ -80,6 +80,7 @@ class Results:
     methods: tuple[MethodResult, ...]
     left_out: Mapping[str, str]
     store: Path
+    only: tuple[str, ...] = ()
 
     @property
     def errors(self) -> list[Row]:
@@ -108,10 +109,10 @@ class Results:
 
     @property
     def curves(self) -> pd.DataFrame:
-        """Every metric of every method at every value of the sweep: columns method, value, metric, mean, low, high."""
+        """Every metric of every method at every value of the sweep (None without one): method, value, metric, mean, low, high."""
         points = []
         for result in self.methods:
-            for value in self.sweep.values if self.sweep else ():
+            for value in self.sweep.values if self.sweep else (None,):
                 rows = [row for (_, at), row in result.rows.items() if at == value and row.status == "ok"]
                 for metric in self.metrics:
                     if rows:
@@ -166,6 +167,10 @@ def run_comparison(
     settings = [{**resolved, sweep.option: value} for value in sweep.values] if sweep else [resolved]
     for setting in settings:
         problem.check(dataset, setting)
+        if sweep and problem.metrics_for(setting) != problem.metrics_for(settings[0]):
+            raise ReplicaError(
+                f"Option {sweep.option} changes what is measured, so it cannot be swept; run once with each value."
+            )
     methods, left_out = _choose(problem, resolved, entries, only)
     fingerprints = {method.name: _fingerprint(problem, method) for method in methods}
     count = seeds or SEEDS[scale]
@@ -213,6 +218,7 @@ def run_comparison(
         _ranked(results, metrics[0]),
         left_out,
         path,
+        tuple(dict.fromkeys(only)),
     )
 
 
@@ -337,7 +343,7 @@ def _check_own(problem: Problem, given: Any, name: str) -> None:
         problem.protocol
     )
     if not callable(given):
-        raise ReplicaError(f"Entry {name} is a {type(given).__name__}. {wanted}.")
+        raise ReplicaError(f"Entry {name} is of type {type(given).__name__}. {wanted}.")
     try:
         needed = [
             parameter.name

@@ -35,8 +35,13 @@ def use_one_thread() -> None:
         torch.set_num_threads(1)
 
 
-def execute(job: Job, store_path: Path) -> State:
+def execute(job: Job, store_path: Path, *, in_worker: bool = False) -> State:
     """Run a job under its limits and write the result, or its error, to the store.
+
+    Args:
+        job: What to run.
+        store_path: The store's file.
+        in_worker: This process is a worker: one that hangs for good leaves its stack in a file for the run that started it.
 
     Returns:
         ``"busy"`` where another living process is at it, else ``"done"``.
@@ -46,14 +51,19 @@ def execute(job: Job, store_path: Path) -> State:
     if lease != "taken":
         return lease
     try:
-        _run(job, store)
+        _run(job, store, hang_file(job, store_path) if in_worker else None)
     except BaseException:
         store.release(job.key)  # interrupted, or the store failed: someone may take it again at once
         raise
     return "done"
 
 
-def _run(job: Job, store: Store) -> None:
+def hang_file(job: Job, store_path: Path) -> Path:
+    """Where a worker that had to be ended leaves the stack of the trial that hung."""
+    return store_path.with_name(f"{store_path.name}-hang-{job.key}")
+
+
+def _run(job: Job, store: Store, hangs: Path | None) -> None:
     meter = Meter(job.trial.device_name)
 
     def keep(
@@ -67,21 +77,13 @@ def _run(job: Job, store: Store) -> None:
             peak_bytes=meter.peak_bytes, machine=machine(), measures=measures, series=series, error=error, traceback=trace,
         )  # fmt: skip
 
-    def hung(stack: str) -> None:
-        # Called from another thread: SQLite connections belong to the thread that opened them.
-        with Store(store.path) as own:
-            own.write(
-                job.key, subject=job.subject, seed=job.trial.seed, what=job.what, seconds=job.limit_seconds, peak_bytes=None,
-                machine=machine(), error=f"ran past its limit of {job.limit_seconds:g} s and did not stop", traceback=stack,
-            )  # fmt: skip
-
     with meter:
         pass  # so that a failure before the run has a cost to store: none
     try:
         function = job.prepare()
         use_one_thread()
         seed_everything(job.trial)
-        with time_limit(job.limit_seconds, hung), memory_limit(job.limit_bytes), meter:
+        with time_limit(job.limit_seconds, hangs), memory_limit(job.limit_bytes), meter:
             measures, series = function()
         result = to_plain(measures), plain_series(series)
     except (Exception, TrialTimeout, SystemExit) as error:

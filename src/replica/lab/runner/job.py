@@ -149,9 +149,14 @@ def load_dataset(problem: str, source: str, digest: str) -> Dataset:
     return dataset
 
 
-@cache
 def load_file(path: str) -> ModuleType:
-    """Run the user's Python file as a module; imports beside it work, as in a script."""
+    """Run the user's Python file as a module, once a version of it; imports beside it work, as in a script."""
+    state = Path(path).stat()
+    return _load_file(path, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _load_file(path: str, changed: int, size: int) -> ModuleType:
     file = Path(path)
     spec = importlib.util.spec_from_file_location(f"replica_user_{file.stem}", file)
     if spec is None or spec.loader is None:
@@ -162,11 +167,12 @@ def load_file(path: str) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        spec.loader.exec_module(module)
+        # Not by the loader: it may take a compiled file of the same second for this one.
+        exec(compile(file.read_bytes(), path, "exec"), module.__dict__)
     except SyntaxError as error:
         raise ReplicaError(f"{path} is not valid Python: {error.msg} (line {error.lineno}).") from error
-    except Exception as error:
-        raise ReplicaError(f"{path} cannot be imported: {type(error).__name__}: {_one_line(error)}") from error
+    except (Exception, SystemExit) as error:  # a script without ``if __name__ == "__main__"`` may end the program
+        raise ReplicaError(f"{path} cannot be imported: {type(error).__name__}: {_one_line(error)}.") from error
     return module
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
-import os
 import signal
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,44 +26,34 @@ class OutOfMemory(Exception):
 
 
 @contextmanager
-def time_limit(seconds: float, on_hang: Callable[[str], None]) -> Iterator[None]:
+def time_limit(seconds: float, hang_file: Path | None = None) -> Iterator[None]:
     """Raise `TrialTimeout` in the body after ``seconds``.
 
-    The alarm interrupts Python code and waiting. Compiled code that holds the interpreter cannot be interrupted: after a grace
-    period ``on_hang(stack)`` is called from another thread and the process ends with status 70.
+    The alarm interrupts Python code and waiting, but not compiled code, which may even hold the interpreter. What still runs
+    after a grace period is ended with its whole process, by a thread of C that needs no interpreter.
 
     Args:
         seconds: The limit.
-        on_hang: Records the hung trial; gets the stack where it hangs.
+        hang_file: Where the stack is written before the process is ended; standard error where None.
     """
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    finished = threading.Event()
-
-    def watch() -> None:
-        if not finished.wait(seconds + (GRACE_SECONDS if in_main_thread else 0)):
-            with tempfile.TemporaryFile("w+") as file:
-                faulthandler.dump_traceback(file, all_threads=True)
-                file.seek(0)
-                stack = file.read()
-            on_hang(stack)
-            os._exit(70)
 
     def ring(signum: int, frame: FrameType | None) -> None:
         raise TrialTimeout(f"ran past its limit of {seconds:g} s")
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    previous = signal.signal(signal.SIGALRM, ring) if in_main_thread else None
-    if in_main_thread:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(hang_file.open("w")) if hang_file else sys.__stderr__
+        if file is not None:
+            faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True, file=file)
+            stack.callback(faulthandler.cancel_dump_traceback_later)
+        if in_main_thread:  # elsewhere Python allows no alarm
+            previous = signal.signal(signal.SIGALRM, ring)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            stack.callback(signal.signal, signal.SIGALRM, previous)
+            stack.callback(signal.setitimer, signal.ITIMER_REAL, 0)
         yield
-    finally:
-        if in_main_thread:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
-        finished.set()
-        watcher.join()
+    if hang_file:
+        hang_file.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from replica.lab.errors import ReplicaError
+from replica.lab.errors import Interrupted, ReplicaError
 
-from .execute import State, execute, machine
+from .execute import State, execute, hang_file, machine
 from .job import Job
 from .progress import reporter
 from .store import Row, Store
 
 POLL_SECONDS = 0.2
 """How often to look whether another run has finished a trial that this one waits for."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user stopped the run; finished trials are in the store."""
-
-    def __init__(self, done: int, total: int) -> None:
-        super().__init__(f"Stopped: {done} of {total} trials are stored. Run the same command again to go on.")
 
 
 def run(
@@ -39,7 +36,7 @@ def run(
     Args:
         jobs: What to run; jobs with one key count once.
         store_path: The store's file.
-        workers: Local processes; 1 runs in this process, 0 takes one for each processor.
+        workers: Local processes; 1 runs in this process (which a crash then ends), 0 takes one for each processor.
         title: What the progress bar says.
         quiet: Show no progress.
 
@@ -56,7 +53,9 @@ def run(
     with Store(store_path) as store:
         found = store.read(unique)
         pending = [job for key, job in unique.items() if key not in found or found[key].status == "error"]
-        workers = min(workers or joblib.cpu_count(), max(1, len(pending)))
+        if workers != 1:
+            # At least two: joblib would run a single worker's trials in this process, which one of them could take down.
+            workers = max(2, min(workers or joblib.cpu_count(), len(pending)))
         with reporter(title, len(unique), len(unique) - len(pending), quiet) as progress:
             try:
                 while pending:
@@ -71,7 +70,10 @@ def run(
                     pending = waiting
             except KeyboardInterrupt:
                 rows = store.read(unique)
-                raise Interrupted(sum(row.status == "ok" for row in rows.values()), len(unique)) from None
+                done = sum(row.status == "ok" for row in rows.values())
+                raise Interrupted(
+                    f"Stopped: {done} of {len(unique)} trials are stored. Run the same command again to go on."
+                ) from None
         return store.read(unique)
 
 
@@ -88,16 +90,15 @@ def _pass(jobs: Sequence[Job], store_path: Path, workers: int) -> Iterable[tuple
                 yield left.pop(key), state
         except TerminatedWorkerError:
             with Store(store_path) as store:
-                done = [key for key, row in store.read(left).items() if row.status == "ok" or _just_now(row)]
-                for key in done:
-                    yield left.pop(key), "done"
-                suspects = [left.pop(key) for key in store.abandoned(left)]
+                done = [key for key, row in store.read(left).items() if row.status == "ok"]
+                suspects = [left[key] for key in store.abandoned(left)]
+            for key in done:
+                yield left.pop(key), "done"
             for job in suspects:
-                yield job, _alone(job, store_path)
-
-
-def _just_now(row: Row) -> bool:
-    return row.status == "error" and "did not stop" in row.error
+                del left[job.key]
+                if not _record_hang(job, store_path):
+                    _run_alone(job, store_path)
+                yield job, "done"
 
 
 def _on_processes(jobs: Sequence[Job], store_path: Path, workers: int) -> Iterable[tuple[str, State]]:
@@ -105,28 +106,58 @@ def _on_processes(jobs: Sequence[Job], store_path: Path, workers: int) -> Iterab
         parallel = joblib.Parallel(
             n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
         )
-        yield from parallel(joblib.delayed(_execute_by_key)(job, store_path) for job in jobs)
+        with _ignored_interrupts():
+            results = parallel(joblib.delayed(_execute_in_worker)(job, store_path) for job in jobs)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*tasks which were still being processed.*")
+            yield from results
 
 
-def _execute_by_key(job: Job, store_path: Path) -> tuple[str, State]:
-    return job.key, execute(job, store_path)
+@contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C all their life: it is for the command, which then ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
-def _alone(job: Job, store_path: Path) -> State:
+def _execute_in_worker(job: Job, store_path: Path) -> tuple[str, State]:
+    return job.key, execute(job, store_path, in_worker=True)
+
+
+def _run_alone(job: Job, store_path: Path) -> None:
     """Run a job in a process of its own; if it takes that down as well, it is the culprit, and that is its result."""
     try:
         # Two workers and one task: joblib would run a single worker's task in this process.
-        ((_, state),) = _on_processes([job], store_path, 2)
-        return state
+        list(_on_processes([job], store_path, 2))
     except TerminatedWorkerError as error:
-        with Store(store_path) as store:
-            if not (row := store.read([job.key]).get(job.key)) or not _just_now(row):
-                store.write(
-                    job.key, subject=job.subject, seed=job.trial.seed, what=job.what, seconds=0.0, peak_bytes=None,
-                    machine=machine(), error="its process died (killed by the system, perhaps for memory, or crashed)",
-                    traceback=str(error),
-                )  # fmt: skip
-        return "done"
+        if not _record_hang(job, store_path):
+            _record_death(
+                job, store_path, "its process died (killed by the system, perhaps for memory, or crashed)", str(error)
+            )
+
+
+def _record_hang(job: Job, store_path: Path) -> bool:
+    """Store the error of a trial whose worker was ended because it hung, if it was."""
+    file = hang_file(job, store_path)
+    stack = file.read_text() if file.exists() else ""
+    file.unlink(missing_ok=True)
+    if stack:
+        _record_death(job, store_path, f"ran past its limit of {job.limit_seconds:g} s and did not stop", stack)
+    return bool(stack)
+
+
+def _record_death(job: Job, store_path: Path, error: str, traceback: str) -> None:
+    with Store(store_path) as store:
+        store.write(
+            job.key, subject=job.subject, seed=job.trial.seed, what=job.what, seconds=0.0, peak_bytes=None,
+            machine=machine(), error=error, traceback=traceback,
+        )  # fmt: skip
 
 
 def default_store() -> Path:

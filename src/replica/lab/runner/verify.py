@@ -224,6 +224,8 @@ def check_device(name: str) -> None:
     """
     if name == "cpu":
         return
+    if not re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", name):
+        raise ReplicaError(f"Device must be cpu, or a GPU such as cuda or cuda:1, not {name!r:.60}.")
     import torch
 
     try:

@@ -1,0 +1,5 @@
+"""``python -m replica`` is ``replica``."""
+
+from replica.lab.cli import main
+
+main()

@@ -1,0 +1,5 @@
+"""Shared problems: jobs that methods of many papers can do. The stub beside this file is its table of contents."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

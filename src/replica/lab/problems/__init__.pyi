@@ -1,0 +1,12 @@
+from .problem import Baseline as Baseline
+from .problem import Dataset as Dataset
+from .problem import Metric as Metric
+from .problem import Option as Option
+from .problem import Outcome as Outcome
+from .problem import Problem as Problem
+from .problem import Value as Value
+from .recall import Recall as Recall
+from .registry import get as get
+from .registry import names as names
+
+__all__ = ["Baseline", "Dataset", "Metric", "Option", "Outcome", "Problem", "Recall", "Value", "get", "names"]

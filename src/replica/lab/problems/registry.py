@@ -1,0 +1,47 @@
+"""Where each problem lives, by name; nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from functools import cache
+from typing import TYPE_CHECKING
+
+from replica.lab.errors import ReplicaError
+
+if TYPE_CHECKING:
+    from .problem import Problem
+
+PROBLEMS: dict[str, str] = {
+    "recall": "replica.lab.problems.recall:Recall",
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names of all problems.
+
+    Example:
+        >>> "recall" in names()
+        True
+    """
+    return tuple(PROBLEMS)
+
+
+@cache
+def get(name: str) -> Problem:
+    """Find a problem by its name.
+
+    Raises:
+        ReplicaError: If there is none of this name; it names the nearest and all there are.
+
+    Example:
+        >>> get("recall").name
+        'recall'
+    """
+    if name not in PROBLEMS:
+        near = difflib.get_close_matches(str(name).lower(), PROBLEMS, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ReplicaError(f"There is no problem {str(name)!r}.{hint} Problems: {', '.join(PROBLEMS)}.")
+    module, _, attribute = PROBLEMS[name].partition(":")
+    problem: Problem = getattr(importlib.import_module(module), attribute)()
+    return problem

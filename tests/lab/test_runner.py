@@ -1,0 +1,295 @@
+"""The runner and its store, shown on the real command in processes of its own: kills, crowds, failures, changed sources."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import replica
+
+TOY = '''
+import os
+import time
+from replica.lab.claims import Paper, Proportion, above
+
+paper = Paper("toy")
+
+
+def note(trial, name):
+    """One line a run, written in one call, so that lines of several processes do not mix."""
+    if log := os.environ.get("TRIAL_LOG"):
+        with open(log, "ab", buffering=0) as file:
+            file.write(f"{name} {trial.seed}\\n".encode())
+
+
+@paper.claim("A draw is positive.", expect={"draw": above(0)})
+def draw(trial):
+    note(trial, "draw")
+    time.sleep(float(os.environ.get("TRIAL_SECONDS", 0)))
+    values = trial.rng("values").random(50)
+    return {"draw": values.mean(), "share": Proportion((values > 0.5).sum(), 50)}, {"value": values}
+'''
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "replica", *map(str, arguments)]
+
+
+def run(*arguments: object, cwd: Path, **environment: object) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, **{name: str(value) for name, value in environment.items()}}
+    return subprocess.run(command(*arguments), cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
+
+
+def stored(path: Path) -> list[tuple]:
+    """All that a trial is and gave, but not when and how fast."""
+    with sqlite3.connect(path) as connection:
+        return connection.execute(
+            "SELECT key, subject, seed, what, status, measures, series, error FROM trials ORDER BY key"
+        ).fetchall()
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    path = tmp_path / "toy.py"
+    path.write_text(TOY)
+    return path
+
+
+def test_killed_at_thirty_random_moments_nothing_is_lost_or_done_twice(toy: Path, tmp_path: Path):
+    arguments = ("verify", toy, "--seeds", 200, "--json")
+    assert run(*arguments, "--store", tmp_path / "calm.sqlite", "--jobs", 1, cwd=tmp_path).returncode == 0
+    moments, kills, store = random.Random(0), 0, tmp_path / "killed.sqlite"
+    while kills < 30:
+        jobs = 2 if kills % 3 == 2 else 1
+        process = subprocess.Popen(
+            command(*arguments, "--store", store, "--jobs", jobs),
+            cwd=tmp_path,
+            env={**os.environ, "TRIAL_SECONDS": "0.06"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        if kills % 5:  # into the work; every fifth falls anywhere into the start
+            before = _count(store)
+            while _count(store) == before and process.poll() is None:
+                time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.3))
+        assert process.poll() is None, f"the run ended before kill {kills + 1}: make its trials longer"
+        # Now the command alone, whose workers are left behind, now its whole group.
+        os.kill(process.pid, signal.SIGKILL) if kills % 2 else os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert 20 < len(stored(store)) < 200, "the kills must fall into the work"
+    last = run(*arguments, "--store", store, "--jobs", 2, cwd=tmp_path)
+    assert last.returncode == 0, last.stderr
+    rows = stored(store)
+    assert len(rows) == len({row[0] for row in rows}) == 200
+    assert rows == stored(tmp_path / "calm.sqlite")
+    with sqlite3.connect(store) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*) FROM leases").fetchone() == (0,)
+
+
+def test_four_runs_at_once_share_the_work(toy: Path, tmp_path: Path):
+    log, store = tmp_path / "log", tmp_path / "store.sqlite"
+    environment = {**os.environ, "TRIAL_LOG": str(log), "TRIAL_SECONDS": "0.02"}
+    runs = [
+        subprocess.Popen(
+            command("verify", toy, "--seeds", 120, "--store", store, "--jobs", 1, "--json"),
+            env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=120) for process in runs]
+    assert [process.returncode for process in runs] == [0] * 4, outputs
+    assert not any("locked" in error for _, error in outputs)
+    begun = log.read_text().splitlines()
+    assert sorted(begun) == sorted(f"draw {seed}" for seed in range(120)), "each trial runs once, in one of the four"
+    measured = [json.loads(out)[0]["claims"][0]["measured"] for out, _ in outputs]
+    assert all(other == measured[0] for other in measured)
+
+
+FAILING = """
+import os
+import signal
+import time
+import numpy as np
+from replica.lab.claims import Paper, above
+
+paper = Paper("failing")
+
+
+@paper.claim("It raises.", expect={"v": above(0)})
+def raises(trial):
+    if trial.seed == 1:
+        raise RuntimeError("boom at seed one")
+    return {"v": 1.0}
+
+
+@paper.claim("It gives no number.", expect={"v": above(0)})
+def gives_nan(trial):
+    return {"v": float("nan") if trial.seed == 2 else 1.0}
+
+
+@paper.claim("It sleeps.", expect={"v": above(0)})
+def sleeps(trial):
+    if trial.seed == 3:
+        try:
+            time.sleep(60)
+        except Exception:  # a method that swallows everything must not swallow the alarm
+            pass
+    return {"v": 1.0}
+
+
+@paper.claim("It eats.", expect={"v": above(0)})
+def eats(trial):
+    return {"v": float(np.ones(400_000_000 if trial.seed == 4 else 4)[0])}
+
+
+@paper.claim("It dies.", expect={"v": above(0)})
+def dies(trial):
+    if trial.seed == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"v": 1.0}
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_trial_that_fails_is_recorded_and_the_others_finish(tmp_path: Path, jobs: int):
+    (tmp_path / "failing.py").write_text(FAILING)
+    wanted = ["raises", "gives_nan", "sleeps", "eats"] + (["dies"] if jobs > 1 else [])
+    chosen = [word for name in wanted for word in ("--claim", name)]
+    result = run(
+        "verify", "failing.py", *chosen, "--jobs", jobs, "--store", "s.sqlite", "--limit-seconds", 1,
+        "--limit-memory", "300MB", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    claims = {claim["name"]: claim for claim in json.loads(result.stdout)[0]["claims"]}
+    errors = {
+        name: [(e["seed"], e["error"], e["traceback"]) for e in claim["errors"]] for name, claim in claims.items()
+    }
+    assert {claim["verdict"] for claim in claims.values()} == {"error"}
+    assert all(len(found) == 1 and claims[name]["seeds"] == 5 for name, found in errors.items())
+    said = {name: (found[0][0], found[0][1]) for name, found in errors.items()}
+    assert said["raises"] == (1, "RuntimeError: boom at seed one")
+    assert said["gives_nan"][0] == 2
+    assert "nan" in said["gives_nan"][1]
+    assert said["sleeps"] == (3, "ran past its limit of 1 s")
+    assert said["eats"] == (4, "asked for more than its limit of 286 MiB")
+    for name, line in (("raises", "raise RuntimeError"), ("sleeps", "time.sleep(60)"), ("eats", "np.ones(")):
+        assert line in errors[name][0][2], "the traceback shows the line that failed"
+    if jobs > 1:
+        assert said["dies"][0] == 0
+        assert "process died" in said["dies"][1]
+    assert sum(row[4] == "ok" for row in stored(tmp_path / "s.sqlite")) == 4 * len(wanted)
+
+
+def test_compiled_code_that_hears_no_alarm_is_ended_and_recorded(tmp_path: Path):
+    (tmp_path / "stuck.py").write_text(
+        "from replica.lab.claims import Paper, above\npaper = Paper('stuck')\n\n"
+        "@paper.claim('It hangs.', expect={'v': above(0)})\ndef hangs(trial):\n"
+        # One single bytecode: the alarm's handler waits for its end.
+        "    return {'v': 1.0 if trial.seed else float(sum(range(10**12)))}\n"
+    )
+    start = time.monotonic()
+    result = run(
+        "verify", "stuck.py", "--jobs", 2, "--store", "s.sqlite", "--limit-seconds", 0.5, "--json", cwd=tmp_path
+    )
+    assert result.returncode == 1, result.stderr
+    assert time.monotonic() - start < 60
+    (claim,) = json.loads(result.stdout)[0]["claims"]
+    assert [(e["seed"], e["error"]) for e in claim["errors"]] == [(0, "ran past its limit of 0.5 s and did not stop")]
+    assert "hangs" in claim["errors"][0]["traceback"]
+
+
+def test_an_error_is_tried_again_and_a_result_is_not(toy: Path, tmp_path: Path):
+    log = tmp_path / "log"
+    arguments = ("verify", toy, "--store", "s.sqlite", "--jobs", 1, "--json")
+    failed = run(*arguments, cwd=tmp_path, TRIAL_LOG=tmp_path / "no-folder" / "log")
+    assert failed.returncode == 1
+    assert run(*arguments, cwd=tmp_path, TRIAL_LOG=log).returncode == 0
+    assert run(*arguments, cwd=tmp_path, TRIAL_LOG=log).returncode == 0
+    assert len(log.read_text().splitlines()) == 5
+    assert {row[4] for row in stored(tmp_path / "s.sqlite")} == {"ok"}
+
+
+def test_stopping_by_hand_leaves_a_whole_store_and_says_how_to_go_on(toy: Path, tmp_path: Path):
+    for jobs in (1, 2):
+        store = tmp_path / f"{jobs}.sqlite"
+        process = subprocess.Popen(
+            command("verify", toy, "--seeds", 100, "--store", store, "--jobs", jobs),
+            cwd=tmp_path, env={**os.environ, "TRIAL_SECONDS": "0.1"}, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not (store.exists() and _count(store)):
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        out, error = process.communicate(timeout=30)
+        assert process.returncode == 130, (out, error)
+        assert "Run the same command again to go on." in error
+        assert "Traceback" not in error
+        assert 0 < len(stored(store)) < 100
+
+
+def _count(store: Path) -> int:
+    try:
+        return len(stored(store))
+    except sqlite3.OperationalError:
+        return 0
+
+
+def test_a_damaged_store_is_told_in_one_line_and_kept(toy: Path, tmp_path: Path):
+    store = tmp_path / "s.sqlite"
+    damaged = b"SQLite format 3\0" + random.Random(0).randbytes(5000)
+    store.write_bytes(damaged)
+    result = run("verify", toy, "--store", store, "--json", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert "--store FILE" in result.stderr
+    assert store.read_bytes() == damaged
+
+
+def test_a_changed_part_reruns_what_depends_on_it_and_nothing_else(tmp_path: Path):
+    """On a copy of the package: change one part of the memory wing and see which trials run again."""
+    shutil.copytree(Path(replica.__file__).parent, tmp_path / "replica", ignore=shutil.ignore_patterns("__pycache__"))
+    arguments = (
+        "verify",
+        "hopfield",
+        "multitasking_hebbian",
+        "--scale",
+        "smoke",
+        "--jobs",
+        1,
+        "--store",
+        "s.sqlite",
+        "--json",
+    )
+
+    def finished() -> dict[str, set[float]]:
+        times: dict[str, set[float]] = {}
+        with sqlite3.connect(tmp_path / "s.sqlite") as connection:
+            for subject, when in connection.execute("SELECT subject, finished FROM trials"):
+                times.setdefault(subject, set()).add(when)
+        return times
+
+    assert run(*arguments, cwd=tmp_path, PYTHONPATH=tmp_path).returncode == 0
+    first = finished()
+    part = tmp_path / "replica" / "memory" / "multitasking.py"
+    part.write_text(part.read_text() + "\n# a comment changes nothing\n")
+    assert run(*arguments, cwd=tmp_path, PYTHONPATH=tmp_path).returncode == 0
+    assert finished() == first
+    part.write_text(part.read_text() + "\n_CHANGED = True\n")
+    assert run(*arguments, cwd=tmp_path, PYTHONPATH=tmp_path).returncode == 0
+    again = {subject for subject, times in finished().items() if times != first[subject]}
+    assert again
+    assert all(subject.startswith("multitasking_hebbian/") for subject in again)
