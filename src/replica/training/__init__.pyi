@@ -1,0 +1,8 @@
+from .batches import Minibatches as Minibatches
+from .batches import split_indices as split_indices
+from .loop import History as History
+from .loop import fit as fit
+from .loop import mean_loss as mean_loss
+from .nets import mlp as mlp
+
+__all__ = ["History", "Minibatches", "fit", "mean_loss", "mlp", "split_indices"]
