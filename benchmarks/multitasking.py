@@ -4,25 +4,17 @@ Arithmetic limit of a sweep of R replicas over N neurons with F patterns: two pr
 operations, against 2 R N² with a coupling matrix. With few patterns the R N random numbers cost more than the products.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from replica.memory.multitasking import MultitaskingMemory, diluted_patterns
+from replica.memory import MultitaskingMemory, diluted_patterns
+
+from .case import Case
 
 TEMPERATURE = 0.2
-
-
-class Case(NamedTuple):
-    """Two ways of doing the same work, and the least number of operations it takes."""
-
-    name: str
-    ours: Callable[[], object]
-    peer: Callable[[], object]
-    operations: float
 
 
 def cases() -> Iterator[Case]:
@@ -42,8 +34,22 @@ def cases() -> Iterator[Case]:
         loop = partial(neuron_by_neuron, rows, weights, start, rng)
         matrix = partial(with_coupling_matrix, couplings, start, rng)
         operations = 4.0 * replicas * dim * patterns
-        yield Case(f"against a NumPy loop over neurons ({size})", ours, loop, operations)
-        yield Case(f"against a coupling matrix in NumPy ({size})", ours, matrix, operations)
+        yield Case(
+            f"multitasking sweep beside a NumPy loop over neurons ({size})",
+            ours,
+            loop,
+            operations,
+            1.0,
+            updates=replicas * dim,
+        )
+        yield Case(
+            f"multitasking sweep beside a coupling matrix in NumPy ({size})",
+            ours,
+            matrix,
+            operations,
+            1.0,
+            updates=replicas * dim,
+        )
 
 
 def neuron_by_neuron(rows: np.ndarray, weights: np.ndarray, start: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -66,22 +72,3 @@ def with_coupling_matrix(couplings: np.ndarray, start: np.ndarray, rng: np.rando
     """All neurons at once from an N × N matrix (a sweep of the same size, but not an exact Boltzmann sampler)."""
     up = 1 / (1 + np.exp(-2 / TEMPERATURE * (start @ couplings)))
     return np.where(rng.random(start.shape) < up, 1.0, -1.0)
-
-
-if __name__ == "__main__":
-    import time
-
-    for case in cases():
-        times = {}
-        for label, run in (("ours", case.ours), ("peer", case.peer)):
-            run()
-            rounds = []
-            for _ in range(5):
-                began = time.perf_counter()
-                run()
-                rounds.append(time.perf_counter() - began)
-            times[label] = sorted(rounds)[2]
-        print(
-            f"{case.name}: ours {times['ours'] * 1e3:.3f} ms, peer {times['peer'] * 1e3:.3f} ms, "
-            f"ratio {times['ours'] / times['peer']:.4f}, {case.operations / times['ours'] / 1e9:.2f} GFLOP/s"
-        )

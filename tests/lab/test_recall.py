@@ -557,7 +557,7 @@ def comparison(dataset: Dataset, methods: int, sweep: Any, **options: Any) -> Si
     examples = {method: dict(outcome.examples) | {"exact": [False] * 8} for method in listed}
     return SimpleNamespace(
         sweep=sweep, curves=curves, rows=[{"method": m} for m in listed], examples=examples,
-        dataset=dataset, options=problem.resolve(options), problem=problem,
+        dataset=dataset, options=problem.resolve(options), example_options=problem.resolve(options), problem=problem,
     )  # fmt: skip
 
 

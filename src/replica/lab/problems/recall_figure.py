@@ -264,6 +264,7 @@ class _Mosaic:
     missed: frozenset[tuple[int, int]]
     """Line and column of every tile that is not the stored pattern."""
     lowest: float
+    caption: str
 
     @classmethod
     def of(cls, comparison: Any, methods: Sequence[str]) -> _Mosaic:
@@ -294,6 +295,7 @@ class _Mosaic:
                 if not examples[method]["exact"][column]
             ),
             lowest=-1.0 if comparison.options.get("values", "binary") == "binary" else 0.0,
+            caption="{stored} stored, {kind} {damage:g}\ndashed frame: not exact".format(**comparison.example_options),
         )
 
 
@@ -338,7 +340,7 @@ def _draw_examples(axes: Axes, mosaic: _Mosaic, height_points: float) -> None:
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.set_frame_on(False)
-    axes.set_xlabel("dashed frame: not exact", fontsize=_TEXT_POINTS)
+    axes.set_xlabel(mosaic.caption, fontsize=_TEXT_POINTS)
 
 
 def _tile_shape(shape: tuple[int, ...], dim: int) -> tuple[int, int]:

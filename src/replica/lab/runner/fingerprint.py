@@ -25,8 +25,8 @@ COMPUTING = (
     "replica.lab.data",
 )
 """The modules of the lab whose code can change what a trial computes."""
-DRAWING = {"draw", "description"}
-"""Methods of a problem that only show results."""
+DRAWING = "draw"
+"""The method of a problem that only shows results."""
 
 
 def fingerprint(path: Path, name: str | None = None) -> str:
@@ -192,7 +192,7 @@ def _module_name(path: Path) -> str:
 
 
 @cache
-def _parse_bytes(source: bytes, name: str) -> ast.Module:
+def _parse_bytes(source: bytes, name: str, is_problem: bool) -> ast.Module:
     tree = ast.parse(source, filename=name)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
@@ -204,13 +204,13 @@ def _parse_bytes(source: bytes, name: str) -> ast.Module:
                 and isinstance(body[0].value.value, str)
             ):
                 node.body = body[1:] or [ast.Pass()]
-            if isinstance(node, ast.ClassDef):
-                node.body = [s for s in node.body if getattr(s, "name", None) not in DRAWING] or [ast.Pass()]
+            if is_problem and isinstance(node, ast.ClassDef):
+                node.body = [s for s in node.body if getattr(s, "name", None) != DRAWING] or [ast.Pass()]
     return tree
 
 
 def _parse(path: Path) -> ast.Module:
-    return _parse_bytes(path.read_bytes(), path.name)
+    return _parse_bytes(path.read_bytes(), path.name, package_root() / "lab" / "problems" in path.parents)
 
 
 def _text(statements: Iterable[ast.stmt]) -> str:

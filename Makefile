@@ -1,0 +1,40 @@
+# make compare   the main job on real handwritten digits
+# make test      everything CI checks
+# make bench     our parts beside their peers
+# One thread a process: the tests and benchmarks run side by side.
+export OMP_NUM_THREADS = 1
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: compare test bench evidence clean
+
+compare: .venv/user
+	$(BIN)/replica compare recall
+
+test: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
+
+bench: .venv/user
+	$(BIN)/python -m benchmarks
+
+# Measure the claims of every built paper again and record them; one claim after the other, on both cores.
+evidence: .venv/user
+	$(BIN)/replica verify $$($(BIN)/replica papers --status built --json | $(BIN)/python -c "import json, sys; print(*(p['slug'] for p in json.load(sys.stdin)))") --record
+
+.venv/user: pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "Replica needs Python 3.11 or later: make PYTHON=python3.11 ..."; exit 2; }
+	$(PYTHON) -m venv .venv
+	@echo "Installing (PyTorch is large: a few minutes) ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/dev: .venv/user
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache benchmarks/results
