@@ -16,6 +16,7 @@ from replica.lab.report.quantities import quantity
 from . import dense_hebbian, modern_hopfield, multitasking, runner
 from .case import Case, median_seconds, peak_bytes, peak_flops
 
+HEADS = ("ours beside a peer", "ours", "peer", "ratio", "under", "arithmetic limit", "peak, ours / peer", "updates/s")
 MODULES = {"modern_hopfield": modern_hopfield, "dense_hebbian": dense_hebbian, "multitasking": multitasking}
 
 
@@ -53,17 +54,8 @@ def main() -> None:
         f"{platform.machine()}, PyTorch {torch.__version__}, one thread, {best / 1e9:.0f} GFLOP/s at best (float32 product)\n"
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in (
-        "ours beside a peer",
-        "ours",
-        "peer",
-        "ours / peer",
-        "must be under",
-        "arithmetic limit",
-        "peak, ours / peer",
-        "updates/s",
-    ):
-        table.add_column(head, justify="left" if head == "ours beside a peer" else "right")
+    for head in HEADS:
+        table.add_column(head, justify="left" if head == HEADS[0] else "right")
     found: dict[str, list] = {"cases": [], "runner": []}
     for name, module in MODULES.items():
         if arguments.names and name not in arguments.names:
@@ -72,11 +64,9 @@ def main() -> None:
             with console.status(case.name):
                 row = measure(case, best)
             found["cases"].append(row)
-            peaks = (
-                f"{quantity(row['ours_peak_bytes'], 'bytes')} / {quantity(row['peer_peak_bytes'], 'bytes')}"
-                if case.memory
-                else ""
-            )
+            peaks = ""
+            if case.memory:
+                peaks = " / ".join(quantity(row[f"{side}_peak_bytes"], "bytes") for side in ("ours", "peer"))
             table.add_row(
                 case.name, quantity(row["ours_seconds"], "s"), quantity(row["peer_seconds"], "s"), f"{row['ratio']:.3g}",
                 f"{case.target:g}", quantity(row["limit_seconds"], "s"), peaks,

@@ -53,6 +53,19 @@ def test_order_six_at_eight_neurons():
     torch.testing.assert_close(memory.energy(state), tensor_energy(patterns, state, 6, False))
 
 
+@pytest.mark.parametrize("order", [6, 12])
+def test_high_orders_keep_single_precision(order):
+    patterns = signs(50, 64)
+    memory = DenseHebbianMemory(order)
+    memory.store(patterns)
+    single = copy.deepcopy(memory).float()
+    cues = patterns[:9].clone()
+    cues[:, :8] *= -1
+    torch.testing.assert_close(
+        single.local_field(cues.float()).double(), memory.local_field(cues), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_order_two_is_the_hopfield_model():
     patterns, state = signs(5, 30), signs(4, 30, seed=1)
     couplings = patterns.T @ patterns / 29
@@ -224,7 +237,9 @@ def test_learning_finds_the_hidden_pattern(labelled):
     noise = torch.rand(3, examples, 200, generator=generator(1))
     shown = torch.where(noise < (1 + quality) / 2, hidden.unsqueeze(1), -hidden.unsqueeze(1)).reshape(-1, 200)
     memory = DenseHebbianMemory(2)
-    memory.learn(shown, torch.arange(3).repeat_interleave(examples) if labelled else None, examples_per_pattern=examples)
+    memory.learn(
+        shown, torch.arange(3).repeat_interleave(examples) if labelled else None, examples_per_pattern=examples
+    )
     assert ((memory.recall(hidden, generator=generator()) * hidden).mean(1) > 0.95).all()
 
 
@@ -246,6 +261,13 @@ def test_the_same_generator_gives_the_same_states():
     runs = [memory.sample(start, 1.0, 5, generator=generator(seed)).spins for seed in (7, 7, 8)]
     assert torch.equal(runs[0], runs[1])
     assert not torch.equal(runs[0], runs[2])
+
+
+def test_recall_needs_no_generator_to_be_repeatable():
+    memory = DenseHebbianMemory(2)
+    memory.store(signs(30, 60))
+    cues = signs(40, 60, seed=3)
+    assert torch.equal(memory.recall(cues), memory.recall(cues))
 
 
 def test_the_callers_tensors_stay_as_they_are():

@@ -13,7 +13,12 @@ from .hopfield_layers import (
 
 # Hebbian networks of binary neurons: dense interactions, and diluted patterns recalled together
 from .dense_hebbian import DenseHebbianMemory as DenseHebbianMemory
-from .dense_hebbian_equations import dense_hebbian_equations as dense_hebbian_equations
+from .dense_hebbian_equations import (
+    critical_load as critical_load,
+    dataset_entropy as dataset_entropy,
+    dense_hebbian_equations as dense_hebbian_equations,
+    examples_needed as examples_needed,
+)
 from .multitasking import (
     MultitaskingMemory as MultitaskingMemory,
     diluted_patterns as diluted_patterns,

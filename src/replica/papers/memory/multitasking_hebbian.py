@@ -291,6 +291,8 @@ def draw_threshold(axes: Axes, table: pd.DataFrame) -> None:
         _points(axes, rows, "examples", "unsupervised", colour, "x", "without")
     axes.axhline(0.9, color="tab:gray", linestyle=":", label="threshold")
     axes.set(xlabel="examples of each pattern", ylabel="recall, relative to stored patterns", xscale="log")
+    axes.set_xticks((30, 50, 100, 200), labels=("30", "50", "100", "200"))
+    axes.tick_params(axis="x", which="minor", labelbottom=False)
     axes.legend(fontsize=9)
 
 

@@ -1,0 +1,546 @@
+"""Dense Hebbian memory: patterns stored in interactions of order P among binary neurons."""
+
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.polynomial import Polynomial
+from torch import Tensor, nn
+
+
+class Relaxed(NamedTuple):
+    """Where zero-temperature dynamics ended, and how it got there.
+
+    Attributes:
+        spins: final states, entries ±1.
+        steps: sweeps over all neurons that each state took until it stood still (or the limit).
+        converged: True where the state is a fixed point: no single flip lowers its energy.
+    """
+
+    spins: Float[Tensor, "batch dim"]
+    steps: Int[Tensor, " batch"]
+    converged: Bool[Tensor, " batch"]
+
+
+class Sampled(NamedTuple):
+    """States drawn at positive temperature.
+
+    Attributes:
+        spins: states after the last sweep, entries ±1.
+        mean: average of each neuron over the sweeps after the burn-in, in [−1, 1].
+    """
+
+    spins: Float[Tensor, "batch dim"]
+    mean: Float[Tensor, "batch dim"]
+
+
+def _symmetric_means(power_sums: list[Tensor], count: int, upto: int) -> list[Tensor]:
+    """Means g_0..g_upto of all products of k different variables, from their power sums (Newton's identities).
+
+    With e_k the elementary symmetric polynomial, g_k = e_k / C(count, k). Means stay of order one where e_k
+    overflows.
+    """
+    means = [torch.ones_like(power_sums[0])]
+    for k in range(1, upto + 1):
+        total = power_sums[k - 1] * ((-1) ** (k - 1) / (k * math.comb(count, k)))
+        for j in range(1, k):
+            weight = (-1) ** (j - 1) * math.comb(count, k - j) / (k * math.comb(count, k))
+            total = torch.addcmul(total, means[k - j], power_sums[j - 1], value=weight)
+        means.append(total)
+    return means
+
+
+@lru_cache(maxsize=64)
+def _field_polynomials(order: int, dim: int, coincident: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Coefficients in u = s/N of the two polynomials that give the field of ±1 patterns, where s = Σ_j ξ_j σ_j.
+
+    With f(s) the mean product over groups of P − 1 neurons whose ξ_j σ_j sum to s (a Krawtchouk polynomial; with
+    coincident groups the discrete derivative of n^P), these are (f(s−1) + f(s+1))/2 and (f(s−1) − f(s+1))/2.
+    """
+    s = Polynomial([0.0, dim])
+    if coincident:
+        f = ((s + 1) ** order - (s - 1) ** order) / (2 * order * float(dim) ** (order - 1))
+    else:
+        # Means of products over groups of growing size: g_k = (s·g_{k−1} − (k−1)·g_{k−2}) / (N − k).
+        before, f = Polynomial([0.0]), Polynomial([1.0])
+        for k in range(1, order):
+            f, before = (s * f - (k - 1) * before) / (dim - k), f
+    below, above = (f(Polynomial([shift, 1.0])) for shift in (-1 / dim, 1 / dim))
+    even, odd = (tuple(((below + sign * above) / 2).coef.tolist()) for sign in (1, -1))
+    return even[:order], odd[: order - 1]
+
+
+def _evaluate(coefficients: tuple[float, ...], u: Tensor, squares: Tensor) -> Tensor:
+    """Horner's scheme for a polynomial that has only odd or only even powers."""
+    degree = len(coefficients) - 1
+    if degree < 2:
+        return u * coefficients[1] if degree else torch.full_like(u, coefficients[0])
+    value = squares * coefficients[degree]
+    for k in range(degree - 2, 1, -2):
+        value.add_(coefficients[k]).mul_(squares)
+    value.add_(coefficients[degree % 2])
+    return value.mul_(u) if degree % 2 else value
+
+
+def _powers(value: Tensor, upto: int) -> list[Tensor]:
+    """value, value², … by repeated products, which are many times faster than general powers."""
+    powers = [value]
+    while len(powers) < upto:
+        powers.append(powers[-1] * value)
+    return powers
+
+
+class DenseHebbianMemory(nn.Module):
+    r"""Associative memory of N binary neurons that interact in groups of P; order 2 is the Hopfield model.
+
+    Stored vectors η^μ (μ = 1..K) give the energy of a state σ ∈ {−1, +1}^N
+
+        E(σ) = −(N/P) Σ_μ ⟨ η_{i1} σ_{i1} ⋯ η_{iP} σ_{iP} ⟩      (mean over all groups of P different neurons)
+
+    so that a neuron feels the field h_i = Σ_μ η_i^μ ⟨ Π_{P−1 others} η_j σ_j ⟩, which is exactly ξ_i at a stored
+    pattern ξ that is alone. For large N the mean over groups is n_μ^P, with n_μ = Σ_i η_i^μ σ_i / N. No tensor
+    over P neurons is ever built: means over groups follow from power sums of η_i σ_i (Newton's identities), so all
+    fields of a state cost O(P·N·K).
+
+    What is stored is either patterns (`store`), averages over labelled examples, or single examples (`learn`).
+
+    Letters: order P, dim N, number of stored vectors K, inverse temperature `beta` β, overlaps n_μ. The paper
+    writes the energy with a prefactor that depends on P alone: it rescales β and changes nothing else.
+
+    Args:
+        order: interaction order P ≥ 2.
+        coincident: count groups in which a neuron occurs more than once too, as in E = −(N/P) Σ_μ n_μ^P (Krotov
+            and Hopfield's form). Both forms agree for order 2 (up to N/(N − 1)); for larger orders this one adds
+            interactions of lower order, whose interference takes part of the capacity: the variance of the field is
+            (2P−3)!! K/N^{P−1} in place of (P−1)! K/N^{P−1}.
+        max_sweeps: limit of sweeps in `relax` and `recall`.
+
+    Raises:
+        ValueError: if `order` is below 2 or `max_sweeps` below 1.
+
+    Source: Agliari et al. 2022, arXiv 2212.00606 (model, supervised examples), and arXiv 2211.14067 (unsupervised
+    examples); storing (r = 1) is the model of Gardner 1987 and of Baldi and Venkatesh 1987.
+
+    Example:
+        >>> patterns = torch.randn(500, 100, generator=torch.Generator().manual_seed(0)).sign()
+        >>> memory = DenseHebbianMemory(order=4)
+        >>> memory.store(patterns)
+        >>> cue = patterns[:3].clone()
+        >>> cue[:, :15] *= -1
+        >>> bool((memory.recall(cue) == patterns[:3]).all())
+        True
+    """
+
+    patterns: Float[Tensor, "count dim"]
+    strength: Float[Tensor, ""]
+
+    def __init__(self, order: int = 4, *, coincident: bool = False, max_sweeps: int = 100) -> None:
+        super().__init__()
+        if order < 2:
+            raise ValueError(f"order is {order}; wanted an integer of at least 2")
+        if max_sweeps < 1:
+            raise ValueError(f"max_sweeps is {max_sweeps}; wanted at least 1")
+        self.order = order
+        self.coincident = coincident
+        self.max_sweeps = max_sweeps
+        self.register_buffer("patterns", torch.empty(0, 0))
+        self.register_buffer("strength", torch.ones(()))
+        self._binary = False
+
+    def extra_repr(self) -> str:
+        """Sizes, for `print(memory)`."""
+        count, dim = self.patterns.shape
+        return f"order={self.order}, count={count}, dim={dim}, coincident={self.coincident}"
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        stored = state_dict.get(prefix + "patterns")
+        if stored is not None:
+            self.patterns = torch.empty_like(stored, device=self.patterns.device)
+            self.strength = self.strength.to(stored.dtype)
+            self._binary = bool((stored.abs() == 1).all())
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    # What is stored
+
+    def store(self, patterns: Float[Tensor, "count dim"], strength: float = 1.0) -> None:
+        """Hold these vectors as the memory's content, in place of what was held before.
+
+        Args:
+            patterns: ±1 patterns, or real vectors (averages over examples) of mean square about 1.
+            strength: factor before the energy; matters at positive temperature only.
+
+        Raises:
+            ValueError: if `patterns` is not a finite matrix of floating-point numbers, or has fewer neurons than
+                `order`.
+        """
+        if patterns.ndim != 2 or patterns.shape[0] == 0:
+            raise ValueError(f"patterns has shape {tuple(patterns.shape)}; wanted (count, dim), count at least 1")
+        if not patterns.is_floating_point():
+            raise ValueError(f"patterns has dtype {patterns.dtype}; wanted floating-point numbers")
+        if patterns.shape[1] < self.order:
+            raise ValueError(f"patterns has {patterns.shape[1]} neurons; wanted at least order = {self.order}")
+        if not bool(patterns.isfinite().all()):
+            raise ValueError("patterns holds NaN or infinity; wanted finite numbers")
+        self.patterns = patterns.detach().clone()
+        self.strength = torch.as_tensor(strength, dtype=patterns.dtype, device=patterns.device)
+        self._binary = bool((self.patterns.abs() == 1).all())
+
+    def learn(
+        self,
+        examples: Float[Tensor, "examples dim"],
+        labels: Int[Tensor, " examples"] | None = None,
+        *,
+        examples_per_pattern: int | None = None,
+    ) -> None:
+        r"""Learn hidden patterns from noisy examples, with a teacher's labels or without.
+
+        With labels the memory holds the class averages η̄^μ = (1/M) Σ_a η^{μ,a}, each divided by its root mean
+        square √R (for examples of quality r, R = r² + (1 − r²)/M). Without, every example is held by itself, and
+        the energy is divided by their number per pattern, M.
+
+        Args:
+            examples: entries ±1; each is a hidden pattern whose entries are right with probability (1 + r)/2.
+            labels: class of each example; classes are held in ascending order. None: no teacher.
+            examples_per_pattern: M of the unsupervised energy; 1 if not given. Not used with labels.
+
+        Raises:
+            ValueError: if the lengths differ, an average vanishes, or `examples_per_pattern` is below 1.
+
+        Source: arXiv 2212.00606 (supervised cost function); arXiv 2211.14067 (unsupervised cost function).
+        """
+        if examples.ndim != 2:
+            raise ValueError(f"examples has shape {tuple(examples.shape)}; wanted (examples, dim)")
+        if labels is None:
+            if examples_per_pattern is not None and examples_per_pattern < 1:
+                raise ValueError(f"examples_per_pattern is {examples_per_pattern}; wanted at least 1")
+            self.store(examples, strength=1.0 / (examples_per_pattern or 1))
+            return
+        if labels.shape != examples.shape[:1]:
+            raise ValueError(f"labels has shape {tuple(labels.shape)}; wanted ({examples.shape[0]},), one an example")
+        classes, member = labels.unique(return_inverse=True)
+        averages = examples.new_zeros(len(classes), examples.shape[1]).index_add_(0, member, examples)
+        averages = averages / member.bincount(minlength=len(classes)).unsqueeze(1)
+        scale = averages.square().mean(1, keepdim=True).sqrt()
+        if bool((scale == 0).any()):
+            raise ValueError("examples average to zero in one class; wanted at least one non-zero entry")
+        self.store(averages / scale)
+
+    # What a state is worth, and what each neuron feels
+
+    def overlaps(self, state: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch count"]:
+        """Overlap n_μ = Σ_i η_i^μ σ_i / N of each state with each stored vector."""
+        self._check(state)
+        return (state / self.patterns.shape[1]) @ self.patterns.T
+
+    def energy(self, state: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+        """Energy E of each state; of a real state in [−1, 1]^N the mean energy of independent neurons with those means.
+
+        (With `coincident` the polynomial −(N/P) Σ_μ n_μ^P itself.) Differentiable in the state.
+        """
+        self._check(state)
+        dim = state.shape[1]
+        if self.coincident:
+            groups = self.overlaps(state) ** self.order
+        else:
+            groups = _symmetric_means(self._group_sums(state, self.order), dim, self.order)[-1]
+        return -self.strength * dim / self.order * groups.sum(1)
+
+    def local_field(self, state: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """Field h_i on every neuron: half of what the energy falls when σ_i goes from −1 to +1, the others held.
+
+        Args:
+            state: entries ±1, or means in [−1, 1] (then the mean field of independent neurons; not with
+                `coincident`).
+
+        Returns:
+            The fields; E(σ with σ_i = −1) − E(σ with σ_i = +1) = 2 h_i.
+        """
+        self._check(state)
+        if bool((state.abs() == 1).all()):
+            return self._spin_field(state)
+        return self._real_field(self._power_sums(state), state, self.patterns.T)
+
+    def _spin_field(self, spins: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """Field on every neuron in states known to be ±1."""
+        if self._binary:
+            return self._binary_field([self.overlaps(spins)], spins, self.patterns.T)
+        return self._real_field(self._power_sums(spins), spins, self.patterns.T)
+
+    def _binary_field(
+        self, sums: list[Tensor], own: Float[Tensor, "batch block"], columns: Float[Tensor, "block count"]
+    ) -> Tensor:
+        """Field on some neurons, given all overlaps; patterns and states ±1."""
+        # x_i = ξ_i σ_i = ±1, so ξ_i f(s − x_i) = ξ_i·(f(s−1) + f(s+1))/2 + σ_i·(f(s−1) − f(s+1))/2: one product
+        # for all neurons.
+        even, odd = _field_polynomials(self.order, self.patterns.shape[1], self.coincident)
+        squares = sums[0] * sums[0]
+        self_term = _evaluate(odd, sums[0], squares).sum(1, keepdim=True)
+        return self.strength * torch.addcmul(_evaluate(even, sums[0], squares) @ columns.T, own, self_term)
+
+    def _real_field(
+        self, sums: list[Tensor], own: Float[Tensor, "batch block"], columns: Float[Tensor, "block count"]
+    ) -> Tensor:
+        """Field on some neurons, given all power sums; any patterns."""
+        dim, order = self.patterns.shape[1], self.order
+        field = torch.zeros_like(own)
+        if self.coincident:
+            for k, power in enumerate(_powers(columns, order), start=1):
+                weight = (-1) ** (k + 1) * math.comb(order, k) * (2 / dim) ** (k - 1) / order
+                field = field + weight * own ** (k + 1) * (sums[0] ** (order - k) @ power.T)
+            return self.strength * field
+        means = _symmetric_means(sums, dim, order - 1)
+        for k, power in enumerate(_powers(columns, order)):
+            # Products that avoid neuron i: Σ_k (−x_i)^k e_{P−1−k}, with x_i = η_i σ_i.
+            weight = (-1) ** k * math.comb(dim, order - 1 - k) / math.comb(dim - 1, order - 1)
+            field = field + weight * own**k * (means[order - 1 - k] @ power.T)
+        return self.strength * field
+
+    def _power_sums(self, state: Float[Tensor, "batch dim"]) -> list[Float[Tensor, "batch count"]]:
+        """What `_real_field` needs: Σ_i (η_i σ_i)^k for k below the order; with coincident groups the overlaps alone."""
+        if self.coincident:
+            return [self.overlaps(state)]
+        return self._group_sums(state, self.order - 1)
+
+    def _group_sums(self, state: Float[Tensor, "batch dim"], upto: int) -> list[Float[Tensor, "batch count"]]:
+        pairs = zip(_powers(state, upto), _powers(self.patterns, upto), strict=True)
+        return [left @ right.T for left, right in pairs]
+
+    # Dynamics
+
+    @torch.no_grad()
+    def relax(
+        self,
+        cues: Float[Tensor, "batch dim"],
+        *,
+        block: int | None = None,
+        max_sweeps: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Relaxed:
+        """Let every neuron follow its field, σ_i ← sign(h_i), until nothing changes.
+
+        All neurons at once is fastest and may end in a cycle (`converged` is False). One at a time the energy
+        falls with each flip, so it always ends. Fixed points are the same.
+
+        Args:
+            cues: start states, signs count; a zero is an unknown entry, which takes the sign of its field at the
+                start.
+            block: number of neurons updated at a time; None: all.
+            max_sweeps: limit of sweeps; the memory's own if None.
+            generator: source of the order of the neurons, drawn anew in each sweep; None: always from first to last.
+
+        Returns:
+            States, sweeps taken, and which of them are fixed points.
+
+        Raises:
+            ValueError: if `cues` has the wrong shape, or `block` is below 1.
+        """
+        spins = self._start(cues)
+        dim = spins.shape[1]
+        if block is not None and block < 1:
+            raise ValueError(f"block is {block}; wanted at least 1")
+        steps = torch.zeros(len(spins), dtype=torch.long, device=spins.device)
+        converged = torch.zeros(len(spins), dtype=torch.bool, device=spins.device)
+        active = torch.arange(len(spins), device=spins.device)
+        before = spins.clone()
+        for _ in range(self.max_sweeps if max_sweeps is None else max_sweeps):
+            rows = active
+            old = spins if len(active) == len(spins) else spins[active]
+            if block is None or block >= dim:
+                along = self._spin_field(old).mul_(old)  # negative where a neuron stands against its field
+                # A minimum of floats is many times faster than `any` of booleans.
+                moving = along.amin(1) < 0
+                new = torch.where(along < 0, -old, old)
+                converged[active] = ~moving
+                steps[active] += moving
+                # Updates of all neurons at once end in a fixed point or, as a rule, a cycle of two (at order 2 always).
+                moving &= (new * before).amin(1) < 0
+            else:
+                new = self._sweep(old, None, block, generator)
+                moving = (new != old).any(1)
+                converged[active] = ~moving
+                steps[active] += moving
+            active, before = active[moving], old[moving]
+            spins = new if old is spins else spins.index_copy(0, rows, new)
+            if len(active) == 0:
+                break
+        return Relaxed(spins, steps, converged)
+
+    def recall(
+        self, cues: Float[Tensor, "batch dim"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "batch dim"]:
+        """The stored patterns that damaged cues lead to: all neurons at once, then fewer at a time where that cycles.
+
+        Args:
+            cues: signs count; zeros are unknown entries.
+            generator: source of the order of the neurons, for the cues whose parallel updates do not settle; None: from
+                first to last, so that equal cues always give equal states.
+
+        Returns:
+            States with entries ±1.
+        """
+        spins, _, converged = self.relax(cues)
+        # Smaller blocks leave most cycles; single neurons leave all.
+        for block in (max(1, spins.shape[1] // 16), 1):
+            rest = (~converged).nonzero().squeeze(1)
+            if len(rest) == 0:
+                break
+            settled = self.relax(spins[rest], block=block, generator=generator)
+            spins[rest], converged[rest] = settled.spins, settled.converged
+        return spins
+
+    @torch.no_grad()
+    def sample(
+        self,
+        start: Float[Tensor, "batch dim"],
+        beta: float | Float[Tensor, " batch"],
+        sweeps: int,
+        *,
+        burn_in: int = 0,
+        block: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> Sampled:
+        """Glauber dynamics at inverse temperature β: P(σ_i = +1) = 1 / (1 + exp(−2 β h_i)).
+
+        A sweep visits the neurons in a random order, new in each sweep and shared by the batch, and keeps the
+        overlaps up to date with every flip: it costs O(N·K) a state. One neuron at a time the stationary law is
+        exp(−β E). Blocks draw several neurons from the same overlaps (the paper's fast scheme), which is far
+        cheaper on a wide machine and neglects only the interactions inside a block, a share block/N of all.
+
+        Args:
+            start: start states, signs count.
+            beta: inverse temperature, one for all or one a state; infinity is the zero-temperature dynamics.
+            sweeps: number of sweeps over all neurons.
+            burn_in: first sweeps that do not count in the mean.
+            block: number of neurons drawn at a time.
+            generator: source of order and noise.
+
+        Returns:
+            The last states and every neuron's mean.
+
+        Raises:
+            ValueError: if a shape is wrong, β is negative, `burn_in` is not below `sweeps`, or `block` is below 1.
+        """
+        if not 0 <= burn_in < sweeps:
+            raise ValueError(f"burn_in is {burn_in}; wanted 0 <= burn_in < sweeps = {sweeps}")
+        if block < 1:
+            raise ValueError(f"block is {block}; wanted at least 1")
+        spins = self._start(start)
+        inverse_temperature = torch.as_tensor(beta, dtype=spins.dtype, device=spins.device).expand(len(spins))
+        if not bool((inverse_temperature >= 0).all()):
+            raise ValueError(f"beta is {beta}; wanted numbers of at least 0")
+        mean = torch.zeros_like(spins)
+        for sweep in range(sweeps):
+            spins = self._sweep(spins, inverse_temperature, block, generator)
+            if sweep >= burn_in:
+                mean += spins
+        return Sampled(spins, mean / (sweeps - burn_in))
+
+    @torch.no_grad()
+    def mean_field(
+        self,
+        start: Float[Tensor, "batch dim"],
+        beta: float,
+        *,
+        steps: int = 500,
+        damping: float = 0.5,
+        tolerance: float = 1e-6,
+    ) -> Float[Tensor, "batch dim"]:
+        """Means of all neurons at inverse temperature β without sampling: m_i = tanh(β h_i(m)), iterated from `start`.
+
+        The first order of Plefka's expansion of the free energy, exact for independent neurons, good to O(K/N)
+        inside the retrieval phase.
+
+        Args:
+            start: start means in [−1, 1].
+            beta: inverse temperature.
+            steps: limit of iterations.
+            damping: share of the old value kept at each step, in [0, 1).
+            tolerance: largest change of a mean at which the iteration stops.
+
+        Returns:
+            Means in [−1, 1].
+
+        Raises:
+            ValueError: if `damping` is outside [0, 1), or the memory counts coincident groups (they are not linear
+                in each neuron).
+        """
+        if not 0 <= damping < 1:
+            raise ValueError(f"damping is {damping}; wanted 0 <= damping < 1")
+        if self.coincident:
+            raise ValueError("coincident is True; wanted a memory of groups of different neurons")
+        mean = start.clone()
+        for _ in range(steps):
+            new = damping * mean + (1 - damping) * torch.tanh(beta * self.local_field(mean))
+            change = (new - mean).abs().max()
+            mean = new
+            if float(change) < tolerance:
+                break
+        return mean
+
+    def _sweep(
+        self,
+        spins: Float[Tensor, "batch dim"],
+        beta: Float[Tensor, " batch"] | None,
+        block: int,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, "batch dim"]:
+        """One sweep over all neurons, `block` at a time; `beta` None: zero temperature."""
+        dim = spins.shape[1]
+        if beta is None and generator is None:
+            order = torch.arange(dim, device=spins.device)
+        else:
+            order = torch.randperm(dim, generator=generator, device=spins.device)
+        columns = self.patterns.T[order]
+        original, spins = spins, spins[:, order]
+        noise = (
+            None
+            if beta is None
+            else torch.rand(spins.shape, generator=generator, dtype=spins.dtype, device=spins.device)
+        )
+        field_of = self._binary_field if self._binary else self._real_field
+        overlaps_only = self._binary or self.coincident
+        sums = [self.overlaps(original)] if overlaps_only else self._group_sums(original, self.order - 1)
+        for first in range(0, dim, block):
+            here = slice(first, first + block)
+            field = field_of(sums, spins[:, here], columns[here])
+            if beta is None or noise is None:
+                new = torch.where(field == 0, spins[:, here], field.sign())
+            else:
+                new = _flip(spins[:, here], field, beta.unsqueeze(1), noise[:, here])
+            change = new - spins[:, here]
+            spins[:, here] = new
+            # Sums of even powers do not change with the signs.
+            for total, power in zip(sums[::2], _powers(columns[here], len(sums))[::2], strict=True):
+                total.addmm_(change, power, alpha=1 / dim if overlaps_only else 1.0)
+        return torch.empty_like(spins).index_copy_(1, order, spins)
+
+    # Arguments
+
+    def _check(self, state: Float[Tensor, "batch dim"]) -> None:
+        if self.patterns.numel() == 0:
+            raise ValueError("patterns is empty; call store(patterns) or learn(examples) first")
+        if state.ndim != 2 or state.shape[1] != self.patterns.shape[1]:
+            raise ValueError(f"state has shape {tuple(state.shape)}; wanted (batch, {self.patterns.shape[1]})")
+        if state.dtype != self.patterns.dtype:
+            raise ValueError(f"state has dtype {state.dtype}; wanted that of the patterns, {self.patterns.dtype}")
+
+    def _start(self, cues: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        if self.patterns.numel() and (cues.ndim != 2 or cues.shape[1] != self.patterns.shape[1]):
+            raise ValueError(f"cues has shape {tuple(cues.shape)}; wanted (batch, {self.patterns.shape[1]})")
+        spins = cues.to(self.patterns.dtype).sign()
+        self._check(spins)
+        if bool(spins.abs().amin() == 0):
+            unknown = spins == 0
+            field = self.overlaps(spins) ** (self.order - 1) @ self.patterns
+            spins = torch.where(unknown, torch.where(field < 0, -1.0, 1.0).to(spins.dtype), spins)
+        return spins
+
+
+def _flip(old: Tensor, field: Tensor, beta: Tensor, noise: Tensor) -> Tensor:
+    # An infinite β times a zero field is NaN: a neuron without a field keeps its state at zero temperature, and
+    # tosses a coin above it.
+    up = torch.sigmoid(2 * beta * field)
+    drawn = torch.where(noise < up, 1.0, -1.0).to(old.dtype)
+    return torch.where(torch.isnan(up), old, drawn)
