@@ -86,6 +86,7 @@ def test_claim_has_a_figure_that_draws(record, claim, smoke):
 def test_recorded_evidence_is_fresh_and_its_verdict_follows(record, claim):
     evidence = read_evidence(record)
     assert evidence is not None, f"replica verify {record.slug} --record"
+    assert evidence["departures"] == list(load_paper(record.module).departures)
     recorded = {entry["name"]: entry for entry in evidence["claims"]}[claim.name]
     assert recorded["fingerprint"] == fingerprint(spec_path(record.module), claim.name), "measured on other code"
     assert recorded["sentence"] == claim.sentence
