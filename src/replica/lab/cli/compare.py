@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from replica.lab.problems.problem import Metric
     from replica.lab.report import Comparison
 
@@ -16,6 +19,7 @@ EXAMPLES = (
     "[bold]replica compare recall --data my_patterns.npy --entry my_memory.py:MyMemory[/bold]. "
     "Options of the problem itself, such as --stored, are listed by [bold]replica problems recall[/bold]."
 )
+HEAD_WIDTH = 13
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -27,8 +31,12 @@ def compare(
     only: list[str] = typer.Option(
         [], metavar="METHOD", help="Only this method (your entries always take part); repeatable."
     ),
-    sweep: str = typer.Option(None, metavar="OPTION=A,B,C", help="Run at several values of an option, for curves."),
-    seeds: int = typer.Option(None, help="Trials a method and point; 5 by default, more for narrower intervals."),
+    sweep: list[str] = typer.Option(
+        [], metavar="OPTION=A,B,C", help="Run at several values of one option, for curves."
+    ),
+    seeds: int = typer.Option(
+        None, help="Trials a method and point; more for narrower intervals.", show_default="5; 1 at smoke scale"
+    ),
     scale: str = typer.Option("laptop", help="smoke, laptop or full."),
     out: Path = typer.Option(None, help="Where the report goes.", show_default="replica-PROBLEM-DATA.html here"),
     open_report: bool = typer.Option(False, "--open", help="Open the report in the browser."),
@@ -45,34 +53,38 @@ def compare(
 ) -> None:
     """Run every fitting method on the same data, budget and seeds; rank them, say who is tied with the best.
 
-    Ends in a table, and in one HTML file with table, picture and all that is needed to repeat it. Finished trials are kept:
-    the same command again only runs what is new or has changed.
+    Ends in a table, and in one HTML file with table, picture and all that is needed to repeat it.
+
+    Finished trials are kept: the same command again only runs what is new or has changed.
     """
-    from replica.lab.report import check_report_path
-    from replica.lab.report import compare as run_compare
+    from replica.lab.errors import ReplicaError
+    from replica.lab.report import check_report_path, compare as run_compare
 
-    from .limits import positive, read_bytes
-    from .output import print_json
+    from .limits import number_of_seeds, positive, read_bytes
+    from .output import print_json, standard_output_kept
 
-    options = _extra_options(context.args)
+    problem, options = _problem_and_options([problem, *context.args], {str(p.name) for p in context.command.params})
+    if data == "":
+        raise ReplicaError("--data is empty; give a named data set, a file or a folder.")
     path = check_report_path(out, problem, data)
-    comparison = run_compare(
-        problem,
-        data=data,
-        entries=entry,
-        sweep=_read_sweep(sweep),
-        only=only,
-        scale=scale,  # type: ignore[arg-type]  # checked there
-        seeds=seeds,
-        device=device,
-        workers=jobs,
-        store=store,
-        limit_seconds=positive("--limit-seconds", limit_seconds),
-        limit_bytes=read_bytes("--limit-memory", limit_memory),
-        quiet=False,
-        **options,
-    )
-    comparison.report(path)
+    with standard_output_kept():
+        comparison = run_compare(
+            problem,
+            data=data,
+            entries=entry,
+            sweep=_read_sweep(sweep),
+            only=only,
+            scale=scale,  # type: ignore[arg-type]  # checked there
+            seeds=number_of_seeds(seeds),
+            device=device,
+            workers=jobs,
+            store=store,
+            limit_seconds=positive("--limit-seconds", limit_seconds),
+            limit_bytes=read_bytes("--limit-memory", limit_memory),
+            quiet=False,
+            **options,
+        )
+        comparison.report(path)
     if as_json:
         print_json({**comparison.plain(), "report": str(path)})
     else:
@@ -86,76 +98,157 @@ def compare(
         raise typer.Exit(1)
 
 
-def _extra_options(arguments: list[str]) -> dict[str, str]:
-    """The problem's own options among what the command did not know: ``--stored 50`` or ``--stored=50``."""
-    from replica.lab.errors import ReplicaError
+def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str, str]]:
+    """The problem and its options among the words that the command itself did not know, in any order.
 
+    Args:
+        words: Such as ``["recall", "--stored", "50"]``; ``--stored=50`` and ``--stored 50 recall`` are the same.
+        own: Names of the command's own options, to guess what a mistyped one means.
+    """
+    from replica.lab.catalogue import nearest
+    from replica.lab.errors import ReplicaError
+    from replica.lab.problems.registry import get, names
+
+    given: list[tuple[str, str | None]] = []
+    loose: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if word.startswith("--") and name:
+            follows = value if equals else next(rest, None)
+            if follows is not None and follows.startswith("--") and not equals:
+                rest = iter([follows, *rest])
+                follows = None
+            given.append((name.replace("-", "_"), follows or None))
+        elif word.startswith("-") and len(word) > 1:
+            raise ReplicaError(f"No such option: {word!r:.60}. See replica compare --help.")
+        else:
+            loose.append(word)
+    if not loose:
+        raise ReplicaError(f"Name a problem, as in replica compare PROBLEM. Problems: {', '.join(names())}.")
+    problem = get(loose[0])
+    known = [option.name for option in problem.options]
     options: dict[str, str] = {}
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or not name:
-            raise ReplicaError(f"Unexpected argument {argument!r}; options of the problem are written --NAME VALUE.")
-        if not equals:
-            value = next(rest, "")
-            if not value or value.startswith("--"):
-                raise ReplicaError(f"Option --{name} needs a value, as in --{name} VALUE.")
-        name = name.replace("-", "_")
+    for name, text in given:
+        flag = "--" + name.replace("_", "-")
+        if name not in known:
+            near = nearest(name, [*known, *(other.removeprefix("as_") for other in own)])
+            raise ReplicaError(
+                f"No such option: {flag:.60}.{near.replace('_', '-')} Options of problem {problem.name}: --{', --'.join(known)}; "
+                "for the command's own see replica compare --help."
+            )
+        if text is None:
+            raise ReplicaError(f"Option {flag} needs a value, as in {flag} VALUE.")
         if name in options:
-            raise ReplicaError(f"Option --{name} is given twice.")
-        options[name] = value
-    return options
+            raise ReplicaError(f"Option {flag} is given twice.")
+        options[name] = text
+    if len(loose) > 1:
+        raise ReplicaError(f"Unexpected argument {loose[1]!r:.60}; options of the problem are written --NAME VALUE.")
+    return problem.name, options
 
 
-def _read_sweep(text: str | None) -> dict[str, list[str]] | None:
+def _read_sweep(texts: list[str]) -> dict[str, list[str]] | None:
     from replica.lab.errors import ReplicaError
 
-    if text is None:
+    if not texts:
         return None
-    name, equals, values = text.partition("=")
+    if len(texts) > 1:
+        raise ReplicaError(f"One option can be swept at a time; --sweep is given {len(texts)} times.")
+    name, equals, values = texts[0].partition("=")
     parts = [value.strip() for value in values.split(",") if value.strip()]
     if not equals or not name or not parts:
-        raise ReplicaError(f"--sweep must be OPTION=A,B,C, such as --sweep stored=10,30,100, not {text!r}.")
+        raise ReplicaError(f"--sweep must be OPTION=A,B,C, such as --sweep stored=10,30,100, not {texts[0]!r:.60}.")
     return {name.strip(): parts}
 
 
-def _print(comparison: Comparison) -> None:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
+class _Column(NamedTuple):
+    head: str
+    cells: list[str]
+    justify: Literal["left", "right"] = "right"
+    style: str = ""
 
-    from replica.lab.report.quantities import quantity
+
+def _print(comparison: Comparison) -> None:
+    from rich.markup import escape
 
     from .output import console
 
     results, out = comparison.results, console()
     out.print(f"\n[bold]{escape(results.problem.question)}[/bold]")
-    out.print(f"[dim]{escape(comparison.conditions)}[/dim]\n")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    table.add_column("method", style="bold", no_wrap=True)
-    table.add_column("paper", no_wrap=True)
-    for metric in results.metrics:
-        arrow = "↑" if metric.better == "higher" else "↓"
-        table.add_column(f"{metric.label} {arrow}", justify="right", max_width=24)
-    table.add_column("a trial ↓", justify="right", no_wrap=True)
-    table.add_column("peak ↓", justify="right", no_wrap=True)
-    for row in results.rows:
-        cells: list[Any] = [
-            _cell(row["metrics"].get(m.name), m, with_interval=m is results.metrics[0]) for m in results.metrics
-        ]
-        mark = "[green]●[/green]" if row["tied_with_best"] and results.seeds > 1 else ""
-        peak = quantity(row["peak_bytes"], "bytes") if row["peak_bytes"] is not None else ""
-        table.add_row(mark, escape(row["method"]), row["paper"] or "", *cells, quantity(row["seconds"], "s"), peak)
+    out.print(f"[dim]{escape(results.dataset.description)}[/dim]")
+    out.print(f"[dim]{escape(comparison.settings)}[/dim]\n")
+    columns = _columns(comparison)
+    # What does not fit is left out whole, the least telling first; columns squeezed to nothing would tell less.
+    dispensable = ["paper", "peak", "a trial", *(metric.name for metric in reversed(results.metrics[1:]))]
+    hidden: list[str] = []
+    while (table := _table(columns)) is not None and _width(table) > out.width and dispensable:
+        hidden.append(dispensable.pop(0))
+        del columns[hidden[-1]]
     out.print(table)
-    out.print(("[green]●[/green] " if results.seeds > 1 else "") + f"[dim]{escape(comparison.ties)}[/dim]")
+    if results.seeds > 1:
+        out.print(f"[green]●[/green] [dim]{escape(comparison.ties)}[/dim]")
+    out.print(escape(comparison.answer))
+    if hidden:
+        labels = {"paper": "paper", "peak": "peak memory", "a trial": "time of a trial"}
+        labels |= {metric.name: metric.label.lower() for metric in results.metrics}
+        out.print(f"[dim]no room here for: {escape(', '.join(labels[name] for name in hidden))}; see the report[/dim]")
     for name, reason in results.left_out.items():
-        out.print(f"[dim]left out: {name} ({escape(reason)})[/dim]")
+        out.print(f"[dim]left out: {escape(name)} ({escape(reason)})[/dim]")
     for failed in {(error.subject, error.error): error for error in results.errors}.values():
         out.print(f"[red]{escape(failed.subject)}, seed {failed.seed}: {escape(failed.error)}[/red]", soft_wrap=True)
         last = [line for line in failed.traceback.strip().splitlines() if line.startswith("  File")][-1:]
         for line in last:
             out.print(f"[dim]{escape(line)}[/dim]", soft_wrap=True)
+
+
+def _columns(comparison: Comparison) -> dict[str, _Column]:
+    from rich.markup import escape
+
+    from replica.lab.report.quantities import quantity
+
+    results = comparison.results
+    rows, several = results.rows, results.seeds > 1
+    columns = {
+        "mark": _Column("", ["[green]●[/green]" if row["tied_with_best"] and several else "" for row in rows], "left"),
+        "method": _Column("method", [escape(row["method"]) for row in rows], "left", "bold"),
+        "paper": _Column("paper", [escape(row["paper"] or "") for row in rows], "left"),
+    }
+    for metric in results.metrics:
+        ranks = metric is results.metrics[0]
+        cells = [_cell(row["metrics"].get(metric.name), metric, with_interval=ranks) for row in rows]
+        columns[metric.name] = _Column(_head(metric, HEAD_WIDTH if not ranks else len(metric.label) + 2), cells)
+    columns["a trial"] = _Column("a trial\u00a0↓", [quantity(row["seconds"], "s") for row in rows])
+    columns["peak"] = _Column(
+        "peak\u00a0↓",
+        [quantity(row["peak_bytes"], "bytes") if row["peak_bytes"] is not None else "" for row in rows],
+    )
+    return columns
+
+
+def _head(metric: Metric, width: int) -> str:
+    """A column's head, broken into lines here: the table would set the arrow alone on a line."""
+    arrow = "↑" if metric.better == "higher" else "↓"
+    return "\n".join(textwrap.wrap(f"{metric.label}\u00a0{arrow}", width))
+
+
+def _table(columns: dict[str, _Column]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns.values():
+        table.add_column(column.head, justify=column.justify, style=column.style, no_wrap=True, vertical="top")
+    for cells in zip(*(column.cells for column in columns.values()), strict=True):
+        table.add_row(*cells)
+    return table
+
+
+def _width(table: Table) -> int:
+    from rich.measure import Measurement
+
+    from .output import console
+
+    return Measurement.get(console(), console().options.update(max_width=1000), table).maximum
 
 
 def _cell(measured: dict[str, Any] | None, metric: Metric, *, with_interval: bool) -> str:

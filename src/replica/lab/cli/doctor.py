@@ -26,7 +26,7 @@ def doctor(
     else:
         for check in checks:
             mark = {"ok": "[green]✓[/green]", "note": "[yellow]·[/yellow]", "problem": "[red]✗[/red]"}[check["state"]]
-            console().print(f"{mark} [bold]{check['name']:10}[/bold] {check['text']}", soft_wrap=True)
+            console().print(f"{mark} [bold]{check['name']:12}[/bold] {check['text']}", soft_wrap=True)
     if any(check["state"] == "problem" for check in checks):
         raise typer.Exit(1)
 
@@ -58,7 +58,7 @@ def _devices() -> list[dict[str, Any]]:
         _check(
             "processor",
             "ok",
-            f"{os.cpu_count()} cores; {torch.get_num_threads()} PyTorch threads outside trials, 1 in each",
+            f"{_count(os.cpu_count() or 1, 'core')}; {_count(torch.get_num_threads(), 'PyTorch thread')} outside trials, 1 in each",
         )
     ]
     if torch.cuda.is_available():
@@ -69,15 +69,24 @@ def _devices() -> list[dict[str, Any]]:
     return found
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
 def _store(path: Path | None) -> dict[str, Any]:
     from replica.lab.errors import ReplicaError
     from replica.lab.runner.run import default_store
     from replica.lab.runner.store import Store
 
     where = path or default_store()
+    if not where.exists():
+        # Looking must not make one.
+        standing = next(folder for folder in where.absolute().parents if folder.exists())
+        if standing.is_dir() and os.access(standing, os.W_OK):
+            return _check("store", "ok", f"{where}, not there yet: the first run makes it")
     try:
         with Store(where) as store:
-            return _check("store", "ok", f"{where}, {store.count()} trials")
+            return _check("store", "ok", f"{where}, {_count(store.count(), 'trial')}")
     except ReplicaError as error:
         return _check("store", "problem", str(error))
 

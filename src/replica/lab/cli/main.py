@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import NoReturn
 
 import typer
 
-from replica.lab.errors import ReplicaError
+from replica.lab.errors import Interrupted, ReplicaError
 
 from . import compare, doctor, papers, problems, show, verify
 
@@ -51,6 +52,9 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line. Exit code 0: done; 1: a trial failed; 2: wrong use or wrong input; 130: stopped by Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter gets a question mark
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except typer.Exit as stop:
@@ -60,14 +64,15 @@ def main() -> NoReturn:
         if not sys.argv[1:] and context is not None:
             print(context.get_help())
             sys.exit(0)
-        _fail(f"{_message(error)} See {context.command_path if context else 'replica'} --help.")
+        message = _message(error)
+        _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {context.command_path if context else 'replica'} --help.")
     except (ClickException, ReplicaError) as error:
         _fail(_message(error))
     except BrokenPipeError:
         # The reader of a pipe (head, less) is gone; Python must not complain of it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (KeyboardInterrupt, typer.Abort) as stop:
+    except (Interrupted, KeyboardInterrupt, typer.Abort) as stop:
         print(str(stop) or "Stopped.", file=sys.stderr)
         sys.exit(130)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,26 @@ VERDICT_MARKS = {"holds": "✓", "fails": "✗", "unclear": "?", "error": "!", N
 
 def print_json(value: Any) -> None:
     """Print JSON and nothing else on standard output."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2))
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, ensure_ascii=not unicode, allow_nan=False, indent=2))
+
+
+@contextmanager
+def standard_output_kept() -> Iterator[None]:
+    """Keep standard output for the command: what methods print meanwhile, also in worker processes, goes to standard error."""
+    sys.stdout.flush()
+    try:
+        saved = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # the program was started without them
+        saved = -1
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if saved >= 0:
+            os.dup2(saved, 1)
+            os.close(saved)
 
 
 @cache
@@ -35,9 +57,7 @@ def verdict_text(verdict: str | None) -> str:
 
 def span(measured: dict[str, Any], unit: str = "") -> str:
     """A mean with its interval."""
-    from replica.lab.report.quantities import quantity
+    from replica.lab.report.quantities import quantity, span_text
 
-    low, high = measured["low"], measured["high"]
-    if low is None and high is None:
-        return quantity(measured["mean"], unit)
-    return f"{quantity(measured['mean'], unit)} [dim]({quantity(low, unit)} – {quantity(high, unit)})[/dim]"
+    ends = span_text(measured, unit)
+    return quantity(measured["mean"], unit) + (f" [dim]({ends})[/dim]" if ends else "")

@@ -50,33 +50,47 @@ def _print(card: dict[str, Any], whole: bool) -> None:
     from .output import console
 
     out = console()
-    out.print(f"\n[bold]{card['name']}[/bold]  {escape(card['question'])}")
-    out.print(f"  methods   {', '.join(b['name'] for b in card['baselines'])}; papers: {', '.join(card['papers'])}")
-    out.print(f"  data      {', '.join(card['data'])}; your own: {', '.join(card['formats'])}")
-    out.print(f"  metrics   {', '.join(m['name'] for m in card['metrics'])}")
+    name = card["name"]
+    out.print(f"\n[bold]{name}[/bold]  {escape(card['question'])}\n")
+    _list(
+        ("baselines", ", ".join(baseline["name"] for baseline in card["baselines"])),
+        ("papers", ", ".join(card["papers"]) or "none built yet"),
+        ("data", f"{', '.join(card['data'])}; your own: {', '.join(card['formats'])}"),
+        ("metrics", ", ".join(metric["name"] for metric in card["metrics"])),
+    )
     if not whole:
-        name = card["name"]
         out.print(f"  [dim]replica problems {name}[/dim] tells its options; [dim]replica compare {name}[/dim] runs it.")
         return
     out.print("\n[bold]A method has[/bold]")
     for line in card["protocol"]:
         out.print(f"  {escape(line)}")
     out.print("\n[bold]Data[/bold] (--data NAME or a file)")
-    for name, line in card["data"].items():
-        out.print(f"  {name:10} {escape(line)}")
+    _list(*card["data"].items())
     out.print("\n[bold]Options[/bold]")
-    for option in card["options"]:
-        out.print(
-            f"  --{option['name']:9} {escape(option['help'])} "
-            f"[dim]({escape(option['wanted'])}; default {option['default']})[/dim]"
+    _list(
+        *(
+            (f"--{option['name']}", f"{option['help']} ({option['wanted']}; default {option['default']})")
+            for option in card["options"]
         )
+    )
     out.print("\n[bold]Metrics[/bold] (the first ranks)")
-    for metric in card["metrics"]:
-        out.print(
-            f"  {metric['name']:16} {escape(metric['label'])} "
-            f"[dim]({escape(metric['unit'])}, {metric['better']} is better)[/dim]"
-        )
+    _list(*((m["name"], f"{m['label']} ({m['unit']}, {m['better']} is better)") for m in card["metrics"]))
     out.print("\n[bold]Baselines[/bold]")
-    for baseline in card["baselines"]:
-        out.print(f"  {baseline['name']:22} {escape(baseline['description'])}")
-    out.print(f"\n[bold]replica compare {card['name']} --entry my_method.py:MyMethod --data my_file.npy[/bold]\n")
+    _list(*((baseline["name"], baseline["description"]) for baseline in card["baselines"]))
+    out.print(f"\n[bold]replica compare {name} --entry my_method.py:MyMethod --data my_file.npy[/bold]\n")
+
+
+def _list(*rows: tuple[str, str]) -> None:
+    """Names with what they mean, each wrapped under itself."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    from .output import console
+
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, meaning in rows:
+        table.add_row(Text(name), Text(meaning))
+    console().print(Padding(table, (0, 0, 0, 2)))

@@ -19,8 +19,7 @@ def show(
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Show a paper: idea, links, part, and each claim with its verdict, the paper's own figure beside ours."""
-    from replica.lab.catalogue import bibtex as cite
-    from replica.lab.catalogue import count_verdicts, read_evidence, record
+    from replica.lab.catalogue import bibtex as cite, count_verdicts, read_evidence, record
 
     from .output import print_json
 
@@ -127,15 +126,18 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
 
 
 def _exports(wing: str, module: str) -> list[str]:
-    """The names that the paper file takes from its wing: read, not imported."""
+    """The names of the wing's table of contents that the paper file uses: read, not imported."""
     import ast
 
     from replica.lab.runner.fingerprint import spec_path
 
-    names = [
-        alias.name
-        for node in ast.walk(ast.parse(spec_path(module).read_bytes()))
-        if isinstance(node, ast.ImportFrom) and node.module == f"replica.{wing}"
-        for alias in node.names
-    ]
-    return sorted(set(names), key=str.lower)
+    def imported(path: Path) -> list[str]:
+        return [
+            alias.name
+            for node in ast.walk(ast.parse(path.read_bytes()))
+            if isinstance(node, ast.ImportFrom) and (node.level or f"{node.module}.".startswith(f"replica.{wing}."))
+            for alias in node.names
+        ]
+
+    used = set(imported(spec_path(module)))
+    return [name for name in imported(spec_path(f"replica.{wing}").with_suffix(".pyi")) if name in used]

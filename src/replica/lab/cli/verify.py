@@ -18,14 +18,18 @@ def verify(
         ..., metavar="SLUG...", help="Papers by slug, or paper files of your own (my_paper.py)."
     ),
     scale: str = typer.Option("laptop", help="smoke (seconds; not judged), laptop, or full (the paper's own size)."),
-    seeds: int = typer.Option(None, help="Trials a claim; by default what the claim asks for, 5 or more."),
+    seeds: int = typer.Option(None, help="Trials a claim.", show_default="what the claim asks for, 5 or more"),
     claim: list[str] = typer.Option([], help="Only this claim; repeatable."),
     figure: Path = typer.Option(None, help="Draw the claims' figures into this .png, .svg or .pdf file."),
     device: str = typer.Option("cpu", help="cpu, or a CUDA device such as cuda."),
     jobs: int = typer.Option(0, help="Worker processes; 0 for one each processor, 1 to stay in this one."),
-    limit_seconds: float = typer.Option(None, help="A trial that runs longer is stopped and counts as an error."),
+    limit_seconds: float = typer.Option(
+        None, help="A trial that runs longer is stopped and counts as an error.", show_default="the claim's own"
+    ),
     limit_memory: str = typer.Option(
-        None, help="A trial that allocates more, such as 500MB or 4GB, counts as an error."
+        None,
+        help="A trial that allocates more, such as 500MB or 4GB, counts as an error.",
+        show_default="the claim's own",
     ),
     store: Path = typer.Option(None, help="The file that keeps finished trials.", show_default="your own"),
     record: bool = typer.Option(
@@ -38,11 +42,10 @@ def verify(
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
     from replica.lab.errors import ReplicaError
-    from replica.lab.runner.verify import verify as run_verify
-    from replica.lab.runner.verify import write_evidence
+    from replica.lab.runner.verify import verify as run_verify, write_evidence
 
-    from .limits import positive, read_bytes
-    from .output import console, print_json
+    from .limits import number_of_seeds, positive, read_bytes
+    from .output import console, print_json, standard_output_kept
 
     if figure is not None:
         from replica.lab.report import check_figure_path
@@ -50,17 +53,18 @@ def verify(
         check_figure_path(figure)
     if record and (claim or seeds is not None):
         raise ReplicaError("--record measures all claims with their own seeds; leave out --claim and --seeds.")
-    results = run_verify(
-        *papers,
-        scale=scale,  # type: ignore[arg-type]  # checked there
-        seeds=seeds,
-        claims=claim,
-        device=device,
-        workers=jobs,
-        store=store,
-        limit_seconds=positive("--limit-seconds", limit_seconds),
-        limit_bytes=read_bytes("--limit-memory", limit_memory),
-    )
+    with standard_output_kept():
+        results = run_verify(
+            *papers,
+            scale=scale,  # type: ignore[arg-type]  # checked there
+            seeds=number_of_seeds(seeds),
+            claims=claim,
+            device=device,
+            workers=jobs,
+            store=store,
+            limit_seconds=positive("--limit-seconds", limit_seconds),
+            limit_bytes=read_bytes("--limit-memory", limit_memory),
+        )
     written: list[Path] = [write_evidence(result) for result in results] if record else []
     if figure is not None:
         from replica.lab.report import save_result_figures

@@ -52,6 +52,8 @@ def save_claim_figures(record: Record, evidence: dict[str, Any] | None, path: Pa
         ReplicaError: If nothing is recorded to draw from.
     """
     check_figure_path(path)
+    if record.status != "built":
+        raise ReplicaError(f"Paper {record.slug} is in the catalogue but not built yet: it has no claims to draw.")
     if evidence is None:
         raise ReplicaError(
             f"Paper {record.slug} has no recorded evidence to draw; replica verify {record.slug} --figure {path} measures it."

@@ -23,6 +23,7 @@ from replica.lab.runner.compare import Results, Sweep, run_comparison
 from replica.lab.runner.run import default_store
 
 from .html import render
+from .quantities import quantity
 from .style import Theme, theme
 
 SIZE = (12.0, 4.6)
@@ -55,25 +56,41 @@ class Comparison:
         return pd.DataFrame(rows).set_index("method")
 
     @property
-    def conditions(self) -> str:
-        """Data, options, seeds and scale in one line."""
+    def settings(self) -> str:
+        """Options, seeds, scale and device in one line."""
         results = self.results
         swept = results.sweep.option if results.sweep else None
         settings = [
             f"{name} {', '.join(map(_plain, results.sweep.values)) if results.sweep and name == swept else _plain(value)}"
             for name, value in results.options.items()
         ]
-        return (
-            f"{results.dataset.description}; {'; '.join(settings)}; "
-            f"{results.seeds} seed{'s' if results.seeds != 1 else ''}, {results.scale} scale, {results.device}"
-        )
+        seeds = f"{results.seeds} seed{'s' if results.seeds != 1 else ''}"
+        return " · ".join([*settings, seeds, f"{results.scale} scale", results.device])
+
+    @property
+    def answer(self) -> str:
+        """Who is best, and who is not told apart from it."""
+        results, metric = self.results, self.results.metrics[0]
+        sound = [row for row in results.rows if not row["errors"]]
+        if not sound:
+            return "Every method had trials that failed; see below."
+        best, others = sound[0], [row["method"] for row in sound[1:] if row["tied_with_best"]]
+        value = quantity(best["metrics"][metric.name]["mean"], metric.unit)
+        over = f", the mean over {results.sweep.option}" if results.sweep else ""
+        start = f"Best by {metric.label[0].lower()}{metric.label[1:]}{over}: {best['method']} ({value})"
+        if results.seeds < 2:
+            return f"{start}, but one seed cannot tell methods apart: run with --seeds 5 or more."
+        if not others:
+            return f"{start}{', told apart from all others' if len(sound) > 1 else ''}."
+        listed = " and ".join(filter(None, [", ".join(others[:-1]), others[-1]]))
+        return f"{start}; {listed} {'is' if len(others) == 1 else 'are'} not told apart from it."
 
     @property
     def ties(self) -> str:
         """What the mark of a tie means."""
         over = f"means over {self.results.sweep.option}; " if self.results.sweep else ""
         if self.results.seeds < 2:
-            return "one seed cannot tell methods apart: run with --seeds 5 or more"
+            return "not judged: one seed cannot tell methods apart"
         return f"best, or not told apart from the best ({over}paired t-test over seeds, Holm-corrected, {ALPHA:.0%})"
 
     def plain(self) -> dict[str, Any]:
@@ -121,9 +138,14 @@ class Comparison:
             with tempfile.NamedTemporaryFile(
                 "w", dir=path.parent, suffix=".html", delete=False, encoding="utf-8"
             ) as file:
-                file.write(text)
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
+                try:
+                    file.write(text)
+                    file.close()
+                    os.chmod(file.name, 0o644)
+                    os.replace(file.name, path)
+                except BaseException:
+                    os.unlink(file.name)
+                    raise
         except OSError as error:
             raise ReplicaError(
                 f"The report cannot be written to {path} ({error.strerror}). Choose another place with --out FILE."
@@ -217,6 +239,10 @@ def check_report_path(out: Path | None, problem: str, data: str | None) -> Path:
     path = out or Path(f"{stem}.html")
     if path.is_dir():
         path = path / f"{stem}.html"
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ReplicaError(f"The report's file must end in .html, not {path.name!r:.60}; choose another with --out FILE.")
+    if path.exists() and not path.is_file():
+        raise ReplicaError(f"{path} is there and is no plain file; choose another with --out FILE.html.")
     if not path.parent.is_dir():
         raise ReplicaError(
             f"There is no folder {path.parent} for the report; make it, or choose another place with --out FILE."

@@ -14,10 +14,14 @@ import jinja2
 from replica.lab.catalogue import records
 from replica.lab.runner.compare import Results
 
-from .quantities import quantity
+from .quantities import quantity, span_text
 
 if TYPE_CHECKING:
+    from replica.lab.problems.problem import Metric
+
     from .comparison import Comparison
+
+BAR_WIDTH, BAR_MARGIN = 132, 5
 
 
 def render(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
@@ -32,7 +36,9 @@ def render(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
     return environment.get_template("report.html").render(
         comparison=comparison,
         results=results,
-        rows=[_row(results, row) for row in results.rows],
+        rows=[_row(row, results.metrics[0], _ends(results)) for row in results.rows],
+        bar_ends=_ends(results),
+        bar_width=BAR_WIDTH,
         pictures={
             name: "data:image/svg+xml;base64," + base64.b64encode(data).decode() for name, data in pictures.items()
         },
@@ -42,34 +48,43 @@ def render(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
         points=_points(results),
         errors={(error.subject, error.error): error for error in results.errors}.values(),
         versions=versions,
+        baselines=[baseline.name for baseline in results.problem.baselines()],
         command=_command(results),
         notebook=_notebook(results),
         data=_script_json(comparison.plain()),
         quantity=quantity,
+        span_text=span_text,
     )
 
 
-def _row(results: Results, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A table row with what the template shows: texts, values to sort by, a picture of the ranking metric's interval."""
+def _row(row: Mapping[str, Any], metric: Metric, ends: tuple[float, float]) -> dict[str, Any]:
+    """A table row with what the template shows beside its values: the paper, and a picture of the ranking interval."""
     known = records().get(row["paper"] or "")
-    spans = [
-        span for other in results.rows for name, span in other["metrics"].items() if name == results.metrics[0].name
-    ]
-    ends = [end for span in spans for end in (span["low"], span["high"], span["mean"]) if end is not None]
-    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
-
-    def place(value: float) -> float:
-        return 4 + 92 * (value - low) / (high - low or 1)
-
-    first = row["metrics"].get(results.metrics[0].name)
+    first = row["metrics"].get(metric.name)
     bar = None
     if first:
-        bar = {
-            "low": place(first["low"] if first["low"] is not None else low),
-            "high": place(first["high"] if first["high"] is not None else high),
-            "mean": place(first["mean"]),
+        spans = {
+            "low": first["low"] if first["low"] is not None else ends[0],
+            "high": first["high"] if first["high"] is not None else ends[1],
+            "mean": first["mean"],
         }
+        bar = {name: _place(value, ends) for name, value in spans.items()}
     return {**row, "url": known.url if known else "", "title": known.title if known else "", "bar": bar}
+
+
+def _place(value: float, ends: tuple[float, float]) -> float:
+    """Where a value stands in the bar, in its pixels."""
+    return round(BAR_MARGIN + (BAR_WIDTH - 2 * BAR_MARGIN) * (value - ends[0]) / ((ends[1] - ends[0]) or 1.0), 1)
+
+
+def _ends(results: Results) -> tuple[float, float]:
+    """The scale of the bars: 0 to 1 for shares, else from the lowest to the highest end of all intervals."""
+    metric = results.metrics[0]
+    if metric.unit.startswith("share"):
+        return 0.0, 1.0
+    spans = [row["metrics"][metric.name] for row in results.rows if metric.name in row["metrics"]]
+    ends = [end for span in spans for end in (span["low"], span["high"], span["mean"]) if end is not None]
+    return (min(ends), max(ends)) if ends else (0.0, 1.0)
 
 
 def _points(results: Results) -> dict[tuple[str, Any], dict[str, Any]]:
@@ -97,7 +112,10 @@ def _command(results: Results) -> str:
         words += [f"--{name}", str(value)]
     if results.sweep:
         words += ["--sweep", f"{results.sweep.option}={','.join(map(str, results.sweep.values))}"]
-    return shlex.join([*words, "--seeds", str(results.seeds), "--scale", results.scale])
+    for name in results.only:
+        words += ["--only", name]
+    words += ["--seeds", str(results.seeds), "--scale", results.scale]
+    return shlex.join([*words, *(["--device", results.device] if results.device != "cpu" else [])])
 
 
 def _notebook(results: Results) -> str:
@@ -110,7 +128,14 @@ def _notebook(results: Results) -> str:
     arguments += [f"{name}={value!r}" for name, value in _settings(results).items()]
     if results.sweep:
         arguments.append(f"sweep={{{results.sweep.option!r}: {list(results.sweep.values)!r}}}")
+    if results.only:
+        arguments.append(f"only={list(results.only)!r}")
     arguments.append(f"seeds={results.seeds}")
+    arguments += [
+        f"{name}={value!r}"
+        for name, value, usual in (("scale", results.scale, "laptop"), ("device", results.device, "cpu"))
+        if value != usual
+    ]
     return f"import replica\n\ncomparison = replica.compare({', '.join(arguments)})\ncomparison.table"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def quantity(value: float | None, unit: str = "") -> str:
     """A number with three significant digits, seconds and bytes in the unit that suits them; None is an interval without end."""
@@ -17,3 +20,12 @@ def quantity(value: float | None, unit: str = "") -> str:
                 return f"{value / scale:.3g} {name}"
         return f"{value:.0f} B"
     return f"{value:.3g}" if abs(value) < 1e3 else f"{value:,.0f}"
+
+
+def span_text(measured: Mapping[str, Any], unit: str = "") -> str:
+    """The ends of an interval, or nothing where it has none or they read the same; a cost is not shown below zero."""
+    low, high = measured["low"], measured["high"]
+    if low is not None and unit.split(" ")[0] in ("s", "bytes"):
+        low = max(low, 0.0)
+    ends = ("−∞" if low is None else quantity(low, unit), quantity(high, unit))
+    return "" if ends[0] == ends[1] or (low is None and high is None) else f"{ends[0]} – {ends[1]}"
