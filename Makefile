@@ -6,7 +6,7 @@ export OMP_NUM_THREADS = 1
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: compare test bench evidence clean
+.PHONY: compare test bench evidence readme clean
 
 compare: .venv/user
 	$(BIN)/replica compare recall
@@ -35,6 +35,10 @@ evidence: .venv/user
 .venv/dev: .venv/user
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
+
+# The README's output, picture and verdicts, made anew.
+readme: .venv/user
+	$(BIN)/python docs/readme.py
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache benchmarks/results

@@ -46,7 +46,7 @@ def console() -> Console:
     """The terminal; a file or a pipe gets lines wide enough for the tables."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def verdict_text(verdict: str | None) -> str:
