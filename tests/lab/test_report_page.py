@@ -9,7 +9,9 @@ import pytest
 
 from replica.lab.report import Comparison, compare
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 METHODS = ("nearest-neighbour", "hopfield-hebb", "hopfield-projection", "modern-hopfield")
 
 
@@ -29,7 +31,9 @@ def made(tmp_path_factory) -> tuple[Comparison, Path]:
 def test_it_is_one_file_that_needs_nothing_else(made):
     text = made[1].read_text()
     assert len(text) < 1_000_000
-    assert not re.findall(r'(?:src|href|srcset)="(?!data:|https://arxiv\.org|#)', text), "nothing is loaded from elsewhere"
+    assert not re.findall(r'(?:src|href|srcset)="(?!data:|https://arxiv\.org|#)', text), (
+        "nothing is loaded from elsewhere"
+    )
     assert "<b>x&" not in text, "what came from the user is escaped"
     assert "&lt;b&gt;x&amp;" in text
     assert made[1].stat().st_mode & 0o044, "others may read it"
@@ -88,7 +92,9 @@ def test_every_column_sorts_both_ways(visit):
         for _ in range(2):
             heads.nth(column).locator("button").click()
             direction = heads.nth(column).get_attribute("aria-sort")
-            cells = page.locator(f"#ranking tbody td:nth-child({column + 1})").evaluate_all("cs => cs.map(c => c.dataset.value)")
+            cells = page.locator(f"#ranking tbody td:nth-child({column + 1})").evaluate_all(
+                "cs => cs.map(c => c.dataset.value)"
+            )
             known = [value for value in cells if value not in ("", None)]
             try:
                 values: list = [float(value) for value in known]
@@ -128,7 +134,9 @@ def test_it_fits_the_width(visit, width):
 @pytest.mark.browser
 def test_the_table_can_be_copied(visit):
     page = visit()
-    page.evaluate("() => { window.copied = null; navigator.clipboard.writeText = async text => { window.copied = text; }; }")
+    page.evaluate(
+        "() => { window.copied = null; navigator.clipboard.writeText = async text => { window.copied = text; }; }"
+    )
     page.locator("#copy").click()
     page.wait_for_function("window.copied !== null")
     lines = page.evaluate("window.copied").splitlines()

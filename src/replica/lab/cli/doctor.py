@@ -58,7 +58,8 @@ def _devices() -> list[dict[str, Any]]:
         _check(
             "processor",
             "ok",
-            f"{_count(os.cpu_count() or 1, 'core')}; {_count(torch.get_num_threads(), 'PyTorch thread')} outside trials, 1 in each",
+            f"{_count(os.cpu_count() or 1, 'core')}; "
+            f"{_count(torch.get_num_threads(), 'PyTorch thread')} outside trials, 1 in each",
         )
     ]
     if torch.cuda.is_available():

@@ -65,7 +65,8 @@ def main() -> NoReturn:
             print(context.get_help())
             sys.exit(0)
         message = _message(error)
-        _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {context.command_path if context else 'replica'} --help.")
+        end = "" if message.endswith((".", "?")) else "."
+        _fail(f"{message}{end} See {context.command_path if context else 'replica'} --help.")
     except (ClickException, ReplicaError) as error:
         _fail(_message(error))
     except BrokenPipeError:

@@ -20,7 +20,7 @@ from replica.lab.claims.comparisons import ALPHA
 from replica.lab.errors import ReplicaError
 from replica.lab.problems.problem import Value
 from replica.lab.runner.compare import Results, Sweep, run_comparison
-from replica.lab.runner.run import default_store
+from replica.lab.runner.settings import Settings
 
 from .html import render
 from .quantities import quantity
@@ -204,9 +204,9 @@ def compare(
         >>> comparison = replica.compare("recall", entries={"mine": MyMemory}, stored=50)  # doctest: +SKIP
         >>> comparison.table[["exact", "tied_with_best"]]  # doctest: +SKIP
     """
-    where = Path(store) if store else default_store()
+    settings = Settings(scale, seeds, device, workers, store, limit_seconds, limit_bytes, quiet)
     if isinstance(data, np.ndarray):
-        data = _keep(data, where)
+        data = _keep(data, settings.store_path)
     if sweep is not None and len(sweep) != 1:
         raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
     steps = [Sweep(name, tuple(values)) for name, values in (sweep or {}).items()]
@@ -217,14 +217,7 @@ def compare(
         options=options,
         sweep=steps[0] if steps else None,
         only=only,
-        scale=scale,
-        seeds=seeds,
-        device=device,
-        workers=workers,
-        store=where,
-        limit_seconds=limit_seconds,
-        limit_bytes=limit_bytes,
-        quiet=quiet,
+        settings=settings,
     )
     return Comparison(results)
 
@@ -240,7 +233,9 @@ def check_report_path(out: Path | None, problem: str, data: str | None) -> Path:
     if path.is_dir():
         path = path / f"{stem}.html"
     if path.suffix.lower() not in (".html", ".htm"):
-        raise ReplicaError(f"The report's file must end in .html, not {path.name!r:.60}; choose another with --out FILE.")
+        raise ReplicaError(
+            f"The report's file must end in .html, not {path.name!r:.60}; choose another with --out FILE."
+        )
     if path.exists() and not path.is_file():
         raise ReplicaError(f"{path} is there and is no plain file; choose another with --out FILE.html.")
     if not path.parent.is_dir():

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from replica.lab.catalogue import nearest, records
-from replica.lab.claims import SCALES, Interval, Proportion, Scale, Trial, interval, tied_with_best
+from replica.lab.claims import Interval, Proportion, Scale, Trial, interval, tied_with_best
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.paper import LIMIT_BYTES, LIMIT_SECONDS
 from replica.lab.errors import ReplicaError
@@ -23,9 +23,9 @@ from replica.lab.problems.registry import get as get_problem
 
 from .fingerprint import fingerprint, spec_path
 from .job import EntryJob, Method, load_attribute, load_paper
-from .run import default_store, run
+from .run import run
+from .settings import Settings
 from .store import Row
-from .verify import check_device
 
 SEEDS: Mapping[Scale, int] = {"smoke": 1, "laptop": 5, "full": 5}
 COMPARE_LIMIT_SECONDS = 120.0
@@ -144,44 +144,33 @@ def run_comparison(
     options: Mapping[str, Value] | None = None,
     sweep: Sweep | None = None,
     only: Sequence[str] = (),
-    scale: Scale = "laptop",
-    seeds: int | None = None,
-    device: str = "cpu",
-    workers: int = 0,
-    store: Path | str | None = None,
-    limit_seconds: float | None = None,
-    limit_bytes: int | None = None,
-    quiet: bool = False,
+    settings: Settings,
 ) -> Results:
     """Run what the store lacks of a comparison and put it together; see `replica.compare` for the arguments."""
     problem = get_problem(problem_name)
     given = dict(options or {})
-    if scale not in SCALES:
-        raise ReplicaError(f"Scale must be one of {', '.join(SCALES)}, not {scale!r}.")
-    if seeds is not None and seeds < 1:
-        raise ReplicaError(f"Seeds must be 1 or more, not {seeds}.")
-    check_device(device)
+    scale = settings.scale
     resolved = problem.resolve(given)
     dataset = problem.load(data or problem.default_data, resolved)
     sweep = _checked_sweep(problem, dataset, sweep, given, resolved)
-    settings = [{**resolved, sweep.option: value} for value in sweep.values] if sweep else [resolved]
-    for setting in settings:
-        problem.check(dataset, setting)
-        if sweep and problem.metrics_for(setting) != problem.metrics_for(settings[0]):
+    points = [{**resolved, sweep.option: value} for value in sweep.values] if sweep else [resolved]
+    for point in points:
+        problem.check(dataset, point)
+        if sweep and problem.metrics_for(point) != problem.metrics_for(points[0]):
             raise ReplicaError(
                 f"Option {sweep.option} changes what is measured, so it cannot be swept; run once with each value."
             )
     methods, left_out = _choose(problem, resolved, entries, only)
     fingerprints = {method.name: _fingerprint(problem, method) for method in methods}
-    count = seeds or SEEDS[scale]
+    count = settings.seeds or SEEDS[scale]
     jobs = {
         (method.name, seed, value): EntryJob(
             subject=f"{problem.name}/{method.name}",
-            trial=Trial(seed, scale, device),
+            trial=Trial(seed, scale, settings.device),
             fingerprint=fingerprints[method.name],
-            limit_seconds=limit_seconds
+            limit_seconds=settings.limit_seconds
             or min(LIMIT_SECONDS[scale], COMPARE_LIMIT_SECONDS if scale == "laptop" else np.inf),
-            limit_bytes=limit_bytes or LIMIT_BYTES[scale],
+            limit_bytes=settings.limit_bytes or LIMIT_BYTES[scale],
             problem=problem.name,
             method=method,
             data=data or problem.default_data,
@@ -194,8 +183,8 @@ def run_comparison(
         for value in (sweep.values if sweep else (None,))
         for method in methods
     }
-    path = Path(store) if store else default_store()
-    rows = run(list(jobs.values()), path, workers=workers, title=f"Comparing on {problem.name}", quiet=quiet)
+    title = f"Comparing on {problem.name}"
+    rows = run(list(jobs.values()), settings.store_path, workers=settings.workers, title=title, quiet=settings.quiet)
     found = {key: rows[job.key] for key, job in jobs.items()}
     metrics = problem.metrics_for(resolved)
     results = [
@@ -213,11 +202,11 @@ def run_comparison(
         sweep,
         scale,
         count,
-        device,
+        settings.device,
         metrics,
         _ranked(results, metrics[0]),
         left_out,
-        path,
+        settings.store_path,
         tuple(dict.fromkeys(only)),
     )
 

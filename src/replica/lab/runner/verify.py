@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from replica.lab.catalogue import evidence_path, record, records
-from replica.lab.claims import SCALES, Claim, Paper, Ruling, Scale, Trial, judge
+from replica.lab.claims import Claim, Paper, Ruling, Scale, Trial, judge
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.paper import LIMIT_BYTES, LIMIT_SECONDS
 from replica.lab.errors import ReplicaError
 
 from .fingerprint import fingerprint, spec_path
 from .job import ClaimJob, load_paper
-from .run import default_store, run
+from .run import run
+from .settings import Settings
 from .store import Row
 
 
@@ -163,11 +164,7 @@ def verify(
     """
     if not papers:
         raise ReplicaError("Name a paper to verify, such as: replica verify hopfield.")
-    if scale not in SCALES:
-        raise ReplicaError(f"Scale must be one of {', '.join(SCALES)}, not {scale!r}.")
-    if seeds is not None and seeds < 1:
-        raise ReplicaError(f"Seeds must be 1 or more, not {seeds}.")
-    check_device(device)
+    settings = Settings(scale, seeds, device, workers, store, limit_seconds, limit_bytes, quiet)
     plans: list[tuple[Source, list[tuple[Claim, str, list[ClaimJob]]]]] = []
     for name in dict.fromkeys(papers):
         source = find_source(name)
@@ -196,7 +193,7 @@ def verify(
         plans.append((source, plan))
     every = [job for _, plan in plans for _, _, jobs in plan for job in jobs]
     title = "Verifying " + ", ".join(source.slug for source, _ in plans)
-    rows = run(every, Path(store) if store else default_store(), workers=workers, title=title, quiet=quiet)
+    rows = run(every, settings.store_path, workers=workers, title=title, quiet=quiet)
     return [
         PaperResult(
             source,
@@ -214,25 +211,6 @@ def _result(claim: Claim, scale: Scale, digest: str, rows: Sequence[Row]) -> Cla
     except ValueError as error:
         raise ReplicaError(f"Claim {claim.name}: {error}") from None
     return ClaimResult(claim, scale, tuple(rows), ruling, digest)
-
-
-def check_device(name: str) -> None:
-    """See that PyTorch has the device.
-
-    Raises:
-        ReplicaError: If not.
-    """
-    if name == "cpu":
-        return
-    if not re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", name):
-        raise ReplicaError(f"Device must be cpu, or a GPU such as cuda or cuda:1, not {name!r:.60}.")
-    import torch
-
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ReplicaError(f"Device {name!r} cannot be used ({reason}). Use --device cpu.") from None
 
 
 def write_evidence(result: PaperResult) -> Path:

@@ -1,0 +1,63 @@
+"""How trials run, whatever they are: scale, seeds, device, processes, store, limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from replica.lab.claims import SCALES, Scale
+from replica.lab.errors import ReplicaError
+
+from .run import default_store
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `replica.verify` and `replica.compare` both take.
+
+    Args:
+        scale: ``"smoke"``, ``"laptop"`` or ``"full"``.
+        seeds: Trials of each claim, or of each method and point; None takes what each asks for.
+        device: ``"cpu"`` or a CUDA device.
+        workers: Local processes; 0 for one each processor, 1 to stay in this process.
+        store: The store's file; None takes the user's own.
+        limit_seconds: Time limit of a trial; None takes the default.
+        limit_bytes: Memory limit of a trial; None takes the default.
+        quiet: Show no progress.
+
+    Raises:
+        ReplicaError: If one of them is unknown or out of range, in one line.
+    """
+
+    scale: Scale = "laptop"
+    seeds: int | None = None
+    device: str = "cpu"
+    workers: int = 0
+    store: Path | str | None = None
+    limit_seconds: float | None = None
+    limit_bytes: int | None = None
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise ReplicaError(f"Scale must be one of {', '.join(SCALES)}, not {self.scale!r}.")
+        if self.seeds is not None and self.seeds < 1:
+            raise ReplicaError(f"Seeds must be 1 or more, not {self.seeds}.")
+        _check_device(self.device)
+
+    @property
+    def store_path(self) -> Path:
+        """The store's file."""
+        return Path(self.store) if self.store else default_store()
+
+
+def _check_device(name: str) -> None:
+    if name == "cpu":
+        return
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ReplicaError(f"Device {name!r} cannot be used ({reason}). Use --device cpu.") from None
