@@ -40,13 +40,14 @@ def time_limit(seconds: float, hang_file: Path | None = None) -> Iterator[None]:
     def ring(signum: int, frame: FrameType | None) -> None:
         raise TrialTimeout(f"ran past its limit of {seconds:g} s")
 
-    in_main_thread = threading.current_thread() is threading.main_thread()
+    # Python allows an alarm in the main thread only, and Windows has none; there the process is ended after the grace.
+    alarm = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(hang_file.open("w")) if hang_file else sys.__stderr__
         if file is not None:
             faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True, file=file)
             stack.callback(faulthandler.cancel_dump_traceback_later)
-        if in_main_thread:  # elsewhere Python allows no alarm
+        if alarm:
             previous = signal.signal(signal.SIGALRM, ring)
             signal.setitimer(signal.ITIMER_REAL, seconds)
             stack.callback(signal.signal, signal.SIGALRM, previous)

@@ -248,7 +248,7 @@ def _row(row: tuple[Any, ...]) -> Row:
 
 
 def _alive(host: str, pid: int, born: int, expires: float) -> bool:
-    if host != socket.gethostname():
+    if host != socket.gethostname() or os.name == "nt":  # where asking for a process by signal 0 would end it
         return time.time() < expires
     now = birth(pid)
     return now is not None and (now == born or born == 0)
