@@ -214,8 +214,18 @@ def _parse(path: Path) -> ast.Module:
 
 
 def _text(statements: Iterable[ast.stmt]) -> str:
-    # Not ast.dump, whose form changes between Python versions.
-    return "\n".join(ast.unparse(statement) for statement in statements)
+    return "\n".join(_canonical(statement) for statement in statements)
+
+
+def _canonical(node: object) -> str:
+    """A syntax tree in words that are the same in every version of Python, unlike ``ast.dump`` and ``ast.unparse``."""
+    if isinstance(node, ast.AST):
+        # Empty fields are left out: later versions add some, such as type_params.
+        parts = [f"{name}={_canonical(value)}" for name, value in ast.iter_fields(node) if value not in (None, [])]
+        return f"{type(node).__name__}({', '.join(part for part in parts if not part.startswith('ctx='))})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(_canonical, node))}]"
+    return repr(node)
 
 
 def spec_path(module: str) -> Path:
