@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
+from .letters import plain
 from .records import Record
 
 _ARXIV = re.compile(r"arxiv\.org/abs/([\w./-]+)")
-_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"}
+_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+          "^": r"\^{}", "~": r"\~{}", "\\": r"\textbackslash{}"}  # fmt: skip
 
 
 def bibtex(record: Record) -> str:
@@ -31,8 +32,7 @@ def bibtex(record: Record) -> str:
 
 def _key(record: Record) -> str:
     family = record.authors[0].split()[-1] if record.authors else "replica"
-    plain = unicodedata.normalize("NFKD", family).encode("ascii", "ignore").decode()
-    return f"{re.sub(r'[^a-z]', '', plain.lower()) or 'replica'}{record.year or ''}{record.slug}"
+    return f"{re.sub(r'[^a-z]', '', plain(family)) or 'replica'}{record.year or ''}{record.slug}"
 
 
 def _escape(text: str) -> str:

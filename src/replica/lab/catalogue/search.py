@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import unicodedata
 from collections import Counter
 from functools import cache
 
 from replica.lab.errors import ReplicaError
 
+from .letters import plain
 from .records import STATUSES, WINGS, Record, nearest, records
 
 FIELD_WEIGHTS = {
@@ -31,8 +31,8 @@ def find(
 ) -> list[Record]:
     """Papers that match the words, ranked by relevance over slug, title, authors, idea, wing, problems and part.
 
-    Papers that match more of the words come first; among those, BM25 with weighted fields decides. Without words, all that pass
-    the filters, in the catalogue's order.
+    The paper of this very slug comes first, then those that match more of the words; among those, BM25 with weighted fields
+    decides. Without words, all that pass the filters, in the catalogue's order.
 
     Args:
         words: What to look for; case and accents do not matter, and a beginning of a word is enough.
@@ -76,13 +76,13 @@ def find(
                 score += rarity.get(word, 1.0) * mass / (mass + SATURATION)
         if hits:
             scored.append((hits, score, record))
-    scored.sort(key=lambda row: (-row[0], -row[1]))
+    slug = "_".join(re.findall(r"[a-z0-9]+", plain(words)))
+    scored.sort(key=lambda row: (row[2].slug != slug, -row[0], -row[1]))
     return [record for _, _, record in scored]
 
 
 def _tokens(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return [_stem(token) for token in re.findall(r"[a-z0-9]+", plain)]
+    return [_stem(token) for token in re.findall(r"[a-z0-9]+", plain(text))]
 
 
 def _stem(token: str) -> str:

@@ -65,6 +65,9 @@ def verify(
             limit_seconds=positive("--limit-seconds", limit_seconds),
             limit_bytes=read_bytes("--limit-memory", limit_memory),
         )
+    for result in results:
+        if not result.claims:
+            raise ReplicaError(f"Paper {result.slug} has no claim to verify; mark one with @paper.claim(...).")
     written: list[Path] = [write_evidence(result) for result in results] if record else []
     if figure is not None:
         from replica.lab.report import save_result_figures

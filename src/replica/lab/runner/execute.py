@@ -46,7 +46,7 @@ def execute(job: Job, store_path: Path, *, in_worker: bool = False) -> State:
     Returns:
         ``"busy"`` where another living process is at it, else ``"done"``.
     """
-    store = open_store(store_path, os.getpid())
+    store = open_store(store_path, os.getpid(), store_path.stat().st_ino)
     lease = store.lease(job.key, 2 * job.limit_seconds + 60)
     if lease != "taken":
         return lease
@@ -125,8 +125,8 @@ def plain_series(value: Any) -> Any:
 
 
 @cache
-def open_store(path: Path, pid: int) -> Store:
-    """One connection a process; the pid keeps a forked child from using its parent's."""
+def open_store(path: Path, pid: int, inode: int) -> Store:
+    """One connection a process and file: not its parent's after a fork, nor that of a file that was since replaced."""
     return Store(path)
 
 

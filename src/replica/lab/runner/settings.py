@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +48,15 @@ class Settings:
 
     @property
     def store_path(self) -> Path:
-        """The store's file."""
-        return Path(self.store) if self.store else default_store()
+        """The store's file; absolute, as the working folder may change while it is open."""
+        return (Path(self.store) if self.store else default_store()).absolute()
 
 
 def _check_device(name: str) -> None:
     if name == "cpu":
         return
+    if not re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", name):
+        raise ReplicaError(f"Device must be cpu, or a GPU such as cuda or cuda:1, not {name!r:.60}.")
     import torch
 
     try:

@@ -89,21 +89,30 @@ class Store:
             ) from None
         with self._errors():
             self._connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            # In WAL mode NORMAL survives a kill at any moment; only a power cut may lose the last trials, never harm the file.
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._make_tables()
+            try:
+                self._refuse_foreign()  # before anything is changed in it
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                # In WAL mode NORMAL survives a kill at any moment; only a power cut may lose the last trials, never harm the file.
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._make_tables()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _refuse_foreign(self) -> int:
+        """The version of its tables, 0 for none yet."""
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version != SCHEMA_VERSION and (version or tables):
+            raise ReplicaError(
+                f"The store {self.path} is not one of this version of Replica. Choose another with --store FILE."
+            )
+        return int(version)
 
     def _make_tables(self) -> None:
         with self._transaction():
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version == SCHEMA_VERSION:
+            if self._refuse_foreign() == SCHEMA_VERSION:
                 return
-            (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if version != 0 or tables:
-                raise ReplicaError(
-                    f"The store {self.path} is not one of this version of Replica. Choose another with --store FILE."
-                )
             for statement in SCHEMA.split(";\n"):
                 if statement.strip():
                     self._connection.execute(statement)
