@@ -92,7 +92,7 @@ class Store:
             try:
                 self._refuse_foreign()  # before anything is changed in it
                 self._connection.execute("PRAGMA journal_mode = WAL")
-                # In WAL mode NORMAL survives a kill at any moment; only a power cut may lose the last trials, never harm the file.
+                # In WAL mode NORMAL survives a kill at any moment; a power cut may lose the last trials, never harm the file.
                 self._connection.execute("PRAGMA synchronous = NORMAL")
                 self._make_tables()
             except BaseException:
