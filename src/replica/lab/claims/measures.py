@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Measure = "float | Proportion"
-
 
 @dataclass(frozen=True)
 class Proportion:

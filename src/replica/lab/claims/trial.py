@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -37,7 +36,6 @@ class Trial:
     seed: int
     scale: Scale = "laptop"
     device_name: str = "cpu"
-    options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def pick(self, *, smoke: T, laptop: T, full: T) -> T:
         """Return the value meant for this trial's scale."""

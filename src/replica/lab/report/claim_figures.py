@@ -17,7 +17,7 @@ from replica.lab.errors import ReplicaError
 from replica.lab.runner.job import load_paper
 from replica.lab.runner.verify import PaperResult
 
-from .style import Theme, theme
+from .style import theme
 
 ENDINGS = (".png", ".svg", ".pdf")
 PANEL = (5.4, 3.9)
@@ -89,11 +89,5 @@ def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Figure:
     return figure
 
 
-def draw_claim(claim: Claim, series: dict[str, Any], name: Theme = "light") -> Figure:
-    """The figure of one claim."""
-    with theme(name):
-        return draw_panels([(claim, None, series)])
-
-
-def _wrapped(text: str, width: int = 62) -> str:
+def _wrapped(text: str, width: int = 56) -> str:
     return "\n".join(textwrap.wrap(text, width))
