@@ -399,8 +399,9 @@ def test_sweep(compare: Replica) -> None:
 
 
 def test_for_people_it_ends_in_a_table(compare: Replica, tmp_path: Path) -> None:
-    done = compare(*CHEAP, "--out", "answer.html")
+    done = compare(*CHEAP, "--out", "answer.html", "--figure", "picture.png")
     assert done.code == 0
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     for wanted in ("Which memory", "nearest-neighbour", "random-guess", "Best by exact recall", "Report: answer.html"):
         assert wanted in done.out
     assert (tmp_path / "answer.html").stat().st_size < 1_000_000

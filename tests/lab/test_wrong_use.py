@@ -268,6 +268,7 @@ REFUSED = [
     option("limit-seconds nan", "--limit-seconds", "nan", says=r"--limit-seconds must be a positive number, not nan"),
     option("limit-memory foo", "--limit-memory", "foo", says=r"--limit-memory.*such as 500MB.*not 'foo'"),
     option("limit-memory 0", "--limit-memory", "0GB", says=r"--limit-memory.*such as 500MB.*not '0GB'"),
+    option("figure of no picture", "--figure", "picture.txt", says=r"must end in .png, .svg, .pdf"),
     option("scale", "--scale", "lap", says=r"smoke, laptop, full, not 'lap'"),
     option("device", "--device", "tpu", says=r"cpu, or a GPU.*not 'tpu'"),
     option("device that is not there", "--device", "cuda:99", says=r"'cuda:99' cannot be used.*--device cpu"),

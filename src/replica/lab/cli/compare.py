@@ -39,6 +39,7 @@ def compare(
     ),
     scale: str = typer.Option("laptop", help="smoke, laptop or full."),
     out: Path = typer.Option(None, help="Where the report goes.", show_default="replica-PROBLEM-DATA.html here"),
+    figure: Path = typer.Option(None, help="Draw the picture into this .png, .svg or .pdf file, too."),
     open_report: bool = typer.Option(False, "--open", help="Open the report in the browser."),
     device: str = typer.Option("cpu", help="cpu, or a CUDA device such as cuda."),
     jobs: int = typer.Option(0, help="Worker processes; 0 for one each processor, 1 to stay in this one."),
@@ -58,7 +59,7 @@ def compare(
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
     from replica.lab.errors import ReplicaError
-    from replica.lab.report import check_report_path, compare as run_compare
+    from replica.lab.report import check_figure_path, check_report_path, compare as run_compare, save_figure
 
     from .limits import number_of_seeds, positive, read_bytes
     from .output import print_json, standard_output_kept
@@ -67,6 +68,8 @@ def compare(
     if data == "":
         raise ReplicaError("--data is empty; give a named data set, a file or a folder.")
     path = check_report_path(out, problem, data)
+    if figure is not None:
+        check_figure_path(figure)
     with standard_output_kept():
         comparison = run_compare(
             problem,
@@ -85,10 +88,14 @@ def compare(
             **options,
         )
         comparison.report(path)
+        if figure is not None:
+            save_figure(comparison.figure(), figure)
     if as_json:
         print_json({**comparison.plain(), "report": str(path)})
     else:
         _print(comparison)
+        if figure is not None:
+            print(f"Figure: {figure}")
         print(f"Report: {path}")
     if open_report:
         import webbrowser

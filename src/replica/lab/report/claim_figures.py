@@ -17,24 +17,12 @@ from replica.lab.errors import ReplicaError
 from replica.lab.runner.job import load_paper
 from replica.lab.runner.verify import PaperResult
 
+from .figure_files import check_figure_path, save_figure
 from .style import theme
 
-ENDINGS = (".png", ".svg", ".pdf")
 PANEL = (5.4, 3.9)
 
 Panel = tuple[Claim, str | None, dict[str, Any]]
-
-
-def check_figure_path(path: Path) -> None:
-    """See, before anything runs, that a figure can be written there.
-
-    Raises:
-        ReplicaError: If its ending is none of a picture's, or its folder does not exist.
-    """
-    if path.suffix.lower() not in ENDINGS:
-        raise ReplicaError(f"A figure's file must end in {', '.join(ENDINGS)}, not {path.name!r}.")
-    if not path.parent.is_dir():
-        raise ReplicaError(f"There is no folder {path.parent} to write the figure into.")
 
 
 def save_result_figures(results: Sequence[PaperResult], path: Path) -> None:
@@ -69,11 +57,8 @@ def _save(panels: Sequence[Panel], path: Path) -> None:
     drawn = [panel for panel in panels if panel[0].draw and panel[2]]
     if not drawn:
         raise ReplicaError("None of these claims has a figure.")
-    try:
-        with theme("light"):
-            draw_panels(drawn).savefig(path)
-    except OSError as error:
-        raise ReplicaError(f"The figure cannot be written to {path}: {error.strerror or error}.") from None
+    with theme("light"):
+        save_figure(draw_panels(drawn), path)
 
 
 def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Figure:

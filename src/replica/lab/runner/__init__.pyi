@@ -1,12 +1,6 @@
-from .compare import Results as Results
-from .compare import Sweep as Sweep
-from .compare import run_comparison as run_comparison
-from .fingerprint import fingerprint as fingerprint
-from .fingerprint import sources as sources
-from .run import default_store as default_store
-from .run import run as run
-from .store import Row as Row
-from .store import Store as Store
-from .verify import PaperResult as PaperResult
-from .verify import verify as verify
-from .verify import write_evidence as write_evidence
+from .compare import Results as Results, Sweep as Sweep, run_comparison as run_comparison
+from .fingerprint import fingerprint as fingerprint, sources as sources
+from .run import default_store as default_store, run as run
+from .settings import Settings as Settings
+from .store import Row as Row, Store as Store
+from .verify import PaperResult as PaperResult, verify as verify, write_evidence as write_evidence
