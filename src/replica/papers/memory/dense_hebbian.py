@@ -409,4 +409,4 @@ def draw_learning(axes: "Axes", table: "pd.DataFrame") -> None:
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="examples a class / predicted number", ylabel="overlap with the archetype")
-    axes.legend(fontsize=9)
+    axes.legend(fontsize=9, handlelength=4)
