@@ -23,11 +23,11 @@ from replica.lab.claims import Proportion, Trial
 from replica.lab.errors import ReplicaError
 from replica.lab.problems import Dataset, Outcome, Recall, get, names
 from replica.lab.problems.kept_bytes import kept_bytes
+from replica.lab.problems.ranking_figure import spread
 from replica.lab.problems.recall import draw_cues, psnr, recalled_exactly
 from replica.lab.problems.recall_baselines import HebbHopfield, NearestNeighbour, PseudoInverseHopfield, RandomGuess
 from replica.lab.problems.recall_damage import damage_patterns, damaged_entries
 from replica.lab.problems.recall_data import binarise, distinct_rows, scale
-from replica.lab.problems.recall_figure import _spread
 
 problem = Recall()
 
@@ -530,13 +530,13 @@ def test_kept_bytes_counts_each_memory_once() -> None:
 
 
 def test_labels_are_spread_as_little_as_possible() -> None:
-    np.testing.assert_allclose(_spread([0.1, 0.5, 0.9], 0.1, 0, 1), [0.1, 0.5, 0.9])
-    np.testing.assert_allclose(_spread([0.5, 0.5, 0.5], 0.1, 0, 1), [0.4, 0.5, 0.6])
-    np.testing.assert_allclose(_spread([0.0, 0.0, 1.0], 0.1, 0.05, 0.95), [0.05, 0.15, 0.95])
+    np.testing.assert_allclose(spread([0.1, 0.5, 0.9], 0.1, 0, 1), [0.1, 0.5, 0.9])
+    np.testing.assert_allclose(spread([0.5, 0.5, 0.5], 0.1, 0, 1), [0.4, 0.5, 0.6])
+    np.testing.assert_allclose(spread([0.0, 0.0, 1.0], 0.1, 0.05, 0.95), [0.05, 0.15, 0.95])
     rng = np.random.default_rng(0)
     for _ in range(50):
         levels = np.sort(rng.random(8))
-        moved = _spread(list(levels), 0.08, 0, 1)
+        moved = spread(list(levels), 0.08, 0, 1)
         assert (np.diff(moved) >= 0.08 - 1e-12).all()
         assert moved[0] >= -1e-12
         assert moved[-1] <= 1 + 1e-12

@@ -38,6 +38,7 @@ class Option:
     minimum: float = -math.inf
     maximum: float = math.inf
     choices: tuple[str, ...] = ()
+    """The words it takes; any text where the default is a text and this is empty."""
 
     def parse(self, text: Value) -> Value:
         """Read a value as the user wrote it.
@@ -47,7 +48,7 @@ class Option:
         """
         wrong = ReplicaError(f"Option {self.name} must be {self.wanted}, not {text!r:.60}.")
         if isinstance(self.default, str):
-            if text not in self.choices:
+            if (self.choices and text not in self.choices) or not isinstance(text, str):
                 raise wrong
             return str(text)
         try:
@@ -65,6 +66,8 @@ class Option:
         """The values it takes, in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
+        if isinstance(self.default, str):
+            return "a text"
         kind = "a whole number" if isinstance(self.default, int) else "a number"
         if math.isinf(self.minimum) and math.isinf(self.maximum):
             return kind
@@ -110,6 +113,8 @@ class Baseline:
     needs: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     """Options under which it can run, such as ``{"values": ("binary",)}``; any where empty."""
     space: Mapping[str, Any] = field(default_factory=dict)
+    extra: tuple[str, str] | None = None
+    """A library it stands on that Replica does not bring, and the extra that does: ``("neuralop", "physics")``."""
 
 
 class Problem(ABC):
@@ -126,8 +131,10 @@ class Problem(ABC):
     """Named data sets, each with one line that describes it."""
     data_formats: ClassVar[tuple[str, ...]]
     """Endings of files the user may bring; ``"folder of images"`` where that is allowed."""
-    default_sweep: ClassVar[tuple[str, tuple[Value, ...]]]
+    default_sweep: ClassVar[tuple[str, tuple[Value, ...]] | None] = None
     """The option swept (and its values) when the user names neither a sweep nor that option."""
+    data_options: ClassVar[tuple[str, ...]] = ()
+    """The options that `load` depends on, such as which column holds the labels."""
 
     @abstractmethod
     def baselines(self) -> Sequence[Baseline]:

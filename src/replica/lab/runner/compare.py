@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
 import uuid
 from collections.abc import Mapping, Sequence
@@ -220,6 +221,8 @@ def _checked_sweep(
 ) -> Sweep | None:
     known = {option.name: option for option in problem.options}
     if sweep is None:
+        if problem.default_sweep is None:
+            return None
         option, values = problem.default_sweep
         if option in given:
             return None
@@ -231,6 +234,10 @@ def _checked_sweep(
                 continue  # a small file of the user's: the default sweep shrinks to what it can bear
             fitting.append(value)
         return Sweep(option, tuple(fitting)) if len(fitting) > 1 else None
+    if sweep.option in problem.data_options:
+        raise ReplicaError(
+            f"Option {sweep.option} says how the data is read, so it cannot be swept; run once with each."
+        )
     if sweep.option not in known:
         raise ReplicaError(
             f"Problem {problem.name} has no option {sweep.option!r} to sweep.{nearest(sweep.option, known)}"
@@ -259,9 +266,12 @@ def _choose(
     """The methods that fit these options, and those that do not, with the reason."""
     methods: list[Method] = []
     left_out: dict[str, str] = {}
-    candidates: list[tuple[Method, Mapping[str, tuple[Any, ...]]]] = [
-        (Method(baseline.name), baseline.needs) for baseline in problem.baselines()
-    ]
+    candidates: list[tuple[Method, Mapping[str, tuple[Any, ...]]]] = []
+    for baseline in problem.baselines():
+        if baseline.extra and importlib.util.find_spec(baseline.extra[0]) is None:
+            left_out[baseline.name] = f"needs pip install 'replica-papers[{baseline.extra[1]}]'"
+        else:
+            candidates.append((Method(baseline.name), baseline.needs))
     for known in records().values():
         if problem.name in known.problems and known.status == "built":
             for entry in load_paper(known.module).entries.values():

@@ -96,7 +96,8 @@ class EntryJob(Job):
     def prepare(self) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
         """See `Job.prepare`."""
         problem = get_problem(self.problem)
-        dataset = load_dataset(self.problem, self.data, self.digest)
+        given = tuple((name, self.options[name]) for name in problem.data_options)
+        dataset = load_dataset(self.problem, self.data, given, self.digest)
         make = self.method.resolve(problem.name)
 
         def run() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -141,9 +142,9 @@ class Method:
 
 
 @cache
-def load_dataset(problem: str, source: str, digest: str) -> Dataset:
+def load_dataset(problem: str, source: str, options: tuple[tuple[str, Value], ...], digest: str) -> Dataset:
     """Read a problem's data once a process, and see that it is still what the comparison began with."""
-    dataset = get_problem(problem).load(source, {})
+    dataset = get_problem(problem).load(source, dict(options))
     if dataset.digest != digest:
         raise ReplicaError(f"The data {source} changed while the comparison ran. Run the same command again.")
     return dataset

@@ -1,0 +1,8 @@
+"""Architectures: networks built in new ways, and networks that write the weights of others.
+
+The stub beside this file is its table of contents.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""Kernels: networks in the limit of infinite width and depth, as kernel methods. The stub beside this file is its table of contents."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,183 @@
+"""The problem operator's own methods: the mean field, a linear map, a U-Net, and Fourier neural operators."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_RIDGES = 25
+"""Candidates for the ridge, from the largest variance of the inputs down to a 10⁻¹² of it."""
+
+
+class MeanField:
+    """Gives the mean of the training outputs whatever the input: what a method is worth that does not look."""
+
+    def fit(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Keep the mean of the outputs, shape ``(count, channels, *grid)``."""
+        self.mean = outputs.mean(dim=0)
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Give it back on the inputs' grid."""
+        mean = resample(self.mean[None], tuple(inputs.shape[2:]))
+        return mean.expand(len(inputs), *mean.shape[1:])
+
+
+class PcaLinear:
+    """The best linear map by ridge regression on the inputs' principal components, as reduced-order models use.
+
+    With the centred inputs' singular value decomposition X = U S Vᵀ the prediction for x is
+    ȳ + Yᵀ U (S / (S² + λ)) Vᵀ (x − x̄); the ridge λ has the smallest leave-one-out error, which ridge regression gives in
+    closed form: (y − ŷ) / (1 − h_ii) with the hat matrix H. Another grid's inputs are brought to the training grid and
+    the outputs back, by linear interpolation.
+    """
+
+    def fit(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Learn the map from ``(count, channels, *grid)`` inputs to outputs."""
+        self.grid = tuple(inputs.shape[2:])
+        self.shape = tuple(outputs.shape[1:])
+        x, y = inputs.flatten(1).double(), outputs.flatten(1).double()
+        self.input_mean, self.output_mean = x.mean(dim=0), y.mean(dim=0)
+        left, values, right = torch.linalg.svd(x - self.input_mean, full_matrices=False)
+        kept = values > 1e-6 * values[0]
+        left, values, right = left[:, kept], values[kept], right[kept]
+        centred = y - self.output_mean
+        weights = left.T @ centred  # (rank, features out)
+        best = (math.inf, 1.0)
+        for exponent in torch.linspace(0, -12, _RIDGES).tolist():
+            ridge = float(values[0] ** 2) * 10**exponent
+            shrunk = values**2 / (values**2 + ridge)
+            leverage = left.square() @ shrunk + 1 / len(x)  # the mean is fitted, too
+            residual = centred - left @ (shrunk[:, None] * weights)
+            error = float((residual / (1 - leverage).clamp_min(1e-9)[:, None]).square().mean())
+            best = min(best, (error, ridge))
+        self.ridge = best[1]
+        self.components = right
+        self.weights = (values / (values**2 + self.ridge))[:, None] * weights
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Apply it to inputs on any grid."""
+        x = resample(inputs, self.grid).flatten(1).double()
+        y = self.output_mean + (x - self.input_mean) @ self.components.T @ self.weights
+        return resample(y.reshape(-1, *self.shape).to(inputs.dtype), tuple(inputs.shape[2:]))
+
+
+class UNet(nn.Module):
+    """A small U-Net (Ronneberger, Fischer and Brox, 2015) in one or two dimensions, for grids of any size.
+
+    Coarser grids take every second node, so that both ends of the domain stay nodes; the way back interpolates to the
+    finer grid's own nodes. The nodes' positions are further input channels.
+
+    Args:
+        in_channels: Channels of the inputs.
+        out_channels: Channels of the outputs.
+        dimensions: 1 or 2.
+        width: Channels on the finest grid; doubled on each coarser one.
+        levels: Coarser grids.
+
+    Raises:
+        ValueError: If ``dimensions`` is neither 1 nor 2.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, dimensions: int, *, width: int = 16, levels: int = 3
+    ) -> None:
+        super().__init__()
+        if dimensions not in (1, 2):
+            raise ValueError(f"UNet: dimensions is {dimensions!r}; want 1 or 2.")
+        convolution = nn.Conv1d if dimensions == 1 else nn.Conv2d
+        widths = [width * 2**level for level in range(levels + 1)]
+
+        def block(inside: int, outside: int, stride: int = 1) -> nn.Module:
+            return nn.Sequential(
+                convolution(inside, outside, 3, stride, padding=1, bias=False),
+                nn.GroupNorm(4 if outside % 4 == 0 else 1, outside),
+                nn.GELU(),
+                convolution(outside, outside, 3, padding=1),
+                nn.GELU(),
+            )
+
+        self.first = block(in_channels + dimensions, width)
+        self.down = nn.ModuleList(block(a, b, stride=2) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(block(a + b, a) for a, b in pairwise(widths))
+        self.last = convolution(width, out_channels, 1)
+        self.interpolation = "linear" if dimensions == 1 else "bilinear"
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map ``(batch, in_channels, *grid)`` to ``(batch, out_channels, *grid)``."""
+        axes = [torch.linspace(-1, 1, nodes, device=inputs.device, dtype=inputs.dtype) for nodes in inputs.shape[2:]]
+        positions = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+        states = [self.first(torch.cat([inputs, positions.expand(len(inputs), *positions.shape)], dim=1))]
+        for down in self.down:
+            states.append(down(states[-1]))
+        state = states.pop()
+        for up, finer in zip(reversed(self.up), reversed(states), strict=True):
+            state = functional.interpolate(state, size=finer.shape[2:], mode=self.interpolation, align_corners=True)
+            state = up(torch.cat([finer, state], dim=1))
+        return self.last(state)
+
+
+def unet(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
+    """Build the U-Net for a grid, about 120,000 parameters in two dimensions."""
+    return UNet(in_channels, out_channels, len(grid), width=16, levels=2)
+
+
+def fno(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
+    """Build a Fourier neural operator (Li et al., 2021) as the library neuraloperator has it."""
+    from neuralop.models import FNO
+
+    return FNO(n_modes=_modes(grid), in_channels=in_channels, out_channels=out_channels, hidden_channels=10, n_layers=4)
+
+
+def tfno(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
+    """Build a Fourier neural operator whose spectral weights are Tucker tensors (Kossaifi et al., 2023), likewise."""
+    from neuralop.models import TFNO
+
+    return TFNO(
+        n_modes=_modes(grid),
+        in_channels=in_channels,
+        out_channels=out_channels,
+        hidden_channels=16,
+        n_layers=4,
+        factorization="tucker",
+        rank=0.1,
+    )
+
+
+def _modes(grid: tuple[int, ...]) -> tuple[int, ...]:
+    # No more than the grid has, or there would be weights that no training sample reaches.
+    return tuple(min(24, nodes - 1) for nodes in grid)
+
+
+def resample(values: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """Bring functions on a grid to another grid of the same domain, by linear interpolation.
+
+    Which nodes lie where is seen from the two sizes along each axis: with n − 1 intervals that divide the other's both
+    ends are nodes; with n that divide the other's the axis is periodic, or held without its last end; in any other case
+    both ends are taken for nodes.
+
+    Args:
+        values: Shape ``(count, channels, *grid)`` in one or two dimensions.
+        grid: The other grid.
+
+    Example:
+        >>> resample(torch.tensor([[[0.0, 2.0, 4.0]]]), (5,)).tolist()
+        [[[0.0, 1.0, 2.0, 3.0, 4.0]]]
+        >>> resample(torch.tensor([[[0.0, 4.0]]]), (4,)).tolist()
+        [[[0.0, 2.0, 4.0, 2.0]]]
+    """
+    for axis, (held, wanted) in enumerate(zip(values.shape[2:], grid, strict=True), start=2):
+        if held == wanted:
+            continue
+        small, large = sorted((held, wanted))
+        ends = (large - 1) % max(small - 1, 1) == 0 or large % small != 0
+        places = torch.arange(wanted, device=values.device, dtype=torch.float64)
+        places = places * ((held - 1) / max(wanted - 1, 1) if ends else held / wanted)
+        before = places.floor().long().clamp_max(held - 1)
+        after = (before + 1).clamp_max(held - 1) if ends else (before + 1) % held
+        share = (places - before).to(values.dtype).reshape([-1] + [1] * (values.ndim - axis - 1))
+        values = values.index_select(axis, before) * (1 - share) + values.index_select(axis, after) * share
+    return values

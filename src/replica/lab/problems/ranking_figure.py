@@ -1,0 +1,256 @@
+"""The left half of every comparison's picture: the ranking metric with its intervals, over a sweep or as a ranking."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.ticker import NullLocator
+from matplotlib.transforms import ScaledTranslation
+from numpy.typing import NDArray
+
+from .problem import Metric, Value
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours for colour-blind readers, in mid tones that stand out from white and from near-black.
+COLOURS = ("#2f8fd0", "#e08a00", "#0f9d75", "#d3608f", "#8f7ad6", "#c8523a", "#5aa9c4", "#a39226")
+TEXT_POINTS = 9.0
+_MARKERS = "osD^vPX"  # one fewer than colours: pairs repeat only after 56 methods
+_GREY = "#868686"
+_BASELINE_MARKERS = "osD^"
+
+
+@dataclass(frozen=True)
+class MethodStyle:
+    """How a method is drawn: baselines in grey, dashed and hollow, the methods of papers and users in colour."""
+
+    colour: str
+    marker: str
+    baseline: bool
+
+
+def draw_ranking(
+    axes: Axes, comparison: Any, *, metric: Metric, baselines: frozenset[str], sweep_label: str = ""
+) -> None:
+    """Draw one metric of every method with its intervals: over the sweep, or the best on top where there was none.
+
+    Args:
+        axes: Empty axes; colours of text and lines are the current style's.
+        comparison: Has ``sweep``, ``curves`` (method, value, metric, mean, low, high) and ``rows`` in rank order.
+        metric: Usually the one that ranks.
+        baselines: Methods that belong to the problem.
+        sweep_label: What the swept option is called on its axis; by default its name.
+    """
+    methods = [str(row["method"]) for row in comparison.rows]
+    styles = method_styles(methods, baselines)
+    curves: pd.DataFrame = comparison.curves[comparison.curves["metric"] == metric.name]
+    height = 72 * axes.figure.bbox.height / axes.figure.dpi
+    if comparison.sweep is None:
+        _draw_dots(axes, methods, styles, curves, metric, height)
+    else:
+        name, values = comparison.sweep
+        _draw_curves(axes, methods, styles, curves, metric, values, height)
+        axes.set_xlabel(sweep_label or name.capitalize())
+        axes.set_ylabel(metric_label(metric))
+
+
+def metric_label(metric: Metric) -> str:
+    """A metric's name for an axis, with its unit."""
+    return metric.label if metric.unit == "1" else f"{metric.label} ({metric.unit})"
+
+
+def method_styles(methods: Sequence[str], baselines: frozenset[str]) -> dict[str, MethodStyle]:
+    """A style for each method, in rank order."""
+    own = itertools.cycle(zip(itertools.cycle(COLOURS), itertools.cycle(_MARKERS)))
+    plain = itertools.cycle(_BASELINE_MARKERS)
+    styles = {}
+    for method in methods:
+        if method in baselines:
+            styles[method] = MethodStyle(_GREY, next(plain), True)
+        else:
+            colour, marker = next(own)
+            styles[method] = MethodStyle(colour, marker, False)
+    return styles
+
+
+def _draw_curves(
+    axes: Axes,
+    methods: Sequence[str],
+    styles: Mapping[str, MethodStyle],
+    curves: pd.DataFrame,
+    metric: Metric,
+    values: Sequence[Value],
+    height_points: float,
+) -> None:
+    numeric = all(isinstance(value, (int, float)) for value in values)
+    positions: list[float] = [float(v) for v in values] if numeric else [float(i) for i in range(len(values))]
+    connected = numeric and len(values) > 1
+    place = dict(zip(values, positions, strict=True))
+    ends: list[tuple[str, float, float]] = []
+    for method in reversed(methods):  # the best on top
+        rows = curves[curves["method"] == method]
+        rows = rows.assign(position=[place[value] for value in rows["value"]]).sort_values("position")
+        if rows.empty:
+            continue
+        style = styles[method]
+        if connected:
+            axes.fill_between(rows["position"], rows["low"], rows["high"], color=style.colour, alpha=0.13, linewidth=0)
+        else:
+            axes.vlines(rows["position"], rows["low"], rows["high"], color=style.colour, linewidth=1.2)
+        axes.plot(
+            rows["position"],
+            rows["mean"],
+            color=style.colour,
+            linestyle="none" if not connected else "--" if style.baseline else "-",
+            marker=style.marker,
+            markersize=4.5 if style.baseline else 5.5,
+            markerfacecolor="none" if style.baseline else style.colour,
+            linewidth=1.2 if style.baseline else 1.6,
+            clip_on=False,
+            zorder=2 if style.baseline else 3,
+        )
+        ends.append((method, float(rows["position"].iloc[-1]), float(rows["mean"].iloc[-1])))
+    if numeric and min(positions) > 0 and max(positions) >= 10 * min(positions):
+        axes.set_xscale("log")
+    _set_ticks(axes, positions, [f"{value:g}" if isinstance(value, (int, float)) else value for value in values])
+    if metric.unit.startswith("share"):
+        axes.set_ylim(-0.03, 1.03)
+    elif _spans_decades(curves):
+        axes.set_yscale("log")
+    _label_ends(axes, ends, {method: rank for rank, method in enumerate(methods)}, styles, height_points)
+
+
+def _set_ticks(axes: Axes, positions: Sequence[float], labels: Sequence[str]) -> None:
+    """Mark the swept values themselves; where they lie too close for their labels, leave some out."""
+    spots = [math.log(p) for p in positions] if axes.get_xscale() == "log" else list(positions)
+    span = (max(spots) - min(spots)) or 1.0
+    room = 0.035 * max(len(label) for label in labels) + 0.02
+    kept: list[int] = []
+    for i in sorted(range(len(spots)), key=spots.__getitem__):
+        if not kept or (spots[i] - spots[kept[-1]]) / span >= room:
+            kept.append(i)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks([positions[i] for i in kept], [labels[i] for i in kept])
+
+
+def _label_ends(
+    axes: Axes,
+    ends: Sequence[tuple[str, float, float]],
+    ranks: Mapping[str, int],
+    styles: Mapping[str, MethodStyle],
+    height_points: float,
+) -> None:
+    """Write each method's name beside the end of its line, moved apart where names would touch."""
+    if not ends:
+        return
+    height = 0.8 * height_points  # of the axes alone; the rest is labels
+    size = min(TEXT_POINTS, height / (1.25 * len(ends)))
+    low, high = axes.get_ylim()
+    gap = min(1.25 * size / height, 1 / len(ends))
+    ordered = sorted(ends, key=lambda end: (end[2], -ranks[end[0]]))
+    # As fractions of the axes' height: the scale may be logarithmic.
+    scale = math.log if axes.get_yscale() == "log" else float
+    fractions = [(scale(end[2]) - scale(low)) / (scale(high) - scale(low)) for end in ordered]
+    heights = spread(fractions, gap, gap / 2, 1 - gap / 2)
+    beside, further = (
+        axes.transAxes + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans) for points in (18, 26)
+    )
+    for (method, x, y), at in zip(ordered, heights, strict=True):
+        style = styles[method]
+        axes.annotate(
+            "",
+            xy=(x, y),
+            xytext=(1, at),
+            textcoords=beside,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": style.colour,
+                "linewidth": 0.7,
+                "alpha": 0.6,
+                "shrinkA": 3,
+                "shrinkB": 4,
+            },
+        )
+        axes.plot(
+            [1],
+            [at],
+            transform=beside,
+            color=style.colour,
+            marker=style.marker,
+            markersize=0.55 * size,
+            markerfacecolor="none" if style.baseline else style.colour,
+            clip_on=False,
+        )
+        axes.text(1, at, method, transform=further, fontsize=size, verticalalignment="center")
+
+
+def spread(levels: Sequence[float], gap: float, low: float, high: float) -> NDArray[np.float64]:
+    """Move sorted levels apart to at least ``gap``, as little as possible, within ``[low, high]``.
+
+    With u_i = y_i − i·gap the condition is that u does not fall: isotonic regression, by pooling adjacent
+    violators.
+    """
+    pools: list[tuple[float, int]] = []
+    for i, level in enumerate(levels):
+        pools.append((level - i * gap, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (a, m), (b, n) = pools[-2:]
+            pools[-2:] = [((a * m + b * n) / (m + n), m + n)]
+    flat = np.repeat([mean for mean, _ in pools], [count for _, count in pools])
+    top = high - (len(levels) - 1) * gap
+    spread: NDArray[np.float64] = np.clip(flat, low, max(low, top)) + gap * np.arange(len(levels))
+    return spread
+
+
+def _draw_dots(
+    axes: Axes,
+    methods: Sequence[str],
+    styles: Mapping[str, MethodStyle],
+    curves: pd.DataFrame,
+    metric: Metric,
+    height_points: float,
+) -> None:
+    for level, method in enumerate(methods):
+        rows = curves[curves["method"] == method]
+        if rows.empty:
+            continue
+        mean, low, high = (float(rows[column].iloc[0]) for column in ("mean", "low", "high"))
+        style = styles[method]
+        axes.errorbar(
+            mean,
+            level,
+            xerr=[[max(0.0, mean - low)], [max(0.0, high - mean)]],
+            color=style.colour,
+            marker=style.marker,
+            markersize=6,
+            markerfacecolor="none" if style.baseline else style.colour,
+            elinewidth=1.6,
+            capsize=2.5,
+            linestyle="none",
+            clip_on=False,
+        )
+    size = min(TEXT_POINTS, 0.8 * height_points / (1.25 * len(methods)))
+    axes.set_yticks(range(len(methods)), methods, fontsize=size)
+    axes.set_ylim(len(methods) - 0.4, -0.6)  # the best on top
+    if metric.unit.startswith("share"):
+        axes.set_xlim(-0.03, 1.03)
+    elif _spans_decades(curves):
+        axes.set_xscale("log")
+        # The normal interval of a small positive mean may reach below zero, where a logarithm has no place for it.
+        axes.set_xlim(left=0.5 * float(curves["mean"].min()))
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(metric_label(metric))
+
+
+def _spans_decades(curves: pd.DataFrame) -> bool:
+    """Whether the means, all positive, differ by a factor of ten or more."""
+    means = curves["mean"]
+    return bool(len(means) and means.min() > 0 and means.max() >= 10 * means.min())
