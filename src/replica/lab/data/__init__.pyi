@@ -2,6 +2,10 @@ from .digits import digits as digits
 from .images import Images as Images
 from .mnist import mnist as mnist
 from .patterns import Patterns as Patterns
+from .labelled import Labelled as Labelled
+from .labelled_files import LABELLED_FORMATS as LABELLED_FORMATS
+from .labelled_files import read_labelled as read_labelled
+from .mnist_1d import mnist_1d as mnist_1d
 from .solution_maps import SolutionMap as SolutionMap
 from .darcy_flow import darcy as darcy
 from .helmholtz_equation import helmholtz as helmholtz
@@ -12,7 +16,9 @@ from .user_files import read_patterns as read_patterns
 
 __all__ = [
     "FORMATS",
+    "LABELLED_FORMATS",
     "Images",
+    "Labelled",
     "Patterns",
     "SolutionMap",
     "burgers",
@@ -20,6 +26,8 @@ __all__ = [
     "digits",
     "helmholtz",
     "mnist",
+    "mnist_1d",
+    "read_labelled",
     "read_patterns",
     "read_solution_map",
 ]

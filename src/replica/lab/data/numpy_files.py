@@ -18,7 +18,7 @@ KEYS = ("patterns", "X")
 """The array of an ``.npz`` that is read where it holds several."""
 
 # What NumPy and zipfile raise on damaged bytes; headers are parsed as Python literals.
-_DAMAGED = (
+DAMAGED = (
     ValueError,
     TypeError,
     SyntaxError,
@@ -42,12 +42,12 @@ def read_npy(path: Path) -> Patterns:
         ReplicaError: If it is no such file, is too large once decoded, or holds anything but finite real
             numbers.
     """
-    _check_kind(path, npy_format.MAGIC_PREFIX, "wanted a file written by numpy.save")
+    check_kind(path, npy_format.MAGIC_PREFIX, "wanted a file written by numpy.save")
     with path.open("rb") as stream:
-        shape, dtype = _header(path, stream)
-    _check_array(path, shape, dtype, "the array")
+        shape, dtype = read_header(path, stream)
+    check_array(path, shape, dtype, "the array")
     with path.open("rb") as stream:
-        return to_patterns(path, _array(path, stream))
+        return to_patterns(path, read_array(path, stream))
 
 
 def read_npz(path: Path) -> Patterns:
@@ -58,19 +58,19 @@ def read_npz(path: Path) -> Patterns:
             `read_npy`.
     """
     wanted = "wanted a file written by numpy.savez"
-    _check_kind(path, b"PK", wanted)
+    check_kind(path, b"PK", wanted)
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
             headers = {}
             for name in names:
                 with archive.open(f"{name}.npy") as stream:
-                    headers[name] = _header(path, stream)
+                    headers[name] = read_header(path, stream)
             chosen = _choose(path, {name: shape for name, (shape, _) in headers.items()})
-            _check_array(path, *headers[chosen], f"array {chosen!r}")
+            check_array(path, *headers[chosen], f"array {chosen!r}")
             with archive.open(f"{chosen}.npy") as stream:
-                return to_patterns(path, _array(path, stream))
-    except _DAMAGED as error:
+                return to_patterns(path, read_array(path, stream))
+    except DAMAGED as error:
         raise refuse(path, f"cannot be read as a NumPy archive ({error})", wanted) from error
 
 
@@ -88,7 +88,8 @@ def _choose(path: Path, shapes: dict[str, tuple[int, ...]]) -> str:
     raise refuse(path, f"it is not clear which array holds the patterns: {listed}", wanted)
 
 
-def _check_kind(path: Path, magic: bytes, wanted: str) -> None:
+def check_kind(path: Path, magic: bytes, wanted: str) -> None:
+    """See by its first bytes that a file is what its ending says."""
     with path.open("rb") as stream:
         start = stream.read(8)
     if start.startswith(magic):
@@ -104,17 +105,19 @@ def _check_kind(path: Path, magic: bytes, wanted: str) -> None:
     raise refuse(path, "is not what its ending says", wanted)
 
 
-def _header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def read_header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read the shape and type of an array, before any of its content."""
     try:
         version = npy_format.read_magic(stream)
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, _, dtype = read(stream)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise refuse(path, f"has a damaged header ({error})", "wanted a file written by NumPy") from error
     return tuple(shape), dtype
 
 
-def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> None:
+def check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> None:
+    """See that an array holds real numbers, a list of patterns, and fits the memory."""
     if dtype.hasobject:
         raise refuse(
             path,
@@ -126,9 +129,10 @@ def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], what:
     check_shape(path, shape, dtype, what)
 
 
-def _array(path: Path, stream: IO[bytes]) -> np.ndarray[Any, np.dtype[Any]]:
+def read_array(path: Path, stream: IO[bytes]) -> np.ndarray[Any, np.dtype[Any]]:
+    """Read an array whose header was checked; nothing is unpickled."""
     try:
         array: np.ndarray[Any, np.dtype[Any]] = npy_format.read_array(stream, allow_pickle=False)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise refuse(path, f"is cut off or damaged ({error})", "wanted a whole file: write it again") from error
     return array

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import patterns as limits
-from .numpy_files import _DAMAGED, _array, _check_array, _check_kind, _header
+from .numpy_files import DAMAGED, check_array, check_kind, read_array, read_header
 from .patterns import refuse, shown
 from .solution_maps import Boundary, SolutionMap
-from .user_files import _missing
+from .user_files import missing_file
 
 SMALLEST_GRID = 5
 """Nodes an axis must have; a shorter second axis holds channels."""
@@ -39,14 +39,14 @@ def read_solution_map(path: str | os.PathLike[str]) -> SolutionMap:
     file = Path(path).expanduser()
     try:
         if not file.exists():
-            raise refuse(file, *_missing(file))
+            raise refuse(file, *missing_file(file))
         if not file.is_file():
             raise refuse(file, "is no file", _WANTED)
         if file.suffix.lower() != ".npz":
             raise refuse(file, f"the ending {file.suffix!r} is not known", _WANTED)
-        _check_kind(file, b"PK", _WANTED)
+        check_kind(file, b"PK", _WANTED)
         arrays, boundary = _read(file)
-    except _DAMAGED as error:  # a name no file can have, no right to read it, a broken archive
+    except DAMAGED as error:  # a name no file can have, no right to read it, a broken archive
         raise refuse(file, f"cannot be read as a NumPy archive ({error})", _WANTED) from error
     return _to_map(file, arrays["inputs"], arrays["outputs"], boundary)
 
@@ -61,14 +61,14 @@ def _read(file: Path) -> tuple[dict[str, NDArray[Any]], Boundary]:
         arrays = {}
         for name in ("inputs", "outputs"):
             with archive.open(f"{name}.npy") as stream:
-                _check_array(file, *_header(file, stream), f"array {name!r}")
+                check_array(file, *read_header(file, stream), f"array {name!r}")
         total = sum(archive.getinfo(f"{name}.npy").file_size for name in ("inputs", "outputs"))
         if total > limits.LIMIT_BYTES:
             wanted = f"wanted at most {limits.LIMIT_BYTES / 2**30:g} GiB: bring fewer samples or a coarser grid"
             raise refuse(file, f"'inputs' and 'outputs' need {total / 2**30:.1f} GiB", wanted)
         for name in ("inputs", "outputs"):
             with archive.open(f"{name}.npy") as stream:
-                arrays[name] = _array(file, stream)
+                arrays[name] = read_array(file, stream)
         if "boundary" not in names:
             return arrays, "unknown"
         with archive.open("boundary.npy") as stream:
@@ -76,12 +76,12 @@ def _read(file: Path) -> tuple[dict[str, NDArray[Any]], Boundary]:
 
 
 def _boundary(file: Path, stream: IO[bytes], archive: zipfile.ZipFile) -> Boundary:
-    shape, dtype = _header(file, stream)
+    shape, dtype = read_header(file, stream)
     wanted = "wanted one of " + ", ".join(_BOUNDARIES)
     if shape not in ((), (1,)) or dtype.kind not in "US" or dtype.itemsize > 1000:
         raise refuse(file, f"'boundary' has shape {shape} and type {shown(dtype)}", f"{wanted}, as a text")
     with archive.open("boundary.npy") as again:
-        value = _array(file, again).reshape(())[()]
+        value: Any = read_array(file, again).reshape(())[()]
     text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip().lower()
     if text not in _BOUNDARIES:
         raise refuse(file, f"'boundary' is {text!r:.60}", wanted)

@@ -47,7 +47,7 @@ def read_patterns(path: str | os.PathLike[str]) -> Patterns:
         if file.is_dir():
             return read_image_folder(file)
         if not file.exists():
-            raise refuse(file, *_missing(file))
+            raise refuse(file, *missing_file(file))
         if not file.is_file():
             raise refuse(file, "is neither a file nor a folder", "wanted " + ", ".join(FORMATS))
         reader = _READERS.get(file.suffix.lower())
@@ -60,7 +60,8 @@ def read_patterns(path: str | os.PathLike[str]) -> Patterns:
         raise refuse(file, f"cannot be opened ({error})", "wanted a readable file") from error
 
 
-def _missing(file: Path) -> tuple[str, str]:
+def missing_file(file: Path) -> tuple[str, str]:
+    """What is wrong with a path where nothing is, and what might be meant."""
     folder = file.parent
     if not folder.is_dir():
         return (

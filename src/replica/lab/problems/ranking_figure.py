@@ -218,12 +218,31 @@ def _draw_dots(
     metric: Metric,
     height_points: float,
 ) -> None:
+    rows = curves.set_index("method").reindex(list(methods)).dropna(subset=["mean"])
+    share, logarithmic = metric.unit.startswith("share"), _spans_decades(curves)
+    size = min(TEXT_POINTS, 0.8 * height_points / (1.25 * len(methods)))
+    if logarithmic and not share:
+        axes.set_xscale("log")
+        # The normal interval of a small positive mean may reach below zero, where a logarithm has no place for it.
+        axes.set_xlim(left=0.5 * float(rows["mean"].min()))
+    left = _zoom(rows) if share else -math.inf
     for level, method in enumerate(methods):
-        rows = curves[curves["method"] == method]
-        if rows.empty:
+        if method not in rows.index:
             continue
-        mean, low, high = (float(rows[column].iloc[0]) for column in ("mean", "low", "high"))
+        mean, low, high = rows.loc[method, ["mean", "low", "high"]].to_numpy(np.float64)
         style = styles[method]
+        if mean < left:  # off the scale: an arrow, and its value
+            axes.annotate(
+                f"◂ {mean:.3g}",
+                (0, level),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                verticalalignment="center",
+                fontsize=size,
+                color=style.colour,
+            )
+            continue
         axes.errorbar(
             mean,
             level,
@@ -235,19 +254,24 @@ def _draw_dots(
             elinewidth=1.6,
             capsize=2.5,
             linestyle="none",
-            clip_on=False,
+            clip_on=left > -math.inf and low < left,
         )
-    size = min(TEXT_POINTS, 0.8 * height_points / (1.25 * len(methods)))
     axes.set_yticks(range(len(methods)), methods, fontsize=size)
     axes.set_ylim(len(methods) - 0.4, -0.6)  # the best on top
-    if metric.unit.startswith("share"):
-        axes.set_xlim(-0.03, 1.03)
-    elif _spans_decades(curves):
-        axes.set_xscale("log")
-        # The normal interval of a small positive mean may reach below zero, where a logarithm has no place for it.
-        axes.set_xlim(left=0.5 * float(curves["mean"].min()))
+    if share:
+        axes.set_xlim((left, 1 + 0.02 * (1 - left)) if left > -math.inf else (-0.03, 1.03))
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(metric_label(metric))
+
+
+def _zoom(rows: pd.DataFrame) -> float:
+    """Where an axis of shares begins: at 0, unless two thirds of the methods crowd into its last third."""
+    if len(rows) < 3:
+        return -math.inf
+    crowd = rows.iloc[: math.ceil(2 * len(rows) / 3)]
+    low, high = float(crowd["low"].min()), float(crowd["high"].max())
+    left = low - 0.3 * (high - low)
+    return left if left > 2 / 3 else -math.inf
 
 
 def _spans_decades(curves: pd.DataFrame) -> bool:

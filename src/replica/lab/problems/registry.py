@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PROBLEMS: dict[str, str] = {
     "recall": "replica.lab.problems.recall:Recall",
+    "classification": "replica.lab.problems.classification:Classification",
     "operator": "replica.lab.problems.operator:Operator",
 }
 

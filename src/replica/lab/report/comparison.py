@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import tempfile
@@ -22,6 +21,7 @@ from replica.lab.problems.problem import Value
 from replica.lab.runner.compare import Results, Sweep, run_comparison
 from replica.lab.runner.settings import Settings
 
+from .given_data import keep_data
 from .html import render
 from .quantities import quantity
 from .style import Theme, theme
@@ -162,7 +162,7 @@ class Comparison:
 def compare(
     problem: str,
     *,
-    data: str | os.PathLike[str] | np.ndarray | None = None,
+    data: str | os.PathLike[str] | np.ndarray | pd.DataFrame | Mapping[str, np.ndarray] | None = None,
     entries: Mapping[str, Any] | Sequence[str] = (),
     sweep: Mapping[str, Sequence[Any]] | None = None,
     only: Sequence[str] = (),
@@ -180,7 +180,8 @@ def compare(
 
     Args:
         problem: The problem's name, as ``replica problems`` lists it.
-        data: A named data set, a file or folder of your own, or an array; the problem's default where None.
+        data: A named data set, a file or folder of your own; or an array, a data frame, or arrays by name as in an
+            ``.npz`` file (``{"X": features, "y": labels}``). The problem's default where None.
         entries: Your own methods: ``{"mine": MyMemory}`` (a class, or a function that makes one), or texts ``"file.py:Name"``.
         sweep: One option with the values it takes in turn: ``{"stored": [10, 30, 100]}``.
         only: Only these methods beside your own.
@@ -205,8 +206,8 @@ def compare(
         >>> comparison.table[["exact", "tied_with_best"]]  # doctest: +SKIP
     """
     settings = Settings(scale, seeds, device, workers, store, limit_seconds, limit_bytes, quiet)
-    if isinstance(data, np.ndarray):
-        data = _keep(data, settings.store_path)
+    if isinstance(data, np.ndarray | pd.DataFrame | Mapping):
+        data = keep_data(data, settings.store_path)
     if sweep is not None and len(sweep) != 1:
         raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
     steps = [Sweep(name, tuple(values)) for name, values in (sweep or {}).items()]
@@ -245,22 +246,6 @@ def check_report_path(out: Path | None, problem: str, data: str | None) -> Path:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ReplicaError(f"The report cannot be written to {path}. Choose another place with --out FILE.")
     return path
-
-
-def _keep(array: np.ndarray, store: Path) -> str:
-    """Keep an array beside the store, so that worker processes and a resumed run read the same data."""
-    if array.dtype.kind not in "fiub":
-        raise ReplicaError(f"data must be an array of numbers, not of {array.dtype}.")
-    digest = hashlib.blake2b(
-        np.ascontiguousarray(array).tobytes() + repr((array.shape, array.dtype.str)).encode(), digest_size=8
-    )
-    path = store.parent / "arrays" / f"array-{digest.hexdigest()}.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        temporary = path.with_name(f".{os.getpid()}-{path.name}")
-        np.save(temporary, array, allow_pickle=False)
-        os.replace(temporary, path)
-    return str(path)
 
 
 def _plain(value: Value) -> str:
