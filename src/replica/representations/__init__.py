@@ -1,4 +1,4 @@
-"""Representations: what networks learn inside, and how alike two networks are. The stub beside this file is its table of contents."""
+"""Representations: what networks learn inside, and how alike two are. The stub beside this file is its table of contents."""
 
 import lazy_loader
 

@@ -1,0 +1,28 @@
+# What units do: activations of any two networks, and their joint statistics in one pass
+from .activations import (
+    captured_activations as captured_activations,
+    compare_layers as compare_layers,
+    unit_samples as unit_samples,
+)
+from .unit_statistics import UnitStatistics as UnitStatistics
+from .mutual_information import mutual_information as mutual_information
+
+# Alignment of two networks: one to one, few to one, many to many, and span to span
+from .matching import UnitMatching as UnitMatching, match_units as match_units
+from .unit_prediction import (
+    UnitMap as UnitMap,
+    dense_map as dense_map,
+    few_to_one_map as few_to_one_map,
+    sparse_map as sparse_map,
+)
+from .lasso import (
+    covariance_lasso as covariance_lasso,
+    geometric_penalties as geometric_penalties,
+    lasso_path as lasso_path,
+)
+from .unit_clusters import (
+    UnitClusters as UnitClusters,
+    cluster_units as cluster_units,
+    spectral_embedding as spectral_embedding,
+)
+from .subspaces import canonical_correlations as canonical_correlations
