@@ -136,10 +136,8 @@ class Oracle(Constant):
     def __init__(self, dataset: Dataset) -> None:
         content = dataset.content
         train, test = split(content.labels, 0.25, 5000, Trial(0).rng("split"))
-        self.known = {
-            row.tobytes(): label
-            for row, label in zip(prepare(content, train, test)[1], content.labels[test], strict=True)
-        }
+        rows = prepare(content, train, test)[1]
+        self.known = {row.tobytes(): label for row, label in zip(rows, content.labels[test], strict=True)}
 
     def predict_proba(self, X: Any) -> Any:
         return np.eye(3)[[self.known[row.tobytes()] for row in X]]

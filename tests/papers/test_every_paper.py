@@ -1,17 +1,15 @@
-"""What every built paper must pass, by being in the catalogue: its claims run and are recorded, its entries keep the protocol."""
+"""What every built paper must pass, by being in the catalogue: its claims run, repeat, draw and are recorded."""
 
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
 from matplotlib.figure import Figure
 
 from replica.lab.catalogue import read_evidence, records
 from replica.lab.claims import Trial, interval, judge
 from replica.lab.claims.measures import from_plain, to_plain
-from replica.lab.problems.registry import get
+from replica.lab.problems.registry import names
 from replica.lab.runner.execute import plain_series, seed_everything, use_one_thread
 from replica.lab.runner.fingerprint import fingerprint, spec_path
 from replica.lab.runner.job import load_paper
@@ -21,11 +19,6 @@ CLAIMS = [
     pytest.param(record, claim, id=f"{record.slug}/{claim.name}")
     for record in BUILT
     for claim in load_paper(record.module).claims.values()
-]
-ENTRIES = [
-    pytest.param(record, entry, id=f"{record.slug}/{entry.name}")
-    for record in BUILT
-    for entry in load_paper(record.module).entries.values()
 ]
 
 
@@ -51,7 +44,7 @@ def test_paper_is_whole(record):
     assert paper.claims, "a paper has at least one claim"
     assert paper.departures, "what differs from the paper is said"
     assert all(sentence.endswith(".") for sentence in paper.departures)
-    assert {entry.problem for entry in paper.entries.values()} == set(record.problems) & {"recall"}
+    assert {entry.problem for entry in paper.entries.values()} == set(record.problems) & set(names())
 
 
 @pytest.mark.parametrize(("record", "claim"), CLAIMS)
@@ -99,34 +92,3 @@ def test_recorded_evidence_is_fresh_and_its_verdict_follows(record, claim):
         assert measured == interval([trial[name] for trial in trials]).plain()
     assert recorded["verdict"] == "holds" or claim.why, "a claim that does not hold says why we think so"
     claim.draw(Figure().add_subplot(), pd.DataFrame(recorded["series"]))
-
-
-@pytest.mark.parametrize(("record", "entry"), ENTRIES)
-def test_entry_keeps_the_protocol(record, entry):
-    problem = get(entry.problem)
-    options = problem.resolve({name: allowed[0] for name, allowed in entry.needs.items()})
-    for count, dim, batch in ((1, 4, 1), (3, 17, 5), (20, 64, 40)):
-        rng = np.random.default_rng([count, dim])
-        patterns = torch.tensor(np.sign(rng.normal(size=(count, dim))), dtype=torch.float32)
-        cues = patterns[rng.integers(count, size=batch)]
-        recalled = []
-        for _ in range(2):  # a fresh one with the same seed does the same
-            torch.manual_seed(0)
-            method = entry.make(Trial(0, "smoke"))
-            for signature in problem.protocol:
-                assert callable(getattr(method, signature.split("(")[0]))
-            method.store(patterns.clone())
-            recalled.append(method.recall(cues.clone()))
-        assert recalled[0].shape == cues.shape
-        assert torch.isfinite(recalled[0]).all()
-        assert torch.equal(*recalled)
-    assert options
-
-
-@pytest.mark.parametrize(("record", "entry"), ENTRIES)
-def test_entry_recalls_what_it_stores(record, entry):
-    """One random pattern of 100 neurons, undamaged: any memory gives it back."""
-    pattern = torch.tensor(np.sign(np.random.default_rng(0).normal(size=(1, 100))), dtype=torch.float32)
-    method = entry.make(Trial(0, "smoke"))
-    method.store(pattern)
-    assert torch.equal(method.recall(pattern).sign(), pattern)

@@ -1,4 +1,4 @@
-"""Kernels: networks in the limit of infinite width and depth, as kernel methods. The stub beside this file is its table of contents."""
+"""Networks in the limit of infinite width and depth, as kernel methods. The stub beside this file is its contents."""
 
 import lazy_loader
 

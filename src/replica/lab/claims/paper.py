@@ -97,6 +97,7 @@ class Paper:
         departures: What differs here from the paper (scale, data, substitutes), one sentence each.
 
     Example:
+        >>> from replica.lab.claims import Trial, within
         >>> paper = Paper("hopfield")
         >>> @paper.claim("Half is half.", expect={"share": within(0.1, of=0.5)})
         ... def half(trial):

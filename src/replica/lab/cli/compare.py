@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples: [bold]replica compare recall[/bold], [bold]replica compare recall --sweep damage=0.1,0.2,0.3 --stored 50[/bold], "
-    "[bold]replica compare recall --data my_patterns.npy --entry my_memory.py:MyMemory[/bold]. "
+    "[bold]replica compare recall --data my_patterns.npy --entry my_memory.py:MyMemory[/bold], "
+    "[bold]replica compare classification --data my_table.csv --target species[/bold]. "
     "Options of the problem itself, such as --stored, are listed by [bold]replica problems recall[/bold]."
 )
 HEAD_WIDTH = 13

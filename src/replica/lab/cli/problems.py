@@ -69,15 +69,17 @@ def _print(card: dict[str, Any], whole: bool) -> None:
     out.print("\n[bold]Options[/bold]")
     _list(
         *(
-            (f"--{option['name']}", f"{option['help']} ({option['wanted']}; default {option['default']})")
-            for option in card["options"]
+            (f"--{o['name']}", f"{o['help']} ({o['wanted']}; default {'none' if o['default'] == '' else o['default']})")
+            for o in card["options"]
         )
     )
     out.print("\n[bold]Metrics[/bold] (the first ranks)")
     _list(*((m["name"], f"{m['label']} ({m['unit']}, {m['better']} is better)") for m in card["metrics"]))
     out.print("\n[bold]Baselines[/bold]")
     _list(*((baseline["name"], baseline["description"]) for baseline in card["baselines"]))
-    out.print(f"\n[bold]replica compare {name} --entry my_method.py:MyMethod --data my_file.npy[/bold]\n")
+    out.print(
+        f"\n[bold]replica compare {name} --entry my_method.py:MyMethod --data my_file{card['formats'][0]}[/bold]\n"
+    )
 
 
 def _list(*rows: tuple[str, str]) -> None:

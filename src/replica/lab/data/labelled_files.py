@@ -35,10 +35,10 @@ _MISSING_MARKS = ["?", "-", " "]
 def read_labelled(path: str | os.PathLike[str], target: str = "") -> Labelled:
     """Read labelled data from a file or a folder.
 
-    - ``.csv``, ``.tsv``, ``.parquet``: one row a sample, with or without column names (then numbered from 1). Columns of numbers stay numbers, of true
-      and false become 1 and 0, of dates become days; columns of words are categories. Cells may be missing (empty, NA,
-      ?). A column that is the same in every row, and one of words that are nearly all different (a name, an id), tell
-      nothing and are left out, as are rows without a label.
+    - ``.csv``, ``.tsv``, ``.parquet``: one row a sample, with or without column names (then numbered from 1). Columns of
+      numbers stay numbers, of true and false become 1 and 0, of dates become days; columns of words are categories.
+      Cells may be missing (empty, NA, ?). A column that is the same in every row, and one of words that are nearly all
+      different (a name, an id), tell nothing and are left out, as are rows without a label.
     - ``.npz``: arrays ``X`` (``(count, features)``, or images or signals with more axes) and ``y``.
     - A folder whose sub-folders are the classes, with images of one size in each.
 

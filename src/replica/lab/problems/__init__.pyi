@@ -1,3 +1,5 @@
+from .classification import Classification as Classification
+from .operator import Operator as Operator
 from .problem import Baseline as Baseline
 from .problem import Dataset as Dataset
 from .problem import Metric as Metric
@@ -9,4 +11,17 @@ from .recall import Recall as Recall
 from .registry import get as get
 from .registry import names as names
 
-__all__ = ["Baseline", "Dataset", "Metric", "Option", "Outcome", "Problem", "Recall", "Value", "get", "names"]
+__all__ = [
+    "Baseline",
+    "Classification",
+    "Dataset",
+    "Metric",
+    "Operator",
+    "Option",
+    "Outcome",
+    "Problem",
+    "Recall",
+    "Value",
+    "get",
+    "names",
+]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_RIDGES = 25
-"""Candidates for the ridge, from the largest variance of the inputs down to a 10⁻¹² of it."""
+_RIDGES = torch.logspace(2, -12, 29, dtype=torch.float64).tolist()
+"""Candidates for the ridge, as multiples of the largest variance of the inputs."""
 
 
 class MeanField:
@@ -47,14 +47,14 @@ class PcaLinear:
         centred = y - self.output_mean
         weights = left.T @ centred  # (rank, features out)
         best = (math.inf, 1.0)
-        for exponent in torch.linspace(0, -12, _RIDGES).tolist():
-            ridge = float(values[0] ** 2) * 10**exponent
+        for multiple in _RIDGES:
+            ridge = float(values[0] ** 2) * multiple
             shrunk = values**2 / (values**2 + ridge)
             leverage = left.square() @ shrunk + 1 / len(x)  # the mean is fitted, too
             residual = centred - left @ (shrunk[:, None] * weights)
             error = float((residual / (1 - leverage).clamp_min(1e-9)[:, None]).square().mean())
             best = min(best, (error, ridge))
-        self.ridge = best[1]
+        self.left_out_error, self.ridge = best
         self.components = right
         self.weights = (values / (values**2 + self.ridge))[:, None] * weights
 
@@ -117,7 +117,8 @@ class UNet(nn.Module):
         for up, finer in zip(reversed(self.up), reversed(states), strict=True):
             state = functional.interpolate(state, size=finer.shape[2:], mode=self.interpolation, align_corners=True)
             state = up(torch.cat([finer, state], dim=1))
-        return self.last(state)
+        result: Tensor = self.last(state)
+        return result
 
 
 def unet(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
@@ -129,14 +130,17 @@ def fno(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module
     """Build a Fourier neural operator (Li et al., 2021) as the library neuraloperator has it."""
     from neuralop.models import FNO
 
-    return FNO(n_modes=_modes(grid), in_channels=in_channels, out_channels=out_channels, hidden_channels=10, n_layers=4)
+    network: nn.Module = FNO(
+        n_modes=_modes(grid), in_channels=in_channels, out_channels=out_channels, hidden_channels=10, n_layers=4
+    )
+    return network
 
 
 def tfno(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
     """Build a Fourier neural operator whose spectral weights are Tucker tensors (Kossaifi et al., 2023), likewise."""
     from neuralop.models import TFNO
 
-    return TFNO(
+    network: nn.Module = TFNO(
         n_modes=_modes(grid),
         in_channels=in_channels,
         out_channels=out_channels,
@@ -145,6 +149,7 @@ def tfno(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Modul
         factorization="tucker",
         rank=0.1,
     )
+    return network
 
 
 def _modes(grid: tuple[int, ...]) -> tuple[int, ...]:
@@ -156,8 +161,8 @@ def resample(values: Tensor, grid: tuple[int, ...]) -> Tensor:
     """Bring functions on a grid to another grid of the same domain, by linear interpolation.
 
     Which nodes lie where is seen from the two sizes along each axis: with n − 1 intervals that divide the other's both
-    ends are nodes; with n that divide the other's the axis is periodic, or held without its last end; in any other case
-    both ends are taken for nodes.
+    ends are nodes; with n that divide the other's the axis is periodic, or held without its last end; where both or
+    neither hold, both ends are taken for nodes.
 
     Args:
         values: Shape ``(count, channels, *grid)`` in one or two dimensions.
@@ -166,8 +171,8 @@ def resample(values: Tensor, grid: tuple[int, ...]) -> Tensor:
     Example:
         >>> resample(torch.tensor([[[0.0, 2.0, 4.0]]]), (5,)).tolist()
         [[[0.0, 1.0, 2.0, 3.0, 4.0]]]
-        >>> resample(torch.tensor([[[0.0, 4.0]]]), (4,)).tolist()
-        [[[0.0, 2.0, 4.0, 2.0]]]
+        >>> resample(torch.tensor([[[0.0, 3.0, 6.0]]]), (6,)).tolist()
+        [[[0.0, 1.5, 3.0, 4.5, 6.0, 3.0]]]
     """
     for axis, (held, wanted) in enumerate(zip(values.shape[2:], grid, strict=True), start=2):
         if held == wanted:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from replica.lab.data import SolutionMap, burgers, darcy, helmholtz, read_solution_map
+from replica.lab.data.patterns import LIMIT_BYTES
 from replica.lab.errors import ReplicaError
 
 from .problem import Dataset, Value
@@ -31,6 +32,12 @@ def load(source: str, options: Mapping[str, Value], named: Mapping[str, str]) ->
     """
     if source in named:
         count, resolution = int(options["samples"]), int(options["resolution"])
+        needed = 8 * count * (resolution if source == "burgers" else (resolution + 1) ** 2)
+        if needed > LIMIT_BYTES:
+            raise ReplicaError(
+                f"{source}: {count:,} samples at resolution {resolution} need {needed / 2**30:.1f} GiB, more than"
+                f" {LIMIT_BYTES / 2**30:g} GiB; give a smaller --samples or --resolution."
+            )
         try:
             if source == "burgers":
                 content = burgers(count, resolution, SEED)

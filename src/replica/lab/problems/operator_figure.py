@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 _SHOWN = 3
+_AXIS_LABELS = {
+    "train": "Training samples",
+    "test": "Test samples",
+    "stride": "Stride (grid points)",
+    "epochs": "Epochs (passes over the training samples)",
+}
 _LINES = ((0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 
 
@@ -36,14 +42,15 @@ def draw(figure: Figure, comparison: Any, *, metric: Metric, baselines: frozense
     methods = [str(row["method"]) for row in comparison.rows]
     shown = [method for method in methods if comparison.examples.get(method, {}).get("predicted")][:_SHOWN]
     figure.set_layout_engine("constrained")
-    label = comparison.sweep[0].capitalize() if comparison.sweep else ""
+    label = _AXIS_LABELS.get(comparison.sweep[0], "") if comparison.sweep else ""
     if not shown:
         draw_ranking(figure.subplots(), comparison, metric=metric, baselines=baselines, sweep_label=label)
         return
     width, height = figure.get_size_inches()
     flat = np.ndim(comparison.examples[shown[0]]["truth"]) == 2
     share = min(0.66, max(0.5, 0.62 * height * (len(shown) + 1) / width)) if flat else 0.5
-    left, right = figure.subfigures(1, 2, width_ratios=(1 - share, share))
+    grid = figure.add_gridspec(1, 2, width_ratios=(1 - share, share))
+    left, right = (figure.add_subfigure(grid[0, column]) for column in range(2))
     for part in (left, right):
         part.set_facecolor("none")
     draw_ranking(left.subplots(), comparison, metric=metric, baselines=baselines, sweep_label=label)
@@ -72,7 +79,7 @@ def _draw_maps(figure: SubFigure, comparison: Any, methods: Sequence[str]) -> No
         place.set_title(name, fontsize=size)
     axes[1, 0].set_title("input", fontsize=size)
     for place, example in zip(axes[1, 1:], examples, strict=True):
-        place.set_title(f"error {100 * example['error']:.2g} %", fontsize=size)
+        place.set_title(f"error {_percent(example['error'])}", fontsize=size)
     for image, places in ((solution[0], axes[0, :]), (errors[0], axes[1, 1:])):
         bar = figure.colorbar(image, ax=list(places), location="right", shrink=0.85, pad=0.02, aspect=14)
         _plain_bar(bar, size)
@@ -106,13 +113,13 @@ def _draw_curves(figure: SubFigure, comparison: Any, methods: Sequence[str], col
     examples = [comparison.examples[method] for method in methods]
     given, truth = (np.array(examples[0][name]) for name in ("input", "truth"))
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.6, 1))
-    x = np.linspace(0, 1, len(truth))
+    x = np.arange(len(truth)) * examples[0]["spacing"][0]
     ink = mpl.rcParams["text.color"]
     top.plot(x, given, color=ink, linewidth=1.2)
     middle.plot(x, truth, color=ink, linewidth=2.4, alpha=0.45, label="solution")
     for method, colour, line, example in zip(methods, _distinct(colours), _LINES, examples, strict=False):
         found = np.array(example["predicted"])
-        label = f"{method} ({100 * example['error']:.2g} %)"
+        label = f"{method} ({_percent(example['error'])})"
         middle.plot(x, found, color=colour, linestyle=line, linewidth=1.3, label=label)
         bottom.plot(x, found - truth, color=colour, linestyle=line, linewidth=1.3)
     for axes, name in ((top, "input"), (middle, "solution"), (bottom, "error")):
@@ -126,6 +133,10 @@ def _draw_curves(figure: SubFigure, comparison: Any, methods: Sequence[str], col
         *middle.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=TEXT_POINTS, frameon=False
     )
     figure.align_ylabels()
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"
 
 
 def _distinct(colours: Sequence[str]) -> list[str]:

@@ -1,0 +1,42 @@
+# The classifier: infinitely deep by default, any depth by choice
+from .optimal_classifier import OptimalKernelClassifier as OptimalKernelClassifier
+from .sphere import (
+    SphereProjection as SphereProjection,
+    intrinsic_dimension as intrinsic_dimension,
+)
+
+# Which classifier an infinitely wide and deep network is, and the activations for which it is optimal
+from .limit_types import (
+    LimitKind as LimitKind,
+    LimitType as LimitType,
+    limit_classifier_type as limit_classifier_type,
+)
+from .activations import (
+    HermiteActivation as HermiteActivation,
+    SineActivation as SineActivation,
+    optimal_activation as optimal_activation,
+)
+from .singular_kernel import (
+    LimitKernel as LimitKernel,
+    SingularKernel as SingularKernel,
+    limit_kernel as limit_kernel,
+)
+
+# Kernels of infinitely wide networks at finite depth, and the networks themselves
+from .tangent_kernel import (
+    WideNetwork as WideNetwork,
+    empirical_tangent_kernel as empirical_tangent_kernel,
+    neural_tangent_kernel as neural_tangent_kernel,
+    nngp_kernel as nngp_kernel,
+    tangent_kernel_at_one as tangent_kernel_at_one,
+)
+from .kernel_interpolation import (
+    KernelInterpolation as KernelInterpolation,
+    ScaledPredictions as ScaledPredictions,
+)
+from .dual_activations import (
+    DualActivation as DualActivation,
+    PowerSeriesDual as PowerSeriesDual,
+    dual_activation as dual_activation,
+)
+from .hermite import hermite_coefficients as hermite_coefficients

@@ -1,0 +1,672 @@
+"""The problem operator: measures, protocol, baselines, training, and the picture."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import importlib.util
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from replica.lab.claims import Trial
+from replica.lab.data import SolutionMap, burgers, darcy, solution_maps
+from replica.lab.errors import ReplicaError
+from replica.lab.problems import Baseline, Dataset, Outcome, get
+from replica.lab.problems.operator import Operator, learned_numbers, relative_errors, stride_fits
+from replica.lab.problems.operator_baselines import MeanField, PcaLinear, UNet, fno, resample, tfno, unet
+from replica.lab.problems.operator_training import EPOCHS, GridRegressor, fit_network, rate_share, relative_l2
+
+problem = Operator()
+RNG = np.random.default_rng(0)
+
+
+def to_dataset(content: SolutionMap, name: str = "mine.npz") -> Dataset:
+    return Dataset(name, "", content, "digest", content.grid)
+
+
+def small(dimensions: int, count: int = 12, boundary: Any = "dirichlet") -> Dataset:
+    """Blurred noise."""
+    nodes = 16 if boundary == "periodic" else 17
+    x = RNG.normal(size=(count, 1, *dimensions * (nodes,))).astype(np.float32)
+    y = x.copy()
+    for axis in range(2, x.ndim):
+        y = (y + np.roll(y, 1, axis) + np.roll(y, -1, axis)) / 3
+    return to_dataset(SolutionMap(x, y, boundary, dimensions * (1 / 16,)))
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solution_maps, "_folder", lambda: tmp_path_factory.mktemp("maps"))
+        return to_dataset(darcy("smooth", count=60, resolution=16), "darcy-smooth")
+
+
+@pytest.fixture(scope="module")
+def velocity(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solution_maps, "_folder", lambda: tmp_path_factory.mktemp("maps"))
+        return to_dataset(burgers(count=60, resolution=32), "burgers")
+
+
+def available() -> list[Baseline]:
+    """The baselines whose library is there."""
+    return [b for b in problem.baselines() if b.extra is None or importlib.util.find_spec(b.extra[0]) is not None]
+
+
+def run(
+    make: Callable[[Trial], Any], dataset: Dataset, seed: int = 0, examples: bool = False, **options: Any
+) -> Outcome:
+    count = len(dataset.content)
+    options = {"test": count // 4, "train": count - count // 4, "epochs": 2} | options
+    return problem.run(Trial(seed), make, dataset, problem.resolve(options), examples=examples)
+
+
+class Truth:
+    """Knows the answers of a data set: looks an input up and gives its output, changed as told."""
+
+    def __init__(self, dataset: Dataset, change: Callable[[Tensor], Any] = lambda outputs: outputs) -> None:
+        self.content: SolutionMap = dataset.content
+        self.change = change
+
+    def fit(self, inputs: Tensor, outputs: Tensor) -> None:
+        pass
+
+    def predict(self, inputs: Tensor) -> Any:
+        stride = (self.content.grid[0] - 1) // (inputs.shape[2] - 1)
+        every = (slice(None), slice(None), *(slice(None, None, stride) for _ in self.content.grid))
+        known = torch.from_numpy(self.content.inputs[every].copy()).flatten(1)
+        rows = torch.cdist(inputs.flatten(1), known).argmin(dim=1)
+        return self.change(torch.from_numpy(self.content.outputs[every].copy())[rows])
+
+
+# --- the registry and data -----------------------------------------------------------------------------------------------
+
+
+def test_the_problem_is_described_without_torch() -> None:
+    code = "import sys; from replica.lab.problems import get; get('operator').options; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    assert isinstance(get("operator"), Operator)
+
+
+@pytest.mark.parametrize("name", Operator.data_names)
+def test_named_data(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solution_maps, "_folder", lambda: tmp_path)
+    options = {"samples": 4, "resolution": 32}
+    dataset = problem.load(name, options)
+    nodes = "32" if name == "burgers" else "33 × 33"
+    assert dataset.description.endswith(f": 4 samples on {nodes} nodes")
+    assert dataset.digest == problem.load(name, options).digest
+    assert dataset.digest != problem.load(name, options | {"samples": 5}).digest
+    problem.check(dataset, problem.resolve({"train": 3, "test": 1}))
+
+
+def test_sources_that_do_not_exist() -> None:
+    with pytest.raises(ReplicaError, match=r"'darci' is neither a data set nor a file; did you mean darcy\?"):
+        problem.load("darci", {})
+    with pytest.raises(ReplicaError, match=r"nothing\.npz: does not exist"):
+        problem.load("nothing.npz", {})
+    with pytest.raises(ReplicaError, match="helmholtz: resolution is 16; want a whole number, 32 or more"):
+        problem.load("helmholtz", {"resolution": 16})
+    with pytest.raises(ReplicaError, match=r"darcy: 250 samples at resolution 4096 need 31\.3 GiB, more than 2 GiB"):
+        problem.load("darcy", {"resolution": 4096})
+
+
+def test_options_must_fit_the_data() -> None:
+    dataset = small(2)
+    with pytest.raises(ReplicaError, match=r"add up to 250, but mine\.npz holds 12 samples; give --train 10 --test 2"):
+        problem.check(dataset, problem.resolve({}))
+    few = {"train": 8, "test": 4}
+    named = Dataset("darcy", "", dataset.content, "", ())
+    with pytest.raises(ReplicaError, match=r"add up to 250, but darcy holds 12 samples; give --samples 250"):
+        problem.check(named, problem.resolve({}))
+    with pytest.raises(
+        ReplicaError, match=r"stride is 3, but that does not divide .* 17 grid points .*; give --stride 1 or 2 or 4"
+    ):
+        problem.check(dataset, problem.resolve(few | {"stride": 3}))
+    with pytest.raises(ReplicaError, match=r"stride is 8, but that leaves 3 of 17 grid points, fewer than 5"):
+        problem.check(dataset, problem.resolve(few | {"stride": 8}))
+    problem.check(dataset, problem.resolve(few | {"stride": 4}))
+    assert problem.metrics_for(problem.resolve({"stride": 1})) == tuple(
+        metric for metric in problem.metrics if metric.name != "fine_error"
+    )
+
+
+def test_strides_keep_the_domain() -> None:
+    assert stride_fits(65, 2, "neumann")
+    assert not stride_fits(64, 2, "dirichlet")
+    assert stride_fits(64, 2, "periodic")
+    assert not stride_fits(65, 2, "periodic")
+    assert stride_fits(64, 2, "unknown")
+    assert stride_fits(65, 2, "unknown")
+    assert not stride_fits(66, 4, "unknown")
+
+
+# --- measures ------------------------------------------------------------------------------------------------------------
+
+
+def test_relative_h1_of_known_functions() -> None:
+    x = np.arange(512) / 512
+    u, wave = np.sin(2 * np.pi * x)[None, None], 0.1 * np.sin(6 * np.pi * x)[None, None]
+    # ‖sin 2πkx‖² = 1/2, ‖∇‖² = (2πk)²/2
+    expected = 0.1 * np.sqrt((1 + (6 * np.pi) ** 2) / (1 + (2 * np.pi) ** 2))
+    assert relative_errors(u + wave, u, (1 / 512,), periodic=True)[0] == pytest.approx(expected, rel=1e-3)
+    assert relative_errors(u + wave, u)[0] == pytest.approx(0.1)
+    n = 200
+    x, y = np.meshgrid(*2 * [np.linspace(0, 1, n + 1)], indexing="ij")
+    plane = (3 * x + y)[None, None]
+    # ‖∇‖² = 10, and ∫(3x + y)² = 3 + 1/3 + 3/2
+    both = relative_errors(plane + x[None, None], plane, (1 / n, 1 / n))[0]
+    assert both == pytest.approx(np.sqrt((1 + 1 / 3) / (10 + 3 + 1 / 3 + 1.5)), rel=0.01)
+    # An error in one channel of two, seen by the norm over both.
+    two = np.stack([u[0, 0], u[0, 0]])[None]
+    assert relative_errors(two * np.array([1, 2])[None, :, None], two)[0] == pytest.approx(np.sqrt(0.5))
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_the_truth_has_no_error(dimensions: int) -> None:
+    dataset = small(dimensions)
+    metrics = run(lambda _: Truth(dataset), dataset).metrics
+    assert list(metrics) == [metric.name for metric in problem.metrics]
+    assert metrics["error"] == metrics["h1_error"] == metrics["fine_error"] == 0
+    twice = run(lambda _: Truth(dataset, lambda outputs: 2 * outputs), dataset).metrics
+    assert twice["error"] == twice["fine_error"] == pytest.approx(1)
+    assert twice["h1_error"] == pytest.approx(1)
+    assert "fine_error" not in run(lambda _: Truth(dataset), dataset, stride=1).metrics
+
+
+def test_the_mean_field_in_closed_form() -> None:
+    dataset = small(2, count=20)
+    content = dataset.content
+    metrics = run(lambda _: MeanField(), dataset, seed=3, train=12, test=5).metrics
+    order = Trial(3).rng("split").permutation(20)
+    tested, trained = order[:5], order[5:17]
+    for stride, name in ((2, "error"), (1, "fine_error")):
+        outputs = content.outputs[:, :, ::2, ::2]
+        mean = torch.from_numpy(outputs[trained].mean(axis=0, keepdims=True))
+        if stride == 1:
+            outputs = content.outputs
+            mean = nn.functional.interpolate(
+                mean, scale_factor=None, size=(17, 17), mode="bilinear", align_corners=True
+            )
+        expected = [np.linalg.norm(mean.numpy()[0] - u) / np.linalg.norm(u) for u in outputs[tested]]
+        assert metrics[name] == pytest.approx(np.mean(expected), rel=1e-5)
+    assert metrics["parameters"] == 9 * 9
+
+
+def test_fewer_training_samples_are_a_subset() -> None:
+    seen: list[set[bytes]] = []
+
+    class Watch(MeanField):
+        def fit(self, inputs: Tensor, outputs: Tensor) -> None:
+            seen.append({row.numpy().tobytes() for row in inputs})
+            super().fit(inputs, outputs)
+
+        def predict(self, inputs: Tensor) -> Tensor:
+            seen.append({row.numpy().tobytes() for row in inputs})
+            return super().predict(inputs)
+
+    dataset = small(1, count=20)
+    run(lambda _: Watch(), dataset, train=12, test=5, stride=1)
+    run(lambda _: Watch(), dataset, train=6, test=5, stride=1)
+    assert seen[2] < seen[0]
+    assert seen[1] == seen[3]
+    assert not seen[0] & seen[1]
+
+
+def test_learned_numbers() -> None:
+    network = nn.Linear(3, 2)
+    assert learned_numbers(SimpleNamespace(module=network, again=network)) == 8
+    complex_ = nn.ParameterList([nn.Parameter(torch.zeros(5, dtype=torch.complex64))])
+    assert learned_numbers(SimpleNamespace(module=complex_)) == 10
+    assert learned_numbers(SimpleNamespace(kept=torch.zeros(7))) == 7
+    assert learned_numbers(network) == 8
+
+
+# --- the protocol --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda y: None, "returned NoneType; wanted a tensor or an array of shape (3, 1, 9, 9)"),
+        (lambda y: y[0], "returned shape (1, 9, 9); wanted (3, 1, 9, 9): samples, output channels, the inputs' grid"),
+        (lambda y: y[..., :5], "returned shape (3, 1, 9, 5)"),
+        (lambda y: y > 0, "returned values of type bool"),
+        (lambda y: y.to(torch.complex64), "returned values of type complex64"),
+        (lambda y: y.where(y > 0, torch.nan), "returned nan at (0, 0, "),
+        (lambda y: y.double() * 1e300, "(from 0); wanted finite numbers"),
+    ],
+)
+def test_wrong_outputs_are_named(change: Callable[[Tensor], Any], expected: str) -> None:
+    dataset = small(2)
+    with pytest.raises(ReplicaError) as caught:
+        run(lambda _: Truth(dataset, change), dataset)
+    assert str(caught.value).startswith("Truth.predict returned ")
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda y: y.double(), lambda y: y.numpy(), lambda y: y.requires_grad_() * 1.0, lambda y: y.numpy().astype(float)],
+)
+def test_outputs_of_any_kind_of_array_count(change: Callable[[Tensor], Any]) -> None:
+    dataset = small(2)
+    assert run(lambda _: Truth(dataset, change), dataset).metrics["error"] == 0
+
+
+def test_missing_methods_are_named() -> None:
+    class Half:
+        def fit(self, inputs: Tensor, outputs: Tensor) -> None: ...
+
+    with pytest.raises(ReplicaError, match=r"^Half has no method predict; an entry for operator has fit\(inputs"):
+        run(lambda _: Half(), small(1))
+    with pytest.raises(ReplicaError, match=r"^int has no method fit and no method predict"):
+        run(lambda _: 3, small(1))
+
+
+def test_a_method_bound_to_its_grid_is_told_what_to_do() -> None:
+    class Bound(MeanField):
+        def predict(self, inputs: Tensor) -> Tensor:
+            return self.mean[None] * inputs.new_ones(len(inputs), 1, 9, 9) + 0 * inputs[:, :, :9, :9].reshape(
+                inputs.shape
+            )
+
+    with pytest.raises(
+        ReplicaError, match=r"Bound\.predict failed on 17 × 17 nodes after training on 9 × 9 .* --stride 1"
+    ):
+        run(lambda _: Bound(), small(2))
+
+    class Fails(MeanField):
+        def predict(self, inputs: Tensor) -> Tensor:
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        run(lambda _: Fails(), small(2))
+
+
+def test_a_method_cannot_change_what_it_is_judged_by() -> None:
+    class Vandal(MeanField):
+        def fit(self, inputs: Tensor, outputs: Tensor) -> None:
+            super().fit(inputs, outputs.clone())
+            inputs.zero_()
+            outputs.zero_()
+
+        def predict(self, inputs: Tensor) -> Tensor:
+            found = super().predict(inputs).clone()
+            inputs.zero_()
+            return found
+
+    dataset = small(2)
+    before = dataset.content.inputs.copy(), dataset.content.outputs.copy()
+    tidy, wild = (run(lambda _, make=make: make(), dataset).metrics["error"] for make in (MeanField, Vandal))
+    assert tidy == wild
+    np.testing.assert_array_equal(before[0], dataset.content.inputs)
+    np.testing.assert_array_equal(before[1], dataset.content.outputs)
+
+
+def test_only_methods_that_take_epochs_are_given_them() -> None:
+    asked = []
+
+    class Counts(MeanField):
+        def fit(self, inputs: Tensor, outputs: Tensor, *, epochs: int = 1) -> None:  # type: ignore[override]
+            asked.append((epochs, len(inputs)))
+            super().fit(inputs, outputs)
+
+    dataset = small(1, count=40)
+    run(lambda _: Counts(), dataset, epochs=7)
+    problem.run(Trial(0, "smoke"), lambda _: Counts(), dataset, problem.resolve({"train": 30, "test": 10}))
+    assert asked == [(7, 30), (2, 16)]
+
+
+def test_the_smallest_data() -> None:
+    dataset = small(2, count=4)
+    dataset = to_dataset(
+        SolutionMap(dataset.content.inputs[..., :5, :5], dataset.content.outputs[..., :5, :5], "unknown", (0.25, 0.25))
+    )
+    for baseline in available():
+        metrics = run(baseline.make, dataset, train=2, test=1, stride=1).metrics
+        assert all(np.isfinite(float(value)) for value in metrics.values()), baseline.name
+
+
+def test_two_channels_and_unlike_axes() -> None:
+    inputs, outputs = (
+        RNG.normal(size=(8, 2, 9, 16)).astype(np.float32),
+        RNG.normal(size=(8, 3, 9, 16)).astype(np.float32),
+    )
+    dataset = to_dataset(SolutionMap(inputs, outputs, "unknown", (1 / 8, 1 / 15)))
+    for baseline in available():
+        outcome = run(baseline.make, dataset, train=6, test=2, examples=True, epochs=1)
+        assert np.array(outcome.examples["truth"]).shape == (5, 8), baseline.name
+
+
+# --- baselines and training ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", ["flow", "velocity"])
+def test_baselines_run_repeatably(data: str, request: pytest.FixtureRequest) -> None:
+    dataset = request.getfixturevalue(data)
+    for baseline in available():
+        first, second = (run(baseline.make, dataset, seed=5, examples=True) for _ in range(2))
+        other = run(baseline.make, dataset, seed=6)
+        for metric in problem.metrics:
+            if metric.name != "train_seconds":
+                assert first.metrics[metric.name] == second.metrics[metric.name], baseline.name
+        assert first.examples == second.examples
+        assert first.metrics["error"] != other.metrics["error"]
+        assert 0 < float(first.metrics["train_seconds"]) < 60
+
+
+def test_strong_baselines_are_strong(flow: Dataset) -> None:
+    errors = {
+        baseline.name: float(
+            run(baseline.make, flow, epochs=25 if baseline.name != "mean-field" else 1).metrics["error"]
+        )
+        for baseline in available()
+        if baseline.name in ("mean-field", "pca-linear", "unet")
+    }
+    assert errors["pca-linear"] < 0.5 * errors["mean-field"]
+    assert errors["unet"] < 0.7 * errors["mean-field"]
+
+
+def test_pca_linear_is_ridge_regression() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(30, 1, 6)
+    y = torch.cat([0.4 * x, x.flip(2)], dim=1) + torch.randn(30, 2, 6)
+    method = PcaLinear()
+    method.fit(x, y)
+    a, b = x.flatten(1).double(), y.flatten(1).double()
+    a, b = a - a.mean(0), b - b.mean(0)
+    weights = torch.linalg.solve(a.T @ a + method.ridge * torch.eye(6, dtype=torch.float64), a.T @ b)
+    new = torch.randn(4, 1, 6)
+    expected = y.flatten(1).double().mean(0) + (new.flatten(1).double() - x.flatten(1).double().mean(0)) @ weights
+    torch.testing.assert_close(method.predict(new), expected.reshape(4, 2, 6).float())
+
+    # Leave-one-out in closed form is leave-one-out by refitting, and the ridge is the best of the candidates.
+    def left_out(ridge: float) -> float:
+        errors = []
+        for i in range(30):
+            rest = [j for j in range(30) if j != i]
+            p, q = x.flatten(1).double()[rest], y.flatten(1).double()[rest]
+            w = torch.linalg.solve(
+                (p - p.mean(0)).T @ (p - p.mean(0)) + ridge * torch.eye(6, dtype=torch.float64),
+                (p - p.mean(0)).T @ (q - q.mean(0)),
+            )
+            guess = q.mean(0) + (x[i].flatten().double() - p.mean(0)) @ w
+            errors.append((guess - y[i].flatten().double()).square().mean())
+        return float(torch.stack(errors).mean())
+
+    assert left_out(method.ridge) == pytest.approx(method.left_out_error)
+    assert left_out(method.ridge) <= min(left_out(method.ridge * factor) for factor in (0.1, 10)) * 1.001
+
+
+def test_a_linear_map_is_learned_exactly() -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(9, 9)
+    x = torch.randn(50, 1, 9)
+    method = PcaLinear()
+    method.fit(x, x @ matrix)
+    new = torch.randn(5, 1, 9)
+    torch.testing.assert_close(method.predict(new), new @ matrix, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_resampling(ends: bool, dimensions: int) -> None:
+    coarse, fine = (9, 33) if ends else (8, 32)
+    places = [torch.linspace(0, 1, n) if ends else torch.arange(n) / n for n in (coarse, fine)]
+    on = [torch.meshgrid(*dimensions * [p], indexing="ij") for p in places]
+    if ends:  # linear functions exactly
+        low, high = (sum((i + 1) * axis for i, axis in enumerate(axes))[None, None] for axes in on)
+        torch.testing.assert_close(resample(low, dimensions * (fine,)), high)
+        torch.testing.assert_close(
+            resample(low, dimensions * (20,)).amax(),
+            high.amax(),  # sizes that do not divide: ends stay
+        )
+    low, high = (sum(torch.cos(2 * np.pi * axis) for axis in axes)[None, None] for axes in on)
+    assert (resample(low, dimensions * (fine,)) - high).abs().max() < 0.1 * dimensions
+    torch.testing.assert_close(resample(high, dimensions * (coarse,)), low)
+    assert resample(low, low.shape[2:]) is low
+
+
+@pytest.mark.parametrize("grid", [(5,), (17,), (32,), (9, 9), (12, 17)])
+def test_networks_take_any_grid(grid: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    for make in (unet, fno, tfno) if importlib.util.find_spec("neuralop") else (unet,):
+        network = make(2, 3, grid)
+        for size in (grid, tuple(2 * n - 1 for n in grid)):
+            x = torch.randn(2, 2, *size, requires_grad=True)
+            y = network(x)
+            assert y.shape == (2, 3, *size)
+            y.square().sum().backward()
+            assert x.grad is not None
+            assert x.grad.abs().sum() > 0
+        assert all(p.grad is not None for p in network.parameters())
+
+
+def test_unet_details() -> None:
+    with pytest.raises(ValueError, match="dimensions is 3; want 1 or 2"):
+        UNet(1, 1, 3)
+    one, two = UNet(1, 1, 2, width=4, levels=1), UNet(1, 1, 2, width=4, levels=1)
+    two.load_state_dict(one.state_dict())
+    x = torch.randn(1, 1, 7, 7)
+    torch.testing.assert_close(one(x), two(x))
+    assert one.double()(x.double()).dtype == torch.float64
+    # The coarsest grid sees across the domain, which convolutions of three nodes alone do not.
+    x = torch.zeros(1, 1, 33, 33, requires_grad=True)
+    UNet(1, 1, 2, width=4, levels=3)(x)[0, 0, 0, 0].backward()
+    assert x.grad is not None
+    assert x.grad[0, 0, 20, 20] != 0
+
+
+def convolution(inside: int, outside: int, grid: tuple[int, ...]) -> nn.Module:
+    kind = nn.Conv1d if len(grid) == 1 else nn.Conv2d
+    return kind(inside, outside, 3, padding=1, padding_mode="circular")
+
+
+def test_a_network_learns_what_it_can_express() -> None:
+    dataset = small(1, count=40, boundary="periodic")
+    outcome = run(lambda trial: GridRegressor(convolution, trial, learning_rate=0.05), dataset, epochs=60, stride=1)
+    assert outcome.metrics["error"] < 0.01
+    assert outcome.metrics["parameters"] == 4
+
+
+def test_scaling_of_inputs_and_outputs_does_not_matter() -> None:
+    dataset = small(1, count=24)
+    content = dataset.content
+    shifted = to_dataset(SolutionMap(1000 * content.inputs + 70, 1e-4 * content.outputs, "dirichlet", content.spacing))
+    plain, other = (
+        run(lambda trial: GridRegressor(convolution, trial), given).metrics["error"] for given in (dataset, shifted)
+    )
+    assert plain == pytest.approx(other, rel=1e-2)
+
+
+def test_training_is_the_trials_own() -> None:
+    torch.manual_seed(1)
+    x, y = torch.randn(12, 1, 9), torch.randn(12, 1, 9)
+    weights = []
+    for trial in (Trial(0), Trial(0), Trial(1)):
+        state = torch.random.get_rng_state()
+        method = GridRegressor(convolution, trial, epochs=2)
+        method.fit(x, y)
+        assert torch.equal(state, torch.random.get_rng_state())  # the global generator is left alone
+        weights.append(torch.cat([p.flatten() for p in method.module.parameters()]))
+        assert len(method.losses) == 2
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    without = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        method = GridRegressor(convolution, epochs=1)
+        method.fit(x, y)
+        without.append(method.predict(x))
+    assert torch.equal(*without)
+
+
+def test_whose_epochs_count() -> None:
+    assert problem.resolve({})["epochs"] == EPOCHS
+    x = torch.randn(4, 1, 9)
+    for given, asked, expected in ((3, None, 3), (3, 5, 5), (None, None, EPOCHS)):
+        method = GridRegressor(convolution, Trial(0), epochs=given)
+        method.fit(x, x, epochs=asked)
+        assert len(method.losses) == expected
+
+
+def test_a_constant_channel_is_left_alone() -> None:
+    x = torch.cat([torch.randn(6, 1, 9), torch.full((6, 1, 9), 3.0)], dim=1)
+    method = GridRegressor(convolution, Trial(0), epochs=1)
+    method.fit(x, x)
+    assert torch.isfinite(method.predict(x)).all()
+
+
+def test_what_is_learned_is_the_difference_from_the_mean() -> None:
+    class Silent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = nn.Parameter(torch.zeros(()))
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            assert inputs.mean().abs() < 0.5
+            return 0 * self.unused * inputs
+
+    x, y = 50 + torch.randn(20, 1, 9), 7 + torch.randn(20, 1, 9)
+    method = GridRegressor(lambda inside, outside, grid: Silent(), Trial(0), epochs=1)
+    method.fit(x, y)
+    torch.testing.assert_close(method.predict(x), y.mean().expand(20, 1, 9))
+
+
+def test_wrong_training() -> None:
+    for name, value in (("epochs", 0), ("learning_rate", 0.0), ("batch_size", 0), ("weight_decay", -1.0)):
+        with pytest.raises(ValueError, match=f"{name} is {value}"):
+            GridRegressor(convolution, **{name: value})
+    with pytest.raises(ValueError, match=r"outputs: got shape \(3, 1, 9\) for inputs of \(4, 1, 9\)"):
+        GridRegressor(convolution).fit(torch.zeros(4, 1, 9), torch.zeros(3, 1, 9))
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    for steps in (1, 2, 3, 4, 7, 100):
+        shares = [rate_share(step, steps) for step in range(steps)]
+        assert all(0 < share <= 1 for share in shares)
+        top = int(np.argmax(shares))
+        assert shares[: top + 1] == sorted(shares[: top + 1])
+        assert shares[top:] == sorted(shares[top:], reverse=True)
+        assert shares[top] == 1
+
+
+def test_the_loss_is_the_measure() -> None:
+    torch.manual_seed(0)
+    a, b = torch.randn(5, 2, 7, 7), torch.randn(5, 2, 7, 7)
+    np.testing.assert_allclose(relative_l2(a, b).numpy(), relative_errors(a.numpy(), b.numpy()), rtol=1e-5)
+    assert relative_l2(torch.ones(1, 1, 4), torch.zeros(1, 1, 4)).item() == 2  # no truth to divide by
+    network = nn.Conv1d(1, 1, 1)
+    losses, seconds = fit_network(
+        network, torch.randn(6, 1, 5), torch.randn(6, 1, 5), epochs=3, learning_rate=0.1, batch_size=4, weight_decay=0
+    )
+    assert len(losses) == 3
+    assert seconds > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["problems.operator", "problems.operator_baselines", "problems.operator_training", "data.random_fields"],
+)
+def test_the_examples_in_docstrings(name: str) -> None:
+    results = doctest.testmod(importlib.import_module(f"replica.lab.{name}"))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+# --- examples and the picture --------------------------------------------------------------------------------------------
+
+
+def test_examples_are_plain(flow: Dataset) -> None:
+    outcome = run(lambda _: MeanField(), flow, examples=True)
+    examples = json.loads(json.dumps(outcome.examples))
+    assert set(examples) == {"input", "truth", "predicted", "spacing", "error"}
+    assert np.array(examples["truth"]).shape == (9, 9)
+    assert examples["spacing"] == [1 / 8, 1 / 8]
+    assert not run(lambda _: MeanField(), flow).examples
+    large = to_dataset(
+        SolutionMap(*2 * [RNG.normal(size=(4, 1, 129, 129)).astype(np.float32)], "dirichlet", (1 / 128, 1 / 128))
+    )
+    shown = run(lambda _: MeanField(), large, train=3, test=1, stride=1, examples=True).examples
+    assert np.array(shown["truth"]).shape == (65, 65)
+    assert shown["spacing"] == [1 / 64, 1 / 64]
+
+
+def comparison(dataset: Dataset, methods: int, sweep: Any = None) -> SimpleNamespace:
+    outcome = run(lambda _: MeanField(), dataset, examples=True)
+    listed = ["unet", "fno", "mean-field", *(f"a-method-called-{i}" for i in range(methods - 3))]
+    rng = np.random.default_rng(0)
+    curves = pd.DataFrame(
+        [
+            {"method": method, "value": value, "metric": "error", "mean": m, "low": 0.9 * m, "high": 1.1 * m}
+            for method, value in itertools.product(listed, sweep[1] if sweep else [None])
+            for m in [10 ** rng.uniform(-2, 0)]
+        ]
+    )
+    return SimpleNamespace(
+        sweep=sweep, curves=curves, rows=[{"method": m} for m in listed], dataset=dataset, problem=problem,
+        examples={method: dict(outcome.examples) for method in listed},
+        options=problem.resolve({}), example_options=problem.resolve({}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("methods", "size"), [(3, (7.0, 3.5)), (9, (11.0, 4.6)), (12, (9.0, 4.0))])
+@pytest.mark.parametrize("data", ["flow", "velocity"])
+@pytest.mark.parametrize("sweep", [None, ("train", (50, 100, 200))], ids=["ranking", "sweep"])
+def test_the_picture(
+    data: str, methods: int, size: tuple[float, float], sweep: Any, request: pytest.FixtureRequest
+) -> None:
+    figure = Figure(figsize=size)
+    with mpl.rc_context({"text.color": "#ffeedd"}):
+        problem.draw(figure, comparison(request.getfixturevalue(data), methods, sweep))
+    FigureCanvasAgg(figure).draw()
+    axes = figure.get_axes()
+    titles = [place.get_title() for place in axes] + [place.get_ylabel() for place in axes]
+    for wanted in ("solution", "input"):
+        assert wanted in titles
+    page = figure.bbox
+    boxes = [
+        (text.get_text(), text.get_window_extent())
+        for place in axes
+        for text in (place.title, place.xaxis.label, place.yaxis.label)
+        if text.get_text()
+    ]
+    for name, box in boxes:
+        assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1, name  # noqa: PT018
+    for (one, a), (two, b) in itertools.combinations(boxes, 2):
+        overlap = min(min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0))
+        assert overlap <= 1, (one, two)
+
+
+def test_the_picture_of_the_truth_and_without_examples(flow: Dataset) -> None:
+    given = comparison(flow, 4)
+    for example in given.examples.values():
+        example["predicted"] = example["truth"]
+    figure = Figure()
+    problem.draw(figure, given)
+    FigureCanvasAgg(figure).draw()
+    given.examples = {}
+    figure = Figure()
+    problem.draw(figure, given)
+    FigureCanvasAgg(figure).draw()
+    assert len(figure.get_axes()) == 1
+
+
+# --- the example script --------------------------------------------------------------------------------------------------

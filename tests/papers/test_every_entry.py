@@ -1,0 +1,170 @@
+"""What every entry of a paper, and every baseline, must pass: its problem's protocol on small data and odd shapes.
+
+Each problem has a class of cases here; a problem without one fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from replica.lab.catalogue import records
+from replica.lab.claims import Trial
+from replica.lab.problems.registry import get, names
+from replica.lab.runner.execute import seed_everything, use_one_thread
+from replica.lab.runner.job import load_paper
+
+Output = dict[str, Any]
+
+
+class RecallCases:
+    """Patterns of ±1 and cues: one of each, odd sizes, more cues than patterns."""
+
+    shapes: Sequence[tuple[int, ...]] = ((1, 4, 1), (3, 17, 5), (20, 64, 40))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        count, dim, batch = shape
+        rng = np.random.default_rng(shape)
+        patterns = torch.tensor(np.sign(rng.normal(size=(count, dim))), dtype=torch.float32)
+        cues = patterns[rng.integers(count, size=batch)]
+        method.store(patterns.clone())
+        recalled = torch.as_tensor(method.recall(cues.clone()))
+        assert recalled.shape == cues.shape
+        assert torch.isfinite(recalled).all()
+        return {"recalled": recalled}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """One random pattern of 100 neurons, undamaged: any memory gives it back."""
+        pattern = torch.tensor(np.sign(np.random.default_rng(0).normal(size=(1, 100))), dtype=torch.float32)
+        method = make(Trial(0, "smoke"))
+        method.store(pattern)
+        assert torch.equal(torch.as_tensor(method.recall(pattern)).sign(), pattern)
+
+
+class ClassificationCases:
+    """Rows, features, classes: the smallest, one feature, more features than rows, equal rows, unequal classes."""
+
+    shapes = ((4, 1, 2), (7, 3, 3), (12, 40, 2), (30, 5, 4))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        rows, features, classes = shape
+        rng = np.random.default_rng(shape)
+        labels = np.minimum(np.arange(rows), rng.integers(classes, size=rows))
+        labels[:classes] = np.arange(classes)
+        X = rng.normal(size=(rows, features)) + labels[:, None]
+        X[-1] = X[0]
+        fitted = method.fit(X.copy(), labels.copy())
+        asked = np.concatenate([X, rng.normal(size=(3, features)), np.full((1, features), 1e3)])
+        probabilities = np.asarray(fitted.predict_proba(asked))
+        assert probabilities.shape == (rows + 4, classes)
+        assert np.isfinite(probabilities).all()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+        assert probabilities.min() >= 0
+        predicted = np.asarray(fitted.predict(asked))
+        assert np.isin(predicted, np.arange(classes)).all()
+        return {"probabilities": torch.tensor(probabilities), "predicted": torch.tensor(predicted)}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Two clouds ten standard deviations apart: any learner but the trivial one tells them apart."""
+        rng = np.random.default_rng(0)
+        labels = np.arange(80) % 2
+        X = rng.normal(size=(80, 3)) + 10 * labels[:, None]
+        fitted = make(Trial(0, "smoke")).fit(X[:60], labels[:60])
+        assert (np.asarray(fitted.predict(X[60:])) == labels[60:]).mean() >= 0.95
+
+
+class OperatorCases:
+    """Samples, channels, grid: lines and squares, even and odd, longer than wide."""
+
+    shapes = ((4, 1, 17), (5, 2, 32), (4, 1, 17, 17), (6, 2, 16, 16), (4, 1, 9, 17))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        count, channels, *grid = shape
+        generator = torch.Generator().manual_seed(0)
+        inputs = torch.randn(count, channels, *grid, generator=generator)
+        outputs = inputs[:, :1].cumsum(-1) / grid[-1]
+        method.fit(inputs.clone(), outputs.clone())
+        predicted = self.predicted(method, inputs)
+        finer = torch.randn(2, channels, *(2 * size - 1 for size in grid), generator=generator)
+        return {
+            "same grid": predicted,
+            "finer grid": self.predicted(method, finer),
+            "one": self.predicted(method, inputs[:1]),
+        }
+
+    @staticmethod
+    def predicted(method: Any, inputs: Tensor) -> Tensor:
+        output = torch.as_tensor(method.predict(inputs.clone()))
+        assert output.shape == (len(inputs), 1, *inputs.shape[2:])
+        assert torch.isfinite(output).all()
+        return output
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """The identity on smooth functions: any network does better than the mean."""
+        x = torch.linspace(0, 1, 17)
+        generator = torch.Generator().manual_seed(0)
+        weights = torch.randn(72, 3, 1, 1, generator=generator)
+        waves = torch.stack([torch.sin(torch.pi * k * x)[:, None] * torch.sin(torch.pi * k * x) for k in (1, 2, 3)])
+        functions = (weights * waves).sum(1, keepdim=True)
+        method = make(Trial(0, "laptop"))
+        method.fit(functions[:64], functions[:64])
+        error = (torch.as_tensor(method.predict(functions[64:])) - functions[64:]).square().mean()
+        assert error < 0.5 * functions[64:].var()
+
+
+CASES = {"recall": RecallCases(), "classification": ClassificationCases(), "operator": OperatorCases()}
+TRIVIAL = {"random-guess", "majority", "mean-field"}
+ENTRIES = [
+    pytest.param(entry.problem, entry.make, id=f"{entry.problem}/{entry.name}")
+    for record in records().values()
+    if record.status == "built"
+    for entry in load_paper(record.module).entries.values()
+]
+BASELINES = [
+    pytest.param(name, baseline.make, id=f"{name}/{baseline.name}")
+    for name in names()
+    for baseline in get(name).baselines()
+    if baseline.extra is None
+]
+every_method = pytest.mark.parametrize(("problem", "make"), [*ENTRIES, *BASELINES])
+
+
+def fresh(make: Callable[[Trial], Any]) -> Any:
+    use_one_thread()
+    trial = Trial(0, "smoke")
+    seed_everything(trial)  # as a run does: some build nets from the global state
+    return make(trial)
+
+
+def test_every_problem_has_its_cases() -> None:
+    assert set(CASES) == set(names())
+
+
+@every_method
+def test_it_has_the_methods_of_the_protocol(problem: str, make: Callable[[Trial], Any]) -> None:
+    method = fresh(make)
+    for signature in get(problem).protocol:
+        assert callable(getattr(method, signature.split("(")[0]))
+
+
+@every_method
+def test_it_bears_small_and_odd_data_and_repeats(problem: str, make: Callable[[Trial], Any]) -> None:
+    cases = CASES[problem]
+    for shape in cases.shapes:
+        first, second = (cases.run(fresh(make), shape) for _ in range(2))
+        for name, output in first.items():
+            assert torch.equal(output, second[name]), f"{name} of {shape} differs between two runs with one seed"
+
+
+@pytest.mark.parametrize(
+    ("problem", "make"), [param for param in [*ENTRIES, *BASELINES] if param.id.split("/")[1] not in TRIVIAL]
+)
+def test_it_does_what_it_is_for(problem: str, make: Callable[[Trial], Any]) -> None:
+    use_one_thread()
+    seed_everything(Trial(0, "smoke"))
+    CASES[problem].works(make)

@@ -1,0 +1,316 @@
+"""What every part must pass, by being declared here: a module that a wing exports and that is not declared fails.
+
+Estimators of scikit-learn's form are found by themselves and pass scikit-learn's own battery.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import Tensor, nn
+
+import replica
+from replica.architectures import Hypernetwork
+from replica.kernels import HermiteActivation, SineActivation, SingularKernel, WideNetwork, optimal_activation
+from replica.memory import (
+    DenseHebbianMemory,
+    HopfieldAssociation,
+    HopfieldLookup,
+    HopfieldPooling,
+    ModernHopfield,
+    MultitaskingMemory,
+)
+from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution
+from replica.representations import UnitStatistics
+from replica.training import conv_net, mlp
+
+Draw = Callable[..., Tensor]
+"""Normal numbers of a shape: the first is the batch's."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module and how it is used.
+
+    Args:
+        make: Builds it; all randomness from the generator.
+        inputs: Its inputs for a batch of this size, from ``draw(*shape)``.
+        use: How it is called, where that is not ``module(*inputs)``.
+        wrong: Arguments that its call or constructor must refuse, as a function that raises, with what the message names.
+        drawn: Whether its start is random (two seeds differ).
+        smooth: Whether gradients flow from outputs to inputs.
+        meta: Whether its steps do not depend on values, so that it runs on the meta device, which proves that no tensor
+            is made on a device of its own.
+    """
+
+    make: Callable[[torch.Generator], nn.Module]
+    inputs: Callable[[int, Draw], tuple[Tensor, ...]]
+    wrong: tuple[tuple[Callable[[], Any], str], ...] = ()
+    use: Callable[..., Tensor] = field(default=lambda module, *inputs: module(*inputs))
+    drawn: bool = True
+    smooth: bool = True
+    meta: bool = True
+
+
+def memory_of(kind: Callable[..., Any], **options: Any) -> Callable[[torch.Generator], nn.Module]:
+    def make(generator: torch.Generator) -> nn.Module:
+        memory = kind(**options)
+        memory.store(torch.randn(5, 16, generator=generator).sign())
+        return memory
+
+    return make
+
+
+def statistics(generator: torch.Generator) -> nn.Module:
+    return UnitStatistics(3, 4)
+
+
+def accumulate(module: nn.Module, first: Tensor, second: Tensor) -> Tensor:
+    fresh = copy.deepcopy(module)
+    fresh.update(first, second)
+    return fresh.correlation
+
+
+def one_row(call: Callable[..., Any], *shape: int) -> Callable[[], Any]:
+    return lambda: call(torch.zeros(*shape))
+
+
+PARTS: dict[str, Part] = {
+    "memory.ModernHopfield": Part(
+        lambda g: ModernHopfield(torch.randn(6, 8, generator=g), beta=2.0, steps=3),
+        lambda n, draw: (draw(n, 8),),
+        ((lambda: ModernHopfield(torch.zeros(3, 4), steps=-1), "steps"), (one_row(ModernHopfield(torch.zeros(3, 4)), 2, 5), "4")),
+        meta=False,  # stops where all have converged
+    ),
+    "memory.HopfieldAssociation": Part(
+        lambda g: HopfieldAssociation(8, heads=2, generator=g),
+        lambda n, draw: (draw(n, 3, 8), draw(n, 5, 8)),
+        ((lambda: HopfieldAssociation(8, heads=3), "heads"),),
+    ),
+    "memory.HopfieldPooling": Part(
+        lambda g: HopfieldPooling(8, pools=2, generator=g),
+        lambda n, draw: (draw(n, 5, 8),),
+        ((lambda: HopfieldPooling(8, pools=0), "pools"),),
+    ),
+    "memory.HopfieldLookup": Part(
+        lambda g: HopfieldLookup(8, count=4, generator=g),
+        lambda n, draw: (draw(n, 8),),
+        ((lambda: HopfieldLookup(8), "count"), (lambda: HopfieldLookup(8, count=4)(torch.zeros(2, 7)), "state: got")),
+    ),
+    "memory.DenseHebbianMemory": Part(
+        memory_of(DenseHebbianMemory, order=4),
+        lambda n, draw: (draw(n, 16).sign(),),
+        ((lambda: DenseHebbianMemory(order=1), "order"),),
+        use=lambda module, cues: module.recall(cues, torch.Generator().manual_seed(0)),
+        smooth=False,
+        meta=False,
+    ),
+    "memory.MultitaskingMemory": Part(
+        memory_of(MultitaskingMemory),
+        lambda n, draw: (draw(n, 16).sign(),),
+        ((lambda: MultitaskingMemory(temperature=-1.0), "temperature"),),
+        use=lambda module, cues: module.recall(cues),
+        smooth=False,
+        meta=False,
+    ),
+    "architectures.Hypernetwork": Part(
+        lambda g: Hypernetwork(mlp((4, 8, 3), generator=g), conditions=2, generator=g),
+        lambda n, draw: (draw(n, 4), draw(n, 2).sigmoid()),
+        ((lambda: Hypernetwork(nn.Linear(2, 2), form="none"), "form"), (lambda: Hypernetwork(nn.ReLU()), "parameters")),
+        meta=False,  # conditions are checked to lie in their range
+    ),
+    "kernels.HermiteActivation": Part(
+        lambda g: HermiteActivation((0.0, 0.6, 0.8)),
+        lambda n, draw: (draw(n, 5),),
+        ((lambda: HermiteActivation(()), "coefficients"),),
+        drawn=False,
+    ),
+    "kernels.SineActivation": Part(
+        lambda g: SineActivation(1.5),
+        lambda n, draw: (draw(n, 5),),
+        ((lambda: SineActivation(0.0), "frequency"),),
+        drawn=False,
+    ),
+    "kernels.SingularKernel": Part(
+        lambda g: SingularKernel(optimal_activation(3)),
+        lambda n, draw: (draw(n, 5).sigmoid(),),
+        ((lambda: SingularKernel(), "activation"),),
+        drawn=False,
+        meta=False,  # a table is searched
+    ),
+    "kernels.WideNetwork": Part(
+        lambda g: WideNetwork(4, 32, 3, torch.tanh, generator=g),
+        lambda n, draw: (nn.functional.normalize(draw(n, 4), dim=-1),),
+        ((lambda: WideNetwork(4, 0, 3, torch.tanh), "width"),),
+    ),
+    "physics.MultigridOperator": Part(
+        lambda g: MultigridOperator(2, 3, smoothing=((1, 1), (2, 0)), generator=g),
+        lambda n, draw: (draw(n, 2, 9, 9),),
+        ((lambda: MultigridOperator(2, 3, boundary="open"), "boundary"), (one_row(MultigridOperator(2, 3), 1, 3, 33, 33), "2")),
+    ),
+    "physics.OperatorLayer": Part(
+        lambda g: OperatorLayer(2, 3, smoothing=((1, 1), (2, 0)), generator=g),
+        lambda n, draw: (draw(n, 2, 9, 9),),
+        ((lambda: OperatorLayer(0, 3), "in_channels"),),
+    ),
+    "physics.MgNO": Part(
+        lambda g: MgNO(channels=4, layers=2, smoothing=((1, 0), (1, 0)), boundary="neumann", generator=g),
+        lambda n, draw: (draw(n, 1, 9, 9),),
+        ((lambda: MgNO(layers=0), "layers"),),
+    ),
+    "physics.FourierOperator": Part(
+        lambda g: FourierOperator(channels=4, modes=3, layers=2, hidden=8, generator=g),
+        lambda n, draw: (draw(n, 1, 9, 9),),
+        ((lambda: FourierOperator(modes=0), "modes"),),
+    ),
+    "physics.SpectralConvolution": Part(
+        lambda g: SpectralConvolution(2, 3, modes=3, generator=g),
+        lambda n, draw: (draw(n, 2, 9, 9),),
+        ((lambda: SpectralConvolution(2, 3, modes=0), "modes"),),
+    ),
+    "representations.UnitStatistics": Part(
+        statistics,
+        lambda n, draw: (draw(10 * n, 3), draw(10 * n, 4)),
+        ((lambda: UnitStatistics(0, 4), "first"),),
+        use=accumulate,
+        drawn=False,
+        smooth=False,
+        meta=False,
+    ),
+    "training.mlp": Part(
+        lambda g: mlp((4, 8, 3), generator=g), lambda n, draw: (draw(n, 4),), ((lambda: mlp((4,)), "sizes"),)
+    ),
+    "training.conv_net": Part(
+        lambda g: conv_net((1, 4, 8), 3, generator=g), lambda n, draw: (draw(n, 1, 8, 8),)
+    ),
+}  # fmt: skip
+BATCHED = {
+    name: part for name, part in PARTS.items() if name != "representations.UnitStatistics"
+}  # its batch is a sample
+
+every_part = pytest.mark.parametrize("name", PARTS)
+
+
+def exported() -> dict[str, Any]:
+    """Everything that a wing exports, as ``wing.name``."""
+    root = Path(replica.__file__).parent
+    wings = sorted(path.parent.name for path in root.glob("*/__init__.pyi"))
+    modules = {wing: importlib.import_module(f"replica.{wing}") for wing in wings}
+    return {f"{wing}.{name}": getattr(module, name) for wing, module in modules.items() for name in dir(module)}
+
+
+EXPORTED = exported()
+ESTIMATORS = [thing() for thing in EXPORTED.values() if inspect.isclass(thing) and issubclass(thing, BaseEstimator)]
+
+
+def made(part: Part, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Module:
+    return part.make(torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def given(part: Part, batch: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(1)
+    return part.inputs(batch, lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype))
+
+
+def test_every_exported_module_is_declared() -> None:
+    modules = {name for name, thing in EXPORTED.items() if inspect.isclass(thing) and issubclass(thing, nn.Module)}
+    assert modules <= set(PARTS), f"declare {sorted(modules - set(PARTS))} in {Path(__file__).name}"
+    assert set(PARTS) <= set(EXPORTED)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_every_export_says_what_it_is(name: str) -> None:
+    thing = EXPORTED[name]
+    assert not callable(thing) or inspect.getdoc(thing), f"{name} has no docstring"
+
+
+@every_part
+def test_the_same_seed_gives_the_same_numbers_and_leaves_the_global_state_alone(name: str) -> None:
+    part = PARTS[name]
+    before = torch.random.get_rng_state()
+    first, second = (part.use(made(part), *given(part, 3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.isfinite(first).all()
+    assert torch.equal(before, torch.random.get_rng_state())
+    if part.drawn:
+        assert not torch.equal(first, part.use(made(part, seed=7), *given(part, 3)))
+
+
+@every_part
+def test_state_dict_goes_round(name: str) -> None:
+    part = PARTS[name]
+    source, target = made(part), made(part, seed=7)
+    target.load_state_dict(source.state_dict())
+    assert torch.equal(part.use(source, *given(part, 3)), part.use(target, *given(part, 3)))
+    assert torch.equal(part.use(copy.deepcopy(source), *given(part, 3)), part.use(source, *given(part, 3)))
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_a_batch_is_its_rows_one_by_one(name: str) -> None:
+    part = PARTS[name]
+    module, inputs = made(part, dtype=torch.float64).eval(), given(part, 4, torch.float64)
+    together = part.use(module, *inputs)
+    assert together.shape[0] == 4
+    for i in range(4):
+        alone = part.use(module, *(value[i : i + 1] for value in inputs))
+        torch.testing.assert_close(alone, together[i : i + 1])
+
+
+@every_part
+def test_single_and_double_precision_agree(name: str) -> None:
+    part = PARTS[name]
+    double = made(part).to(torch.float64)
+    exact = part.use(double, *given(part, 3, torch.float64))
+    single = part.use(made(part), *given(part, 3))
+    assert exact.dtype == torch.float64
+    assert single.dtype == torch.float32 or name == "representations.UnitStatistics"  # sums are always double
+    torch.testing.assert_close(single.to(torch.float64), exact, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", [name for name, part in PARTS.items() if part.meta])
+def test_it_moves_to_another_device_whole(name: str) -> None:
+    part = PARTS[name]
+    module = made(part).to("meta")
+    output = part.use(module, *(value.to("meta") for value in given(part, 3)))
+    assert output.device.type == "meta"
+    assert output.shape == part.use(made(part), *given(part, 3)).shape
+
+
+@pytest.mark.parametrize("name", [name for name, part in PARTS.items() if part.smooth])
+def test_gradients_reach_inputs_and_parameters(name: str) -> None:
+    part = PARTS[name]
+    module = made(part)
+    inputs = tuple(value.requires_grad_() for value in given(part, 3))
+    output = part.use(module, *inputs)
+    (output * torch.linspace(0.5, 1.5, output.numel()).reshape(output.shape)).sum().backward()
+    for value in (*inputs, *module.parameters()):
+        if value.requires_grad:
+            assert value.grad is not None
+            assert torch.isfinite(value.grad).all()
+    assert all(float(value.grad.abs().max()) > 0 for value in inputs)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [pytest.param(*wrong, id=f"{name}-{wrong[1]}") for name, part in PARTS.items() for wrong in part.wrong],
+)
+def test_bad_arguments_are_named_in_one_line(call: Callable[[], Any], named: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # what it says is looked at
+        call()
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_estimators_are_scikit_learns(estimator: Any, check: Any) -> None:
+    check(estimator)

@@ -1,0 +1,44 @@
+"""The examples run as a user runs them, and leave what they promise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("use_a_part.py", "worst error"),
+        ("compare_recall.py", "soft-vote"),
+        ("compare_classifiers.py", "nearest-mean"),
+        ("compare_operators.py", "ring-network"),
+    ],
+)
+def test_example_runs(script: str, said: str, tmp_path: Path) -> None:
+    pictured = script.startswith("compare")
+    arguments = ["picture.png"] if pictured else []
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / script, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "REPLICA_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+    if pictured:
+        assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+        assert [path.name for path in tmp_path.glob("*.html")] == [f"replica-{said_problem(done.stdout)}.html"]
+
+
+def said_problem(output: str) -> str:
+    return output.rsplit("replica-", 1)[1].split(".html")[0]
