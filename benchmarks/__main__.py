@@ -13,11 +13,28 @@ from rich.table import Table
 
 from replica.lab.report.quantities import quantity
 
-from . import dense_hebbian, modern_hopfield, multitasking, runner
+from . import (
+    dense_hebbian,
+    hypernetwork,
+    limit_kernels,
+    mgno,
+    modern_hopfield,
+    multitasking,
+    runner,
+    unit_matching,
+)  # fmt: skip
 from .case import Case, median_seconds, peak_bytes, peak_flops
 
 HEADS = ("ours beside a peer", "ours", "peer", "ratio", "under", "arithmetic limit", "peak, ours / peer", "updates/s")
-MODULES = {"modern_hopfield": modern_hopfield, "dense_hebbian": dense_hebbian, "multitasking": multitasking}
+MODULES = {
+    "modern_hopfield": modern_hopfield,
+    "dense_hebbian": dense_hebbian,
+    "multitasking": multitasking,
+    "limit_kernels": limit_kernels,
+    "hypernetwork": hypernetwork,
+    "mgno": mgno,
+    "unit_matching": unit_matching,
+}
 
 
 def measure(case: Case, best: float) -> dict[str, float | str | None]:

@@ -1,4 +1,4 @@
-"""Write the README's real output, picture and table of verdicts anew: python docs/readme.py."""
+"""Write the README's real output, pictures and table of verdicts anew: python docs/readme.py (some minutes)."""
 
 import re
 import subprocess
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import replica
 from replica.lab.catalogue import find, read_evidence
+from replica.lab.problems.registry import names
 
 ROOT = Path(__file__).parent.parent
-PICTURE = ROOT / "docs" / "images" / "recall.png"
+PICTURES = ROOT / "docs" / "images"
 
 
 def compare_output() -> str:
@@ -38,8 +39,9 @@ def main() -> None:
         assert mark.search(text), f"README.md lacks the marks of {name}"
         text = mark.sub(lambda m, new=new: m[1] + new + m[2], text)
     readme.write_text(text)
-    PICTURE.parent.mkdir(exist_ok=True)
-    replica.compare("recall", quiet=True).figure().savefig(PICTURE, dpi=110)
+    PICTURES.mkdir(exist_ok=True)
+    for problem in names():
+        replica.compare(problem).figure().savefig(PICTURES / f"{problem}.png", dpi=110)
 
 
 if __name__ == "__main__":
