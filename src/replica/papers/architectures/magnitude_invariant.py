@@ -656,4 +656,4 @@ def draw_every_scenario(axes: "Axes", table: "pd.DataFrame") -> None:
     axes.axvline(1.0, color="black", linestyle="--")
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set(xlabel="steps, magnitude-invariant / plain", xlim=(0, None))
+    axes.set(xlabel="steps, magnitude-invariant / plain", ylabel="hypernetwork", xlim=(0, None))

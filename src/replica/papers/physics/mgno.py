@@ -264,7 +264,7 @@ def darcy_flow(trial: Trial) -> Result:
     expect={**GAINS, "parameter_share": below(1.0)},
     why=(
         "After 256 steps no network has learned these waves, some eight wavelengths a side: errors on training and test "
-        "samples are equal and about a third or more. The Fourier operator, whose modes are such waves, starts fastest. The paper "
+        "samples are equal, a third or more. The Fourier operator, whose modes are such waves, starts fastest. The paper "
         "trains for 100 epochs on more samples: that comparison is for the full scale."
     ),
 )
