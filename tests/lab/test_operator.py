@@ -29,8 +29,9 @@ from replica.lab.errors import ReplicaError
 from replica.lab.problems import Baseline, Dataset, Outcome, get
 from replica.lab.problems.operator import Operator, learned_numbers, relative_errors, stride_fits
 from replica.lab.problems.operator_baselines import MeanField, PcaLinear, fno, resample, tfno, unet
-from replica.lab.problems.operator_training import EPOCHS, GridRegressor, fit_network, rate_share, relative_l2
+from replica.lab.problems.operator_training import EPOCHS, GridRegressor, fit_network, rate_share
 from replica.lab.problems.operator_unet import UNet
+from replica.lab.problems.relative_errors import relative_l2
 
 problem = Operator()
 RNG = np.random.default_rng(0)

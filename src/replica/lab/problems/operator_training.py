@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from replica.lab.claims import Trial
 
+from .relative_errors import relative_l2
+
 MakeModule = Callable[[int, int, tuple[int, ...]], nn.Module]
 """Builds a network from the input's channels, the output's channels and the training grid."""
 
@@ -204,17 +206,3 @@ def rate_share(step: int, steps: int) -> float:
     if step < rise:
         return (step + 1) / (rise + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
-
-
-def relative_l2(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Give ‖û − u‖ / ‖u‖ of each sample, both of shape ``(count, channels, *grid)``.
-
-    Where a sample's truth is zero the norm of the error itself is given.
-
-    Example:
-        >>> relative_l2(torch.zeros(2, 1, 5), torch.ones(2, 1, 5)).tolist()
-        [1.0, 1.0]
-    """
-    size: Tensor = truth.flatten(1).norm(dim=1)
-    ratio: Tensor = (predicted - truth).flatten(1).norm(dim=1) / torch.where(size > 0, size, torch.ones_like(size))
-    return ratio

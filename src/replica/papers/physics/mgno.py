@@ -5,7 +5,7 @@ Helmholtz equation, and overfits less than the Fourier operator; its convolution
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from replica.lab.claims import Choice, Integer, LogUniform, Paper, Reported, Trial, above, below
 from replica.lab.data import SolutionMap, darcy, helmholtz
-from replica.lab.problems.operator_training import GridRegressor, MakeModule, relative_l2
+from replica.lab.problems.operator_training import GridRegressor
 from replica.lab.problems.operator_unet import UNet
+from replica.lab.problems.relative_errors import relative_l2
 from replica.physics import FourierOperator, MgNO
 from replica.physics.multigrid_operator import Boundary
 from replica.training import Minibatches, fit
@@ -45,6 +46,8 @@ paper = Paper(
 )
 
 Result = tuple[dict[str, Any], dict[str, Any]]
+MakeModule = Callable[[int, int, tuple[int, ...]], nn.Module]
+"""Builds a network from channels in, channels out and the grid."""
 
 
 # --- The networks
