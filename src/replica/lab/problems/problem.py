@@ -165,7 +165,7 @@ class Problem(ABC):
             ReplicaError: In one line, such as more patterns asked for than the data holds.
         """
 
-    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:  # noqa: B027  most always can
         """See that these options leave data to validate on, before anything is tuned.
 
         Raises:

@@ -63,8 +63,9 @@ def run(
         if workers != 1:
             # At least two: joblib would run a single worker's trials in this process, which one of them could take down.
             workers = max(2, min(workers or joblib.cpu_count(), len(pending)))
-        for key in unique.keys() - {job.key for job in pending} if progress else ():
-            progress.advance(unique[key].subject)
+        if progress:
+            for key in unique.keys() - {job.key for job in pending}:
+                progress.advance(unique[key].subject)
         shown = nullcontext(progress) if progress else reporter(title, len(unique), len(unique) - len(pending), quiet)
         with shown as heard:
             try:

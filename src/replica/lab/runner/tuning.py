@@ -11,16 +11,15 @@ import inspect
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from replica.lab.claims import Choice, Integer, LogUniform, Uniform
+from replica.lab.claims import Choice, Integer, LogUniform
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.spaces import Space
 from replica.lab.errors import Interrupted, ReplicaError
@@ -361,10 +360,8 @@ class _Counted:
         self.shown.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.shown.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self.shown.__exit__(*error)
 
     def advance(self, subject: str) -> None:
         """One more trial is done."""
@@ -376,7 +373,7 @@ def _distribution(space: Space) -> Any:
     from optuna import distributions
 
     if isinstance(space, Choice):
-        return distributions.CategoricalDistribution(space.values)
+        return distributions.CategoricalDistribution(space.values)  # type: ignore[arg-type]  # see _fault
     if isinstance(space, Integer):
         return distributions.IntDistribution(space.low, space.high)
     return distributions.FloatDistribution(space.low, space.high, log=isinstance(space, LogUniform))
