@@ -518,6 +518,23 @@ def test_a_trial_that_fails_counts_as_worst_and_the_others_go_on(tuned: Callable
     assert json.dumps(results.tuning.plain(), allow_nan=False)
 
 
+def test_the_sampler_hears_of_failures_as_worst_and_of_stopped_trials_as_stopped() -> None:
+    job = EntryJob("x", Trial(0), "", 1, 1, "operator", Method("mine", given=Scaled), "", "", {})
+    for better, cost in (("lower", 0.5), ("higher", -0.5)):
+        study = _Study(job, Scaled.space, {"share": 3.0}, 20, Metric("error", "1", better, "Error"))  # type: ignore[arg-type]
+        stopped = {"epochs": [1, 2], "scores": [0.9, 0.5], "pruned": True}
+        for status, series in (("ok", {}), ("ok", {}), ("error", {}), ("ok", stopped)):
+            study.ask()
+            study.tell(
+                Row("", "", 0, {}, status, {"error": 0.5} if status == "ok" else {}, series, "", "", 0.0, None, {})
+            )
+        told = [(trial.state.name, trial.value) for trial in study.study.trials]
+        assert told[:3] == [("COMPLETE", cost), ("COMPLETE", cost), ("COMPLETE", float("inf"))]
+        assert told[3][0] == "PRUNED"
+        assert study.study.trials[3].intermediate_values == {2: cost}
+        assert (study.result().settings, study.result().best_score) == ({}, 0.5)
+
+
 def test_ctrl_c_says_how_much_is_tuned(tuned: Callable[..., Results]) -> None:
     made = []
 

@@ -226,7 +226,9 @@ def _print_tuning(results: Results) -> None:
     from .output import console
 
     out = console()
-    out.print(f"[dim]{escape(tuning_rule(results))}[/dim]")
+    over = "seeds and points" if results.sweep else "seeds"
+    found = f" Found, as median (range) over {over}:" if results.tuning and results.tuning.methods else ""
+    out.print(f"[dim]{escape(tuning_rule(results) + found)}[/dim]")
     for method in tuned_methods(results):
         found = ", ".join(f"{each.name} {each.found}" for each in method.hyperparameters)
         cost = ", ".join(filter(None, [f"{method.trials:,} trials", method.seconds, method.troubles]))
