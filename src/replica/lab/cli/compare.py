@@ -194,7 +194,7 @@ def _print(comparison: Comparison) -> None:
     out.print(f"[dim]{escape(comparison.settings)}[/dim]\n")
     columns = _columns(comparison)
     # What does not fit is left out whole, the least telling first; columns squeezed to nothing would tell less.
-    dispensable = ["paper", "peak", "a trial", "tuned", *(metric.name for metric in reversed(results.metrics[1:]))]
+    dispensable = ["paper", "peak", "a trial", "tuning", *(metric.name for metric in reversed(results.metrics[1:]))]
     hidden: list[str] = []
     while (table := _table(columns)) is not None and _width(table) > out.width and dispensable:
         hidden.append(dispensable.pop(0))
@@ -204,7 +204,7 @@ def _print(comparison: Comparison) -> None:
         out.print(f"[green]●[/green] [dim]{escape(comparison.ties)}[/dim]")
     out.print(escape(comparison.answer))
     if hidden:
-        labels = {"paper": "paper", "peak": "peak memory", "a trial": "time of a trial", "tuned": "what was tuned"}
+        labels = {"paper": "paper", "peak": "peak memory", "a trial": "time of a trial", "tuning": "what was tuned"}
         labels |= {metric.name: metric.label.lower() for metric in results.metrics}
         out.print(f"[dim]no room here for: {escape(', '.join(labels[name] for name in hidden))}; see the report[/dim]")
     if results.tuning:
@@ -257,7 +257,7 @@ def _columns(comparison: Comparison) -> dict[str, _Column]:
     if results.tuning:
         from replica.lab.report.tuned_settings import tuned_mark
 
-        columns["tuned"] = _Column("tuned", [tuned_mark(results, row["method"]) for row in rows], "left")
+        columns["tuning"] = _Column("tuning", [tuned_mark(results, row["method"]) for row in rows], "left")
     columns["a trial"] = _Column("a trial\u00a0↓", [quantity(row["seconds"], "s") for row in rows])
     columns["peak"] = _Column(
         "peak\u00a0↓",

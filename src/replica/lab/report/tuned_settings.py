@@ -84,10 +84,10 @@ def tuning_rule(results: Results) -> str:
 
 
 def tuned_mark(results: Results, method: str) -> str:
-    """A method's cell in the column of what was tuned."""
+    """Whether a method was tuned, in the words of its table row."""
     if results.tuning is None or method not in results.tuning.methods:
         return "nothing to tune"
-    return f"{results.tuning.trials} trials"
+    return f"tuned in {results.tuning.trials} trials"
 
 
 def _scores(method: MethodTuning) -> tuple[float | None, float | None]:
