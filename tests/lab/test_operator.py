@@ -28,8 +28,9 @@ from replica.lab.data import SolutionMap, burgers, darcy, solution_maps
 from replica.lab.errors import ReplicaError
 from replica.lab.problems import Baseline, Dataset, Outcome, get
 from replica.lab.problems.operator import Operator, learned_numbers, relative_errors, stride_fits
-from replica.lab.problems.operator_baselines import MeanField, PcaLinear, UNet, fno, resample, tfno, unet
+from replica.lab.problems.operator_baselines import MeanField, PcaLinear, fno, resample, tfno, unet
 from replica.lab.problems.operator_training import EPOCHS, GridRegressor, fit_network, rate_share, relative_l2
+from replica.lab.problems.operator_unet import UNet
 
 problem = Operator()
 RNG = np.random.default_rng(0)

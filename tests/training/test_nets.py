@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from replica.training import conv_net
+from replica.training import conv_net, mlp
 
 
 def seeded(seed=0):
@@ -62,3 +62,8 @@ def test_initial_weights_keep_the_signal_and_come_from_the_generator():
 def test_wrong_arguments_are_named(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         conv_net(*arguments, **options)
+
+
+def test_without_generator_and_device_weights_are_real():
+    assert torch.isfinite(mlp((3, 2))(torch.ones(1, 3))).all()
+    assert torch.isfinite(conv_net((1, 4), 2)(torch.ones(1, 1, 8, 8))).all()

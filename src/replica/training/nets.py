@@ -60,8 +60,8 @@ def conv_net(
         raise ValueError(f"pool_after: got {tuple(pool_after)}, want numbers from 1 to {depth}")
     if size is not None and min(size) >> len(set(pool_after)) < 1:
         raise ValueError(f"size: got {size}, want at least {2 ** len(set(pool_after))} pixels a side for the poolings")
-    if device is None and generator is not None:
-        device = generator.device
+    if device is None:  # skip_init would take None for the meta device
+        device = torch.get_default_device() if generator is None else generator.device
     net = nn.Sequential()
     for number, (side, ins, outs) in enumerate(zip(sides, channels[:-1], channels[1:], strict=True), start=1):
         # Skipping PyTorch's own start leaves its global random state alone.
@@ -117,8 +117,8 @@ def mlp(
     """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"sizes: got {tuple(sizes)}, want two or more, each at least 1")
-    if device is None and generator is not None:
-        device = generator.device
+    if device is None:  # skip_init would take None for the meta device
+        device = torch.get_default_device() if generator is None else generator.device
     layers: list[nn.Module] = []
     for ins, outs in pairwise(sizes):
         # Skipping PyTorch's own start leaves its global random state alone.

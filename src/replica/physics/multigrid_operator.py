@@ -1,0 +1,499 @@
+"""Multigrid neural operator: linear maps between functions on a grid as V-cycles of small learned convolutions.
+
+He, Liu & Xu 2023, "MgNO: Efficient Parameterization of Linear Operators via Multigrid", arXiv 2310.19809. Their
+letters: the linear operator W_Mg (here `MultigridOperator`), the nonlinear operator layer O (`OperatorLayer`),
+smoother B, system A, restriction of the right-hand side R and of the state Π, prolongation P, levels ℓ = 1 … J,
+smoothing steps ν_ℓ.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, cast, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .grid_convolutions import draw_weights, grid_convolution
+
+Boundary = Literal["dirichlet", "neumann", "periodic"]
+Transfer = Literal["state", "residual"]
+
+_PADDING = {"dirichlet": "zeros", "neumann": "reflect", "periodic": "circular"}
+
+FIVE_LEVELS: tuple[tuple[int, int], ...] = ((1, 0), (1, 0), (1, 0), (1, 0), (2, 0))
+
+
+def meet_boundary(values: Float[Tensor, "batch channels *grid"], boundary: Boundary) -> Tensor:
+    """Changes the outermost grid points so that the values meet a homogeneous boundary condition exactly.
+
+    For grids whose outermost points lie on the boundary. Dirichlet: they become zero. Neumann: they become
+    (4 u₁ − u₂) / 3, which makes the second-order one-sided difference −3 u₀ + 4 u₁ − u₂ zero, at corners in each
+    direction. Periodic: nothing to do, the last point's neighbour is the first.
+
+    Args:
+        values: on a grid of one dimension or more, at least 3 points each way.
+        boundary: "dirichlet", "neumann" or "periodic".
+
+    Example:
+        >>> import torch
+        >>> from replica.physics import meet_boundary
+        >>> meet_boundary(torch.ones(1, 1, 5), "dirichlet")
+        tensor([[[0., 1., 1., 1., 0.]]])
+    """
+    _check_boundary(boundary)
+    if boundary == "periodic":
+        return values
+    axes = range(2, values.dim())
+    if min(values.shape[2:], default=0) < 3:
+        raise ValueError(f"values: got shape {tuple(values.shape)}, want (batch, channels, *grid) of 3 points each way")
+    if boundary == "dirichlet":
+        inside = _cut(values, [size - 2 for size in values.shape[2:]], first=1)
+        return functional.pad(inside, (1, 1) * len(axes))
+    for axis in axes:
+        size = values.shape[axis]
+        first = (4 * values.narrow(axis, 1, 1) - values.narrow(axis, 2, 1)) / 3
+        last = (4 * values.narrow(axis, size - 2, 1) - values.narrow(axis, size - 3, 1)) / 3
+        values = torch.cat([first, values.narrow(axis, 1, size - 2), last], axis)
+    return values
+
+
+def _cut(values: Tensor, size: Sequence[int], first: int = 0) -> Tensor:
+    """So many points each way, from the first or a later one."""
+    for axis, points in enumerate(size, start=2):
+        values = values.narrow(axis, first, points)
+    return values
+
+
+class _Smoothing(nn.Module):
+    """One smoothing step u ← u + B ∗ (f − A ∗ u); a step that starts from u = 0 is u = B ∗ f and needs no A."""
+
+    def __init__(self, convolution: Callable[..., nn.Module], sources: int, states: int, from_zero: bool) -> None:
+        super().__init__()
+        self.smoother = convolution(sources, states)
+        self.system = None if from_zero else convolution(states, sources)
+
+    def forward(self, state: Tensor | None, source: Tensor) -> Tensor:
+        if self.system is None or state is None:
+            return self.smoother(source)
+        return state + self.smoother(source - self.system(state))
+
+
+class _Level(nn.Module):
+    """What one level of the V-cycle has: its smoothing steps and, but for the coarsest, its way down and up."""
+
+    # Modules; None where this level or kind of transfer has none.
+    restrict_source: Any
+    restrict_state: Any
+    residual_system: Any
+    prolong: Any
+
+    def __init__(
+        self,
+        convolution: Callable[..., nn.Module],
+        sources: int,
+        states: int,
+        steps: tuple[int, int],
+        *,
+        from_zero: bool,
+        transfer: Transfer,
+        prolongation: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        before, after = steps
+        self.before = nn.ModuleList(
+            _Smoothing(convolution, sources, states, from_zero and step == 0) for step in range(before)
+        )
+        self.after = nn.ModuleList(_Smoothing(convolution, sources, states, False) for _ in range(after))
+        coarsest = prolongation is None
+        self.restrict_source = None if coarsest else convolution(sources, sources, stride=2)
+        self.restrict_state = None if coarsest or transfer == "residual" else convolution(states, states, stride=2)
+        self.residual_system = None if coarsest or transfer == "state" else convolution(states, sources)
+        self.prolong = prolongation
+
+
+class _Prolongation(nn.Module):
+    """Transposed convolution of stride 2 onto exactly the finer grid; the coarse grid is extended as the boundary says.
+
+    Fine point 2i lies on coarse point i, so that kernel size 3 is the transpose of the restriction.
+    """
+
+    def __init__(self, channels: int, dimensions: int, kernel_size: int, boundary: Boundary) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, channels, *(kernel_size,) * dimensions))
+        self.mode = _PADDING[boundary]
+        self.dimensions = dimensions
+
+    def forward(self, coarse: Tensor, size: Sequence[int]) -> Tensor:
+        padding = 1
+        if self.mode != "zeros":  # a transposed convolution extends by zeros itself
+            coarse = functional.pad(coarse, (1, 1) * self.dimensions, self.mode)
+            padding += 2
+        transposed = functional.conv_transpose1d if self.dimensions == 1 else functional.conv_transpose2d
+        kernel = self.weight.shape[-1]
+        # Kernel 4 gives an even number of points, kernel 3 an odd one: extended or cut by one to the finer grid.
+        natural = [2 * (coarse.shape[2 + d] - 1) - 2 * padding + kernel for d in range(self.dimensions)]
+        extra = [max(0, want - have) for want, have in zip(size, natural, strict=True)]
+        fine = transposed(coarse, self.weight, stride=2, padding=padding, output_padding=extra)
+        return _cut(fine, size)
+
+
+class MultigridOperator(nn.Module):
+    r"""Linear operator between functions on a grid, given by one V-cycle of learned convolutions (W_Mg).
+
+    From u = 0 on the finest grid, on each level down, ν times
+
+        u ← u + B ∗ (f − A ∗ u),
+
+    then, onto a grid of half the resolution, (u, f) ← (Π ∗₂ u, R ∗₂ f) with `transfer="state"`, as in the authors'
+    code, or (0, R ∗₂ (f − A ∗ u)) with `transfer="residual"`, as in a textbook V-cycle. Up again,
+    u ← u + P ∗² u_coarse and the smoothing steps after it. The kernels are all 3 wide, those of P by default 4;
+    each step has its own A and B. Cost and memory grow with the number of grid points, and the output depends on
+    the whole input once the coarsest grid is a few points wide.
+
+    The boundary condition is that of the extension that each convolution sees beyond the grid: zero for Dirichlet,
+    mirrored at the outermost points for Neumann, wrapped round for periodic. So it is the same on every level,
+    prolongation included.
+
+    Args:
+        in_channels: functions in f.
+        out_channels: functions in u.
+        smoothing: steps (before, after) the coarser levels, for each level from the finest (ν_ℓ); at least one
+            before, and none after on the coarsest. Its length is the number of levels J.
+        dimensions: of the grid, 1 or 2.
+        boundary: "dirichlet", "neumann" or "periodic".
+        transfer: what goes to the coarser grid, see above.
+        prolongation_kernel: width of the kernels of P, 3 or 4, for all levels or one for each but the coarsest.
+        exact: for grids whose outermost points lie on the boundary: the output meets the boundary condition there
+            to rounding (`meet_boundary`); Dirichlet holds the outermost points of every level at zero.
+        generator: source of the initial weights, uniform in ±1/√fan-in as PyTorch's own.
+        device: where the weights live. Default the generator's device.
+        dtype: their floating-point type.
+
+    Shapes: f of (batch, in_channels, \*grid) gives u of (batch, out_channels, \*grid), for any grid whose coarsest
+    level has a point left (2 points for Neumann, 3 for exact Dirichlet). Periodic grids must be divisible by
+    2^(J − 1). Coarse points lie on fine ones to the end if the other grids have a multiple of 2^(J − 1) points and
+    one more.
+
+    Raises:
+        ValueError: if an argument is out of range, or the input's channels or grid do not fit.
+
+    Source: He et al. 2023, Section 4 (multigrid parameterisation), and the authors' code, class MgConv_DC.
+
+    Example:
+        >>> import torch
+        >>> from replica.physics import MultigridOperator
+        >>> operator = MultigridOperator(1, 8, smoothing=((1, 1), (1, 1), (2, 0)), boundary="periodic")
+        >>> operator(torch.randn(4, 1, 32, 32)).shape
+        torch.Size([4, 8, 32, 32])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        smoothing: Sequence[tuple[int, int]] = FIVE_LEVELS,
+        dimensions: int = 2,
+        boundary: Boundary = "dirichlet",
+        transfer: Transfer = "state",
+        prolongation_kernel: int | Sequence[int] = 4,
+        exact: bool = False,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        _check_channels(in_channels=in_channels, out_channels=out_channels)
+        _check_boundary(boundary)
+        if transfer not in get_args(Transfer):
+            raise ValueError(f"transfer: got {transfer!r}, want 'state' or 'residual'")
+        steps = _checked_smoothing(smoothing)
+        kernels = _checked_kernels(prolongation_kernel, len(steps) - 1)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.dimensions = dimensions
+        self.boundary: Boundary = boundary
+        self.transfer: Transfer = transfer
+        self.exact = exact
+        self._pinned = exact and boundary == "dirichlet"
+
+        def convolution(ins: int, outs: int, stride: int = 1) -> nn.Module:
+            return grid_convolution(
+                dimensions, ins, outs, kernel_size=3, stride=stride, padding_mode=_PADDING[boundary], bias=False
+            )
+
+        self.levels = nn.ModuleList(
+            _Level(
+                convolution,
+                in_channels,
+                out_channels,
+                steps[level],
+                from_zero=level == 0 or transfer == "residual",
+                transfer=transfer,
+                prolongation=_Prolongation(out_channels, dimensions, kernels[level], boundary)
+                if level < len(kernels)
+                else None,
+            )
+            for level in range(len(steps))
+        )
+        draw_weights(self, generator, device, dtype)
+
+    def extra_repr(self) -> str:
+        """What `print` shows."""
+        return f"levels={len(self.levels)}, boundary={self.boundary!r}, transfer={self.transfer!r}, exact={self.exact}"
+
+    def forward(self, source: Float[Tensor, "batch in_channels *grid"]) -> Float[Tensor, "batch out_channels *grid"]:
+        """The operator applied to f: one V-cycle."""
+        self._check(source)
+        result = self._cycle(0, source, None)
+        return meet_boundary(result, self.boundary) if self.exact and not self._pinned else result
+
+    def _cycle(self, number: int, source: Tensor, start: Tensor | None) -> Tensor:
+        level = cast(_Level, self.levels[number])
+        first, *others = level.before
+        state = self._hold(first(start, source))
+        for smoothing in others:
+            state = self._hold(smoothing(state, source))
+        if level.prolong is None:
+            return state
+        if self.transfer == "state":
+            coarse = self._cycle(number + 1, level.restrict_source(source), self._hold(level.restrict_state(state)))
+        else:
+            coarse = self._cycle(number + 1, level.restrict_source(source - level.residual_system(state)), None)
+        state = self._hold(state + level.prolong(coarse, source.shape[2:]))
+        for smoothing in level.after:
+            state = self._hold(smoothing(state, source))
+        return state
+
+    def _hold(self, state: Tensor) -> Tensor:
+        return meet_boundary(state, "dirichlet") if self._pinned else state
+
+    def _check(self, source: Tensor) -> None:
+        wanted = f"(batch, {self.in_channels}, {', '.join(['size'] * self.dimensions)})"
+        if source.dim() != self.dimensions + 2 or source.shape[1] != self.in_channels:
+            raise ValueError(f"source: got shape {tuple(source.shape)}, want {wanted}")
+        grid = source.shape[2:]
+        halvings = 2 ** (len(self.levels) - 1)
+        if self.boundary == "periodic":
+            if any(size % halvings or not size for size in grid):
+                raise ValueError(
+                    f"source: got a grid of {tuple(grid)}, want sizes divisible by {halvings} "
+                    f"for {len(self.levels)} levels of a periodic grid"
+                )
+            return
+        coarsest = 3 if self._pinned else 2 if self.boundary == "neumann" else 1
+        least = max((coarsest - 1) * halvings + 1, 3 if self.exact else 1)
+        if any(size < least for size in grid):
+            raise ValueError(
+                f"source: got a grid of {tuple(grid)}, want sizes of at least {least} for {len(self.levels)} levels"
+            )
+
+
+class OperatorLayer(nn.Module):
+    r"""Nonlinear operator layer O(u) = σ(W u + B): as in a fully connected layer, with operators for weights.
+
+    Neuron i is the function O_i(u) = σ(Σ_j W_ij u_j + B_i). W is one `MultigridOperator` over all channels. The bias
+    function is B = K u + b(x): a pointwise linear map of u and a constant, all that the authors have for Darcy flow,
+    and with `bias_grid` a learned function of the place, which they have for the Helmholtz equation. Nothing else than
+    a bias function or zero padding tells places apart: on a periodic grid without one, a constant input has an output
+    that repeats every 2^(J − 1) points.
+
+    Args:
+        in_channels: functions in u.
+        out_channels: functions, or neurons, in the output.
+        bias_grid: points each way on which b(x) is learned, from zero; interpolated linearly to the input's grid, so
+            that the layer fits any resolution. Default none: b is a constant.
+        normalize: whether W u is shifted and scaled to mean 0 and variance 1 over channels and grid, as the authors do
+            for the Helmholtz and Navier-Stokes equations.
+        activation: makes σ.
+        generator: source of the initial weights.
+        device: where the weights live. Default the generator's device.
+        dtype: their floating-point type.
+        **operator: further arguments of `MultigridOperator`.
+
+    Shapes: (batch, in_channels, \*grid) gives (batch, out_channels, \*grid).
+
+    Raises:
+        ValueError: if an argument is out of range, or the input's channels or grid do not fit.
+
+    Source: He et al. 2023, Section 3 (definition of the layer); authors' code, classes MgNO_DC and MgNO_helm.
+
+    Example:
+        >>> import torch
+        >>> from replica.physics import OperatorLayer
+        >>> layer = OperatorLayer(3, 8, dimensions=1, boundary="neumann", bias_grid=17)
+        >>> layer(torch.randn(2, 3, 65)).shape
+        torch.Size([2, 8, 65])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        bias_grid: int | None = None,
+        normalize: bool = False,
+        activation: Callable[[], nn.Module] = nn.GELU,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **operator: Any,
+    ) -> None:
+        super().__init__()
+        if bias_grid is not None and bias_grid < 2:
+            raise ValueError(f"bias_grid: got {bias_grid}, want 2 or more, or None")
+        self.operator = MultigridOperator(
+            in_channels, out_channels, generator=generator, device=device, dtype=dtype, **operator
+        )
+        dimensions = self.operator.dimensions
+        self.bias = grid_convolution(dimensions, in_channels, out_channels)
+        draw_weights(self.bias, generator, device, dtype)
+        self.bias_function = None
+        if bias_grid is not None:
+            weight = next(self.bias.parameters())
+            self.bias_function = nn.Parameter(weight.new_zeros(out_channels, *(bias_grid,) * dimensions))
+        self.normalize = normalize
+        self.activation = activation()
+
+    def forward(self, values: Float[Tensor, "batch in_channels *grid"]) -> Float[Tensor, "batch out_channels *grid"]:
+        """σ(W u + K u + b)."""
+        if values.dim() == 4:  # the layout of the weights (`draw_weights`): converted once, not by each convolution
+            values = values.contiguous(memory_format=torch.channels_last)
+        result = self.operator(values)
+        if self.normalize:
+            result = functional.layer_norm(result, result.shape[1:])
+        result = result + self.bias(values)
+        if self.bias_function is not None:
+            result = result + self._on_grid(self.bias_function, values.shape[2:])
+        return self.activation(result)
+
+    def _on_grid(self, function: Tensor, grid: Sequence[int]) -> Float[Tensor, "1 out_channels *grid"]:
+        bias, periodic = function[None], self.operator.boundary == "periodic"
+        if periodic:  # its last point comes before the first one again
+            bias = functional.pad(bias, (0, 1) * len(grid), "circular")
+        mode = "linear" if len(grid) == 1 else "bilinear"
+        size = [points + periodic for points in grid]
+        return _cut(functional.interpolate(bias, size, mode=mode, align_corners=True), grid)
+
+
+class MgNO(nn.Module):
+    r"""Multigrid neural operator: nonlinear operator layers one after another, and a linear readout.
+
+    The first layer takes the input functions as they are and the last is read out by a sum over channels: there is
+    no lifting or projecting network (Section 3). The weights fit every grid that the levels admit, so that a net
+    can be evaluated at a resolution it was not trained on.
+
+    Args:
+        in_channels: functions given.
+        out_channels: functions sought.
+        channels: neurons a layer. Authors: 24 for Darcy flow.
+        layers: nonlinear operator layers. Authors: 4 or 5 for Darcy flow.
+        smoothing: see `MultigridOperator`. Authors: ``((1, 0),) * 5 + ((2, 0),)`` for Darcy flow at 256 × 256.
+        dimensions: of the grid, 1 or 2.
+        boundary: "dirichlet", "neumann" or "periodic", on all layers and levels.
+        transfer: see `MultigridOperator`.
+        prolongation_kernel: see `MultigridOperator`.
+        bias_grid: see `OperatorLayer`.
+        normalize: see `OperatorLayer`.
+        exact: for grids whose outermost points lie on the boundary: the output meets the homogeneous boundary
+            condition there to rounding. Not in the paper, whose nets meet it as well as they learn to.
+        activation: makes σ.
+        generator: source of the initial weights.
+        device: where the weights live. Default the generator's device.
+        dtype: their floating-point type.
+
+    Shapes: (batch, in_channels, \*grid) gives (batch, out_channels, \*grid).
+
+    Source: He et al. 2023, Sections 3 and 4; authors' code, class MgNO_DC.
+
+    Example:
+        >>> import torch
+        >>> from replica.physics import MgNO
+        >>> net = MgNO(channels=24, layers=4, smoothing=((1, 0),) * 5 + ((2, 0),))
+        >>> sum(weight.numel() for weight in net.parameters())
+        572661
+        >>> net(torch.randn(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        *,
+        channels: int = 24,
+        layers: int = 4,
+        smoothing: Sequence[tuple[int, int]] = FIVE_LEVELS,
+        dimensions: int = 2,
+        boundary: Boundary = "dirichlet",
+        transfer: Transfer = "state",
+        prolongation_kernel: int | Sequence[int] = 4,
+        bias_grid: int | None = None,
+        normalize: bool = False,
+        exact: bool = False,
+        activation: Callable[[], nn.Module] = nn.GELU,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        _check_channels(in_channels=in_channels, out_channels=out_channels, channels=channels, layers=layers)
+        self.boundary: Boundary = boundary
+        self.exact = exact
+        self.layers = nn.ModuleList(
+            OperatorLayer(
+                channels if layer else in_channels,
+                channels,
+                bias_grid=bias_grid,
+                normalize=normalize,
+                activation=activation,
+                generator=generator,
+                device=device,
+                dtype=dtype,
+                smoothing=smoothing,
+                dimensions=dimensions,
+                boundary=boundary,
+                transfer=transfer,
+                prolongation_kernel=prolongation_kernel,
+                exact=exact and boundary == "dirichlet",
+            )
+            for layer in range(layers)
+        )
+        self.readout = grid_convolution(dimensions, channels, out_channels, bias=False)
+        draw_weights(self.readout, generator, device, dtype)
+
+    def forward(self, values: Float[Tensor, "batch in_channels *grid"]) -> Float[Tensor, "batch out_channels *grid"]:
+        """The functions sought, on the grid of those given."""
+        for layer in self.layers:
+            values = layer(values)
+        result = self.readout(values)
+        return meet_boundary(result, self.boundary) if self.exact else result
+
+
+def _check_channels(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name}: got {count}, want 1 or more")
+
+
+def _check_boundary(boundary: str) -> None:
+    if boundary not in _PADDING:
+        raise ValueError(f"boundary: got {boundary!r}, want 'dirichlet', 'neumann' or 'periodic'")
+
+
+def _checked_smoothing(smoothing: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    steps = [tuple(level) for level in smoothing]
+    fits = steps and all(len(level) == 2 and level[0] >= 1 and level[1] >= 0 for level in steps)
+    if not fits or steps[-1][1]:
+        raise ValueError(
+            f"smoothing: got {steps}, want (before, after) for each level, at least 1 before, 0 after on the last"
+        )
+    return [(before, after) for before, after in steps]
+
+
+def _checked_kernels(kernel: int | Sequence[int], count: int) -> list[int]:
+    kernels = [kernel] * count if isinstance(kernel, int) else list(kernel)
+    if len(kernels) != count or not set(kernels) <= {3, 4}:
+        raise ValueError(f"prolongation_kernel: got {kernel}, want 3 or 4, or one of these for each of {count} levels")
+    return kernels
