@@ -38,7 +38,7 @@ def compare(
     ),
     tune: int = typer.Option(
         0,
-        help="Tune each method that has a search space in this many trials first, on validation data.",
+        help="First tune each method that has a search space in this many trials, on validation data, for each seed and point.",
         show_default="none",
     ),
     seeds: int = typer.Option(
