@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from replica.lab.problems.problem import Metric
     from replica.lab.report import Comparison
+    from replica.lab.runner import Results
 
 EXAMPLES = (
     "Examples: [bold]replica compare recall[/bold], [bold]replica compare recall --sweep damage=0.1,0.2,0.3 --stored 50[/bold], "
@@ -34,6 +35,11 @@ def compare(
     ),
     sweep: list[str] = typer.Option(
         [], metavar="OPTION=A,B,C", help="Run at several values of one option, for curves."
+    ),
+    tune: int = typer.Option(
+        0,
+        help="First tune each method that has a search space in this many trials, on validation data, for each seed and point.",
+        show_default="none",
     ),
     seeds: int = typer.Option(
         None, help="Trials a method and point; more for narrower intervals.", show_default="5; 1 at smoke scale"
@@ -78,6 +84,7 @@ def compare(
             entries=entry,
             sweep=_read_sweep(sweep),
             only=only,
+            tune=tune,
             scale=scale,  # type: ignore[arg-type]  # checked there
             seeds=number_of_seeds(seeds),
             device=device,
@@ -187,7 +194,7 @@ def _print(comparison: Comparison) -> None:
     out.print(f"[dim]{escape(comparison.settings)}[/dim]\n")
     columns = _columns(comparison)
     # What does not fit is left out whole, the least telling first; columns squeezed to nothing would tell less.
-    dispensable = ["paper", "peak", "a trial", *(metric.name for metric in reversed(results.metrics[1:]))]
+    dispensable = ["paper", "peak", "a trial", "tuning", *(metric.name for metric in reversed(results.metrics[1:]))]
     hidden: list[str] = []
     while (table := _table(columns)) is not None and _width(table) > out.width and dispensable:
         hidden.append(dispensable.pop(0))
@@ -197,9 +204,11 @@ def _print(comparison: Comparison) -> None:
         out.print(f"[green]●[/green] [dim]{escape(comparison.ties)}[/dim]")
     out.print(escape(comparison.answer))
     if hidden:
-        labels = {"paper": "paper", "peak": "peak memory", "a trial": "time of a trial"}
+        labels = {"paper": "paper", "peak": "peak memory", "a trial": "time of a trial", "tuning": "what was tuned"}
         labels |= {metric.name: metric.label.lower() for metric in results.metrics}
         out.print(f"[dim]no room here for: {escape(', '.join(labels[name] for name in hidden))}; see the report[/dim]")
+    if results.tuning:
+        _print_tuning(results)
     for name, reason in results.left_out.items():
         out.print(f"[dim]left out: {escape(name)} ({escape(reason)})[/dim]")
     for failed in {(error.subject, error.error): error for error in results.errors}.values():
@@ -207,6 +216,26 @@ def _print(comparison: Comparison) -> None:
         last = [line for line in failed.traceback.strip().splitlines() if line.startswith("  File")][-1:]
         for line in last:
             out.print(f"[dim]{escape(line)}[/dim]", soft_wrap=True)
+
+
+def _print_tuning(results: Results) -> None:
+    from rich.markup import escape
+
+    from replica.lab.report.tuned_settings import tuned_methods, tuning_rule, untuned
+
+    from .output import console
+
+    out = console()
+    over = "seeds and points" if results.sweep else "seeds"
+    found = f" Found, as median (range) over {over}:" if results.tuning and results.tuning.methods else ""
+    out.print(f"[dim]{escape(tuning_rule(results) + found)}[/dim]")
+    for method in tuned_methods(results):
+        found = ", ".join(f"{each.name} {each.found}" for each in method.hyperparameters)
+        cost = ", ".join(filter(None, [f"{method.trials:,} trials", method.seconds, method.troubles]))
+        scores = f"validation {method.default_score} with defaults, {method.best_score} tuned"
+        out.print(f"  [bold]{escape(method.name)}[/bold] [dim]{escape(f'{found}; {scores}; {cost}')}[/dim]")
+    if names := untuned(results):
+        out.print(f"[dim]nothing to tune, run with defaults: {escape(', '.join(names))}[/dim]")
 
 
 def _columns(comparison: Comparison) -> dict[str, _Column]:
@@ -225,6 +254,10 @@ def _columns(comparison: Comparison) -> dict[str, _Column]:
         ranks = metric is results.metrics[0]
         cells = [_cell(row["metrics"].get(metric.name), metric, with_interval=ranks) for row in rows]
         columns[metric.name] = _Column(_head(metric, HEAD_WIDTH if not ranks else len(metric.label) + 2), cells)
+    if results.tuning:
+        from replica.lab.report.tuned_settings import tuned_mark
+
+        columns["tuning"] = _Column("tuning", [tuned_mark(results, row["method"]) for row in rows], "left")
     columns["a trial"] = _Column("a trial\u00a0↓", [quantity(row["seconds"], "s") for row in rows])
     columns["peak"] = _Column(
         "peak\u00a0↓",

@@ -17,7 +17,7 @@ from replica.lab.errors import ReplicaError
 from . import classification_data
 from .calibration import expected_calibration_error, log_loss
 from .kept_numbers import kept_numbers
-from .problem import Baseline, Dataset, Metric, Option, Outcome, Problem, Value
+from .problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,8 @@ class Classification(Problem):
     A trial draws the rows to test (``test``, each class by its share) and the rows to learn from (at most ``train``),
     turns both into numbers (see `classification_data.prepare`; nothing of it is estimated from test rows), and hands
     float64 arrays of shape ``(rows, features)`` with labels 0, 1, … to the method: scikit-learn's protocol. All methods
-    get the same rows with the same seed.
+    get the same rows with the same seed. For validation (``--tune``) a fifth of the rows to learn from is held out, each class
+    by its share; rows to test take no part.
 
     What is measured, on the test rows:
 
@@ -94,6 +95,21 @@ class Classification(Problem):
                 f"Option train is {train}, but {dataset.name} has {classes} classes; give --train {classes} or more."
             )
 
+    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+        """See that some class has two rows to learn from, one of which can be held out.
+
+        Raises:
+            ReplicaError: If none has.
+        """
+        train, _ = classification_data.split(
+            dataset.content.labels, float(options["test"]), int(options["train"]), np.random.default_rng(0)
+        )
+        if np.bincount(dataset.content.labels[train]).max() < 2:
+            raise ReplicaError(
+                f"Tuning holds rows out of those to learn from, but {dataset.name} leaves {len(train)}, one a class; "
+                f"give --train {2 * len(dataset.content.classes)} or more, a smaller --test, or leave --tune out."
+            )
+
     def run(
         self,
         trial: Trial,
@@ -102,6 +118,8 @@ class Classification(Problem):
         options: Mapping[str, Value],
         *,
         examples: bool = False,
+        split: Split = "test",
+        watch: Watch | None = None,
     ) -> Outcome:
         """Let the method learn and predict once; see the class for the protocol and the measures.
 
@@ -116,6 +134,12 @@ class Classification(Problem):
         )
         if trial.scale == "smoke":
             train, test = train[: max(100, 2 * len(content.classes))], test[:100]
+        if split == "validation":
+            self.check_validation(dataset, options)
+            kept, held_out = classification_data.split(
+                content.labels[train], VALIDATION_SHARE, 0, trial.rng("validation")
+            )
+            train, test = train[kept], train[held_out]
         known, unknown = classification_data.prepare(content, train, test)
         truth = content.labels[test]
         method = make(trial)

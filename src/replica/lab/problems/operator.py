@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import Trial
+from replica.lab.claims import LogUniform, Trial
 from replica.lab.errors import ReplicaError
 
-from .problem import Baseline, Dataset, Metric, Option, Outcome, Problem, Value
+from .problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +42,9 @@ class Operator(Problem):
     two axes, as the data has them: methods scale them as they need. A ``fit`` that has a keyword ``epochs`` is given the
     option: passes over the training samples, the budget that all networks share.
 
-    With one seed, fewer training samples are a subset of more, and the test samples the same.
+    With one seed, fewer training samples are a subset of more, and the test samples the same. For validation (``--tune``) the
+    last fifth of the training samples is held out. A ``fit`` that has a keyword ``after_epoch`` is then given a function to
+    call with the number of epochs done: it measures ``predict`` on the samples held out, and ends trials without prospects.
 
     What is measured, over test samples:
 
@@ -96,23 +98,29 @@ class Operator(Problem):
         def network(make: Callable[[int, int, tuple[int, ...]], Any], rate: float) -> Callable[..., Any]:
             return lambda trial, learning_rate=rate: GridRegressor(make, trial, learning_rate=learning_rate)
 
+        rates = {"learning_rate": LogUniform(1e-3, 3e-2)}
         library = ("neuralop", "physics")
         return (
             Baseline("mean-field", lambda trial: own.MeanField(), "the mean training output: the trivial method"),
             Baseline("pca-linear", lambda trial: own.PcaLinear(), "principal components and ridge regression"),
             Baseline(
-                "unet", network(own.unet, 4e-3), "a small U-Net (Ronneberger et al., 2015): what people use today"
+                "unet",
+                network(own.unet, 4e-3),
+                "a small U-Net (Ronneberger et al., 2015): what people use today",
+                space=rates,
             ),
             Baseline(
                 "fno",
                 network(own.fno, 1e-2),
                 "a Fourier neural operator (Li et al., 2021), by neuraloperator",
+                space=rates,
                 extra=library,
             ),
             Baseline(
                 "tfno",
                 network(own.tfno, 1e-2),
                 "a tensorised Fourier neural operator (Kossaifi et al., 2023), by neuraloperator",
+                space=rates,
                 extra=library,
             ),
         )
@@ -166,6 +174,8 @@ class Operator(Problem):
         options: Mapping[str, Value],
         *,
         examples: bool = False,
+        split: Split = "test",
+        watch: Watch | None = None,
     ) -> Outcome:
         """Let the method fit and predict once, and measure it; see the class for the protocol and the measures.
 
@@ -183,6 +193,9 @@ class Operator(Problem):
         stride = int(options["stride"])
         order = trial.rng("split").permutation(len(content))
         tested, trained = order[:test], order[test : test + train]
+        if split == "validation":
+            held_out = max(1, round(VALIDATION_SHARE * len(trained)))
+            trained, tested = trained[:-held_out], trained[-held_out:]
         method = make(trial)
         _check_protocol(method)
 
@@ -190,15 +203,23 @@ class Operator(Problem):
             # A copy: a method may write into what it is given.
             return torch.tensor(strided(array, stride), device=trial.device)
 
+        truth = strided(content.outputs[tested], stride)
+
+        def predict() -> NDArray[np.float32]:
+            return _output(method, method.predict(to_device(content.inputs[tested], stride)), truth.shape)
+
+        def after_epoch(done: int) -> None:
+            if watch is not None:
+                watch(done, float(relative_errors(predict(), truth).mean()))
+
         seconds = _fit(
             trial,
             method,
             to_device(content.inputs[trained], stride),
             to_device(content.outputs[trained], stride),
-            epochs,
+            {"epochs": epochs} | ({"after_epoch": after_epoch} if watch else {}),
         )
-        truth = strided(content.outputs[tested], stride)
-        predicted = _output(method, method.predict(to_device(content.inputs[tested], stride)), truth.shape)
+        predicted = predict()
         spacing = tuple(stride * step for step in content.spacing)
         errors = relative_errors(predicted, truth)
         metrics = {
@@ -327,14 +348,15 @@ def _check_protocol(method: Any) -> None:
         )
 
 
-def _fit(trial: Trial, method: Any, inputs: Tensor, outputs: Tensor, epochs: int) -> float:
-    """Train the method; with the problem's epochs where it takes them. Returns wall seconds."""
+def _fit(trial: Trial, method: Any, inputs: Tensor, outputs: Tensor, keywords: Mapping[str, Any]) -> float:
+    """Train the method, with those of the keywords that it takes. Returns wall seconds."""
     import torch
 
     try:
-        budget = {"epochs": epochs} if "epochs" in inspect.signature(method.fit).parameters else {}
+        taken = inspect.signature(method.fit).parameters
+        keywords = {name: value for name, value in keywords.items() if name in taken}
     except (TypeError, ValueError):  # built in C, without a signature
-        budget = {}
+        keywords = {}
 
     def synchronise() -> None:
         if trial.device.type == "cuda":
@@ -342,7 +364,7 @@ def _fit(trial: Trial, method: Any, inputs: Tensor, outputs: Tensor, epochs: int
 
     synchronise()
     start = time.perf_counter()
-    method.fit(inputs, outputs, **budget)
+    method.fit(inputs, outputs, **keywords)
     synchronise()
     return time.perf_counter() - start
 

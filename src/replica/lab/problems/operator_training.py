@@ -86,13 +86,21 @@ class GridRegressor:
         self.losses: list[float]
         self.seconds: float
 
-    def fit(self, inputs: Tensor, outputs: Tensor, *, epochs: int | None = None) -> None:
+    def fit(
+        self,
+        inputs: Tensor,
+        outputs: Tensor,
+        *,
+        epochs: int | None = None,
+        after_epoch: Callable[[int], None] | None = None,
+    ) -> None:
         """Build the network and train it on ``(count, channels, *grid)`` inputs and outputs.
 
         Args:
             inputs: Functions on the training grid.
             outputs: Their images, on the same grid.
             epochs: Passes over the samples; None takes the one of the constructor, else `EPOCHS`.
+            after_epoch: Called with the number of epochs done; it may call `predict`, and raise to end the training.
 
         Raises:
             ValueError: If the two differ in count or grid.
@@ -119,6 +127,7 @@ class GridRegressor:
             batch_size=self.batch_size,
             weight_decay=self.weight_decay,
             generator=torch.Generator().manual_seed(seed),
+            after_epoch=after_epoch,
         )
 
     @torch.no_grad()
@@ -157,6 +166,7 @@ def fit_network(
     batch_size: int,
     weight_decay: float,
     generator: torch.Generator | None = None,
+    after_epoch: Callable[[int], None] | None = None,
 ) -> tuple[list[float], float]:
     """Train a network as `GridRegressor` tells.
 
@@ -170,6 +180,7 @@ def fit_network(
         batch_size: Samples a step.
         weight_decay: AdamW's.
         generator: Shuffles the samples; on the CPU.
+        after_epoch: Called with the number of epochs done.
 
     Returns:
         The mean loss of each epoch, and the wall seconds.
@@ -178,9 +189,9 @@ def fit_network(
     optimiser = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=weight_decay)
     steps = epochs * -(-len(inputs) // batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_share(step, steps))
-    module.train()
-    losses = []
+    losses: list[float] = []
     for _ in range(epochs):
+        module.train()  # it may have been asked for predictions in between
         total = torch.zeros((), device=inputs.device)
         order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
         for rows in torch.split(order, batch_size):
@@ -192,6 +203,8 @@ def fit_network(
             schedule.step()
             total += loss.detach() * len(rows)
         losses.append(float(total) / len(inputs))
+        if after_epoch is not None:
+            after_epoch(len(losses))
     return losses, time.perf_counter() - start
 
 

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 Value = int | float | str
 
+Split = Literal["test", "validation"]
+"""What a method is measured on: the test part of a trial, or a part of what it may learn from, which tuning holds out."""
+
+VALIDATION_SHARE = 0.2
+"""The share of the training part that tuning holds out, where a problem has such a part."""
+
+Watch = Callable[[int, float], None]
+"""Hears of a method in training: the epochs done, and the ranking metric on the validation part; may raise to end it."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -156,6 +165,13 @@ class Problem(ABC):
             ReplicaError: In one line, such as more patterns asked for than the data holds.
         """
 
+    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:  # noqa: B027  most always can
+        """See that these options leave data to validate on, before anything is tuned.
+
+        Raises:
+            ReplicaError: In one line, what would.
+        """
+
     @abstractmethod
     def run(
         self,
@@ -165,8 +181,14 @@ class Problem(ABC):
         options: Mapping[str, Value],
         *,
         examples: bool = False,
+        split: Split = "test",
+        watch: Watch | None = None,
     ) -> Outcome:
-        """Build the method with ``make(trial)``, put it through the job once and measure it."""
+        """Build the method with ``make(trial)``, put it through the job once and measure it.
+
+        Under ``split="validation"`` the same trial's training part is split again and the method measured on the part held
+        out; the trial's test part is not read at all. ``watch`` is then told how far a method is that reports progress.
+        """
 
     @abstractmethod
     def draw(self, figure: Figure, comparison: Any) -> None:

@@ -16,7 +16,7 @@ from replica.lab.errors import ReplicaError
 
 from . import recall_data
 from .kept_bytes import kept_bytes
-from .problem import Baseline, Dataset, Metric, Option, Outcome, Problem, Value
+from .problem import Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
 from .recall_damage import Kind, damage_patterns, damaged_entries
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ class Recall(Problem):
     are float32 tensors on the trial's device, ±1 (``values="binary"``) or in [0, 1] (``values="real"``).
     With one seed, fewer stored patterns are a subset of more, and less damage a subset of more, so the
     points of a sweep are paired.
+
+    For validation (``--tune``) a trial stores as many patterns that it does not store for the test, under other damage, so
+    that memories are tuned at the load and the damage they are tested at, on patterns they are not tested with.
 
     What is measured, by ``values``:
 
@@ -158,6 +161,19 @@ class Recall(Problem):
                 f"give 0, or {0.5 / dim:.2g} or more, for patterns of {dim} entries."
             )
 
+    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+        """See that there are as many patterns that the test does not store.
+
+        Raises:
+            ReplicaError: If there are fewer.
+        """
+        count = len(dataset.content.distinct(cast(Literal["binary", "real"], options["values"])))
+        if 2 * int(options["stored"]) > count:
+            raise ReplicaError(
+                f"Tuning stores {options['stored']} other patterns than the test, but {dataset.name} holds {count} in all; "
+                f"give --stored {count // 2} or less, or leave --tune out."
+            )
+
     def run(
         self,
         trial: Trial,
@@ -166,6 +182,8 @@ class Recall(Problem):
         options: Mapping[str, Value],
         *,
         examples: bool = False,
+        split: Split = "test",
+        watch: Watch | None = None,
     ) -> Outcome:
         """Let the method store, recall once, and measure it; see the class for the protocol and the measures.
 
@@ -177,7 +195,9 @@ class Recall(Problem):
 
         values = cast(Literal["binary", "real"], options["values"])
         self.check(dataset, options)
-        stored, targets, cues = draw_cues(trial, dataset.content.distinct(values), options)
+        if split == "validation":
+            self.check_validation(dataset, options)
+        stored, targets, cues = draw_cues(trial, dataset.content.distinct(values), options, split)
         method = make(trial)
         _check_protocol(method)
 
@@ -228,7 +248,7 @@ class Recall(Problem):
 
 
 def draw_cues(
-    trial: Trial, patterns: NDArray[Any], options: Mapping[str, Value]
+    trial: Trial, patterns: NDArray[Any], options: Mapping[str, Value], split: Split = "test"
 ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
     """Draw the stored patterns, and damage some of them.
 
@@ -236,16 +256,18 @@ def draw_cues(
         trial: Where randomness comes from.
         patterns: All distinct patterns, shape ``(count, dim)``.
         options: The problem's options.
+        split: Which patterns are stored: the first of the trial's random order for the test, the last for validation.
 
     Returns:
         The stored patterns ``(stored, dim)``; for each cue the row of its original ``(cues,)``; the cues
         ``(cues, dim)``.
     """
     stored, cues = int(options["stored"]), int(options["cues"])
-    chosen = trial.rng("stored").permutation(len(patterns))[:stored]
+    order = trial.rng("stored").permutation(len(patterns))
+    chosen, stream = (order[:stored], "") if split == "test" else (order[-stored:], "validation-")
     kept = patterns[chosen].astype(np.float32)
     # Every stored pattern is asked for equally often, up to one.
-    rng = trial.rng("cues")
+    rng = trial.rng(f"{stream}cues")
     rounds = [rng.permutation(stored) for _ in range(-(-cues // stored))]
     targets = np.concatenate(rounds)[:cues]
     damaged = damage_patterns(
@@ -253,7 +275,7 @@ def draw_cues(
         cast(Kind, options["kind"]),
         float(options["damage"]),
         binary=options["values"] == "binary",
-        rng=trial.rng("damage"),
+        rng=trial.rng(f"{stream}damage"),
     )
     return kept, targets, damaged
 

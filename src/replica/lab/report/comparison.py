@@ -50,10 +50,28 @@ class Comparison:
                 "paper": row["paper"],
                 "tied_with_best": row["tied_with_best"],
             }
+            if self.results.tuning is not None:
+                flat["tuned"] = self.results.tuning.trials if row["method"] in self.results.tuning.methods else 0
             for name, span in row["metrics"].items():
                 flat |= {name: span["mean"], f"{name}_low": span["low"], f"{name}_high": span["high"]}
             rows.append({**flat, "seconds": row["seconds"], "peak_bytes": row["peak_bytes"], "errors": row["errors"]})
         return pd.DataFrame(rows).set_index("method")
+
+    @property
+    def tuning(self) -> pd.DataFrame | None:
+        """What tuning found: one row a method, seed and point of the sweep; None where nothing was tuned.
+
+        Columns: ``method``, ``seed``, ``value`` (of the sweep), ``settings`` (all hyperparameters of the space, by name), and
+        the ranking metric on the validation part, ``default_score`` with the defaults and ``best_score`` with the settings.
+        """
+        if self.results.tuning is None:
+            return None
+        found = [
+            {"method": name, **place}
+            for name, method in self.results.tuning.plain()["methods"].items()
+            for place in method["found"]
+        ]
+        return pd.DataFrame(found, columns=["method", "seed", "value", "settings", "default_score", "best_score"])
 
     @property
     def settings(self) -> str:
@@ -107,6 +125,7 @@ class Comparison:
             "rows": results.rows,
             "curves": results.curves.replace([np.inf, -np.inf], None).to_dict("records"),
             "left_out": dict(results.left_out),
+            "tuning": results.tuning.plain() if results.tuning else None,
             "errors": [
                 {
                     "method": row.subject.split("/")[-1],
@@ -166,6 +185,7 @@ def compare(
     entries: Mapping[str, Any] | Sequence[str] = (),
     sweep: Mapping[str, Sequence[Any]] | None = None,
     only: Sequence[str] = (),
+    tune: int = 0,
     scale: Scale = "laptop",
     seeds: int | None = None,
     device: str = "cpu",
@@ -185,6 +205,9 @@ def compare(
         entries: Your own methods: ``{"mine": MyMemory}`` (a class, or a function that makes one), or texts ``"file.py:Name"``.
         sweep: One option with the values it takes in turn: ``{"stored": [10, 30, 100]}``.
         only: Only these methods beside your own.
+        tune: Trials in which each method with a search space is tuned first, for each seed and point, on validation data held
+            out of what it may learn from; 0 for none. Your own class or function declares a space in an attribute:
+            ``space = {"beta": LogUniform(0.1, 10.0)}``, with the spaces of `replica.lab.claims`.
         scale: ``"smoke"``, ``"laptop"`` or ``"full"``.
         seeds: Trials a method and point; 5 by default.
         device: ``"cpu"`` or a CUDA device.
@@ -196,7 +219,7 @@ def compare(
         **options: The problem's own options, such as ``stored=50``.
 
     Returns:
-        The comparison: `table`, `figure()`, `report(path)`.
+        The comparison: `table`, `tuning`, `figure()`, `report(path)`.
 
     Raises:
         ReplicaError: In one line, what is wrong with the problem, data, options or methods.
@@ -218,6 +241,7 @@ def compare(
         options=options,
         sweep=steps[0] if steps else None,
         only=only,
+        tune=tune,
         settings=settings,
     )
     return Comparison(results)

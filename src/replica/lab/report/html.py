@@ -15,6 +15,7 @@ from replica.lab.catalogue import records
 from replica.lab.runner.compare import Results
 
 from .quantities import quantity, span_text
+from .tuned_settings import tuned_mark, tuned_methods, tuning_rule, untuned
 
 if TYPE_CHECKING:
     from replica.lab.problems.problem import Metric
@@ -48,6 +49,10 @@ def render(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
         points=_points(results),
         errors={(error.subject, error.error): error for error in results.errors}.values(),
         versions=versions,
+        tuned=tuned_methods(results),
+        untuned=untuned(results),
+        tuning_rule=tuning_rule(results),
+        marks={row["method"]: tuned_mark(results, row["method"]) for row in results.rows},
         baselines=[baseline.name for baseline in results.problem.baselines()],
         command=_command(results),
         notebook=_notebook(results),
@@ -114,6 +119,8 @@ def _command(results: Results) -> str:
         words += ["--sweep", f"{results.sweep.option}={','.join(map(str, results.sweep.values))}"]
     for name in results.only:
         words += ["--only", name]
+    if results.tuning:
+        words += ["--tune", str(results.tuning.trials)]
     words += ["--seeds", str(results.seeds), "--scale", results.scale]
     return shlex.join([*words, *(["--device", results.device] if results.device != "cpu" else [])])
 
@@ -130,6 +137,8 @@ def _notebook(results: Results) -> str:
         arguments.append(f"sweep={{{results.sweep.option!r}: {list(results.sweep.values)!r}}}")
     if results.only:
         arguments.append(f"only={list(results.only)!r}")
+    if results.tuning:
+        arguments.append(f"tune={results.tuning.trials}")
     arguments.append(f"seeds={results.seeds}")
     arguments += [
         f"{name}={value!r}"

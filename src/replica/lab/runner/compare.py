@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from .job import EntryJob, Method, load_attribute, load_paper
 from .run import run
 from .settings import Settings
 from .store import Row
+from .tuning import Tuning, check_trials, read_space, tune as run_tuning
 
 SEEDS: Mapping[Scale, int] = {"smoke": 1, "laptop": 5, "full": 5}
 COMPARE_LIMIT_SECONDS = 120.0
@@ -82,6 +83,7 @@ class Results:
     left_out: Mapping[str, str]
     store: Path
     only: tuple[str, ...] = ()
+    tuning: Tuning | None = None
 
     @property
     def errors(self) -> list[Row]:
@@ -145,23 +147,28 @@ def run_comparison(
     options: Mapping[str, Value] | None = None,
     sweep: Sweep | None = None,
     only: Sequence[str] = (),
+    tune: int = 0,
     settings: Settings,
 ) -> Results:
     """Run what the store lacks of a comparison and put it together; see `replica.compare` for the arguments."""
+    check_trials(tune)
     problem = get_problem(problem_name)
     given = dict(options or {})
     scale = settings.scale
     resolved = problem.resolve(given)
     dataset = problem.load(data or problem.default_data, resolved)
-    sweep = _checked_sweep(problem, dataset, sweep, given, resolved)
+    sweep = _checked_sweep(problem, dataset, sweep, given, resolved, tune)
     points = [{**resolved, sweep.option: value} for value in sweep.values] if sweep else [resolved]
     for point in points:
-        problem.check(dataset, point)
+        _check_point(problem, dataset, point, tune)
         if sweep and problem.metrics_for(point) != problem.metrics_for(points[0]):
             raise ReplicaError(
                 f"Option {sweep.option} changes what is measured, so it cannot be swept; run once with each value."
             )
     methods, left_out = _choose(problem, resolved, entries, only)
+    if tune:
+        for method in methods:
+            read_space(method, problem.name)
     fingerprints = {method.name: _fingerprint(problem, method) for method in methods}
     count = settings.seeds or SEEDS[scale]
     jobs = {
@@ -184,10 +191,25 @@ def run_comparison(
         for value in (sweep.values if sweep else (None,))
         for method in methods
     }
+    metrics = problem.metrics_for(resolved)
+    tuning = None
+    if tune:
+        tuning = run_tuning(
+            jobs,
+            tune,
+            metrics[0],
+            settings.store_path,
+            workers=settings.workers,
+            title=f"Tuning on {problem.name}",
+            quiet=settings.quiet,
+        )
+        for (name, seed, value), job in jobs.items():
+            if name in tuning.methods:
+                found_settings = tuning.methods[name].found[seed, value].settings
+                jobs[name, seed, value] = replace(job, method=replace(job.method, settings=found_settings))
     title = f"Comparing on {problem.name}"
     rows = run(list(jobs.values()), settings.store_path, workers=settings.workers, title=title, quiet=settings.quiet)
     found = {key: rows[job.key] for key, job in jobs.items()}
-    metrics = problem.metrics_for(resolved)
     results = [
         _summarise(
             method,
@@ -209,7 +231,14 @@ def run_comparison(
         left_out,
         settings.store_path,
         tuple(dict.fromkeys(only)),
+        tuning,
     )
+
+
+def _check_point(problem: Problem, dataset: Dataset, options: Mapping[str, Value], tune: int) -> None:
+    problem.check(dataset, options)
+    if tune:
+        problem.check_validation(dataset, options)
 
 
 def _checked_sweep(
@@ -218,6 +247,7 @@ def _checked_sweep(
     sweep: Sweep | None,
     given: Mapping[str, Value],
     resolved: Mapping[str, Value],
+    tune: int,
 ) -> Sweep | None:
     known = {option.name: option for option in problem.options}
     if sweep is None:
@@ -229,7 +259,7 @@ def _checked_sweep(
         fitting = []
         for value in values:
             try:
-                problem.check(dataset, {**resolved, option: value})
+                _check_point(problem, dataset, {**resolved, option: value}, tune)
             except ReplicaError:
                 continue  # a small file of the user's: the default sweep shrinks to what it can bear
             fitting.append(value)

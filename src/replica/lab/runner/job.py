@@ -8,7 +8,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +16,7 @@ from typing import Any
 
 from replica.lab.claims import Entry, Paper, Trial
 from replica.lab.errors import ReplicaError
-from replica.lab.problems.problem import Baseline, Dataset, Value
+from replica.lab.problems.problem import Baseline, Dataset, Split, Value
 from replica.lab.problems.registry import get as get_problem
 
 
@@ -82,6 +82,9 @@ class EntryJob(Job):
     digest: str
     options: Mapping[str, Value]
     examples: bool = False
+    split: Split = "test"
+    stops: Mapping[int, float] = field(default_factory=dict)
+    """In tuning: a trial whose best score so far is worse than this after so many epochs ends there."""
 
     @property
     def what(self) -> dict[str, Any]:
@@ -91,7 +94,19 @@ class EntryJob(Job):
             "digest": self.digest,
             "options": dict(self.options),
             "settings": dict(self.method.settings),
+            **({"split": self.split, "stops": sorted(self.stops.items())} if self.split != "test" else {}),
         }
+
+    def validating(self, settings: Mapping[str, Any], stops: Mapping[int, float]) -> EntryJob:
+        """The same trial with other settings on its validation part."""
+        return replace(
+            self,
+            subject=f"tuning {self.subject}",
+            method=replace(self.method, settings=settings),
+            examples=False,
+            split="validation",
+            stops=stops,
+        )
 
     def prepare(self) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
         """See `Job.prepare`."""
@@ -104,7 +119,30 @@ class EntryJob(Job):
             outcome = problem.run(self.trial, make, dataset, self.options, examples=self.examples)
             return dict(outcome.metrics), dict(outcome.examples)
 
-        return run
+        def validate() -> tuple[dict[str, Any], dict[str, Any]]:
+            metric = problem.metrics_for(self.options)[0]
+            better = max if metric.better == "higher" else min
+            curve: dict[int, float] = {}
+
+            def watch(epochs: int, score: float) -> None:
+                curve[epochs] = score
+                best, stop = better(curve.values()), self.stops.get(epochs)
+                if stop is not None and best != stop and better(best, stop) == stop:
+                    raise Pruned
+
+            try:
+                outcome = problem.run(self.trial, make, dataset, self.options, split=self.split, watch=watch)
+                measures, pruned = dict(outcome.metrics), False
+            except Pruned:
+                measures, pruned = {metric.name: better(curve.values())}, True
+            series = {"epochs": list(curve), "scores": list(curve.values()), "pruned": pruned}
+            return measures, series if curve else {}
+
+        return run if self.split == "test" else validate
+
+
+class Pruned(BaseException):
+    """A trial of tuning without prospects. Not an `Exception`, so that a method's own ``except Exception`` cannot swallow it."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +167,26 @@ class Method:
     def resolve(self, problem: str) -> Callable[[Trial], Any]:
         """The function that makes a fresh method for a trial."""
         settings = dict(self.settings)
+        make, _ = self.hyperparameters(problem)
+        if self.given is not None or self.attribute:
+            return lambda trial: make(**settings)
+        return lambda trial: make(trial, **settings)
+
+    def hyperparameters(self, problem: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
+        """What takes its hyperparameters as keywords, and the space to tune them in, empty for none.
+
+        The user's own class or function declares its space in an attribute: ``space = {"beta": LogUniform(0.1, 10.0)}``.
+        """
         if self.given is not None or self.attribute:
             own = self.given if self.given is not None else load_attribute(self.source, self.attribute)
-            return lambda trial: own(**settings)
+            space = getattr(own, "space", None)
+            return own, space if isinstance(space, Mapping) else {}
         entry: Baseline | Entry
         if self.paper:
             entry = load_paper(self.source).entries[self.name]
         else:
             entry = next(b for b in get_problem(problem).baselines() if b.name == self.name)
-        make = entry.make
-        return lambda trial: make(trial, **settings)
+        return entry.make, entry.space
 
 
 @cache

@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import joblib
@@ -18,7 +18,7 @@ from replica.lab.errors import Interrupted, ReplicaError
 
 from .execute import State, execute, hang_file, machine
 from .job import Job
-from .progress import reporter
+from .progress import Reporter, reporter
 from .store import Row, Store
 
 POLL_SECONDS = 0.2
@@ -26,7 +26,13 @@ POLL_SECONDS = 0.2
 
 
 def run(
-    jobs: Sequence[Job], store_path: Path, *, workers: int = 0, title: str = "Running", quiet: bool = False
+    jobs: Sequence[Job],
+    store_path: Path,
+    *,
+    workers: int = 0,
+    title: str = "Running",
+    quiet: bool = False,
+    progress: Reporter | None = None,
 ) -> dict[str, Row]:
     """Run the jobs that the store does not hold yet; trials that ended in an error are tried again.
 
@@ -39,6 +45,7 @@ def run(
         workers: Local processes; 1 runs in this process (which a crash then ends), 0 takes one for each processor.
         title: What the progress bar says.
         quiet: Show no progress.
+        progress: What hears of every trial, also of those in the store; a reporter of its own where None.
 
     Returns:
         The finished trial of every job, by key.
@@ -56,7 +63,11 @@ def run(
         if workers != 1:
             # At least two: joblib would run a single worker's trials in this process, which one of them could take down.
             workers = max(2, min(workers or joblib.cpu_count(), len(pending)))
-        with reporter(title, len(unique), len(unique) - len(pending), quiet) as progress:
+        if progress:
+            for key in unique.keys() - {job.key for job in pending}:
+                progress.advance(unique[key].subject)
+        shown = nullcontext(progress) if progress else reporter(title, len(unique), len(unique) - len(pending), quiet)
+        with shown as heard:
             try:
                 while pending:
                     waiting = []
@@ -64,7 +75,7 @@ def run(
                         if state == "busy":
                             waiting.append(job)
                         else:
-                            progress.advance(job.subject)
+                            heard.advance(job.subject)
                     if waiting and len(waiting) == len(pending):
                         time.sleep(POLL_SECONDS)
                     pending = waiting

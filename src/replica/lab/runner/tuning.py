@@ -1,0 +1,414 @@
+"""Equal tuning: every method that declares a search space gets the same number of trials on a validation part.
+
+Each seed and each point of a sweep is tuned for itself, inside its own training part: the seeds of a comparison draw their
+test parts from the same data, so settings found with one seed's training part have seen another's test part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from replica.lab.claims import Choice, Integer, LogUniform
+from replica.lab.claims.measures import from_plain
+from replica.lab.claims.spaces import Space
+from replica.lab.errors import Interrupted, ReplicaError
+from replica.lab.problems.problem import Metric, Value
+
+from .job import EntryJob, Method
+from .progress import Reporter, reporter
+from .run import run
+from .store import Row
+
+FEWEST, MOST = 2, 10_000
+RANDOM_SHARE = 0.25
+"""The share of a study's trials that are drawn at random before the sampler learns from them."""
+PRUNING_STARTUP = 5
+"""Trials that must have run to their end before one is stopped for being worse than their median."""
+PRUNING_WARMUP = 1 / 3
+"""The share of the epochs that every trial is given."""
+
+Place = tuple[int, "Value | None"]
+"""A seed and a value of the sweep: what is tuned for itself."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What was found for one method with one seed at one point of the sweep."""
+
+    settings: Mapping[str, Any]
+    """Hyperparameters that differ from the defaults."""
+    default_score: float | None
+    """The ranking metric on the validation part with the defaults; None if that trial failed."""
+    best_score: float | None
+    """The same with the settings found; None if every trial failed."""
+    rows: tuple[Row, ...]
+    """Every trial in order; the first has the defaults. Settings that came up again count again but were run once."""
+
+
+@dataclass(frozen=True)
+class MethodTuning:
+    """How one method was tuned: its space, its defaults, and what was found at each place."""
+
+    space: Mapping[str, Space]
+    defaults: Mapping[str, Any]
+    found: Mapping[Place, Tuned]
+
+    @property
+    def trials(self) -> int:
+        """Trials it was given, over all places."""
+        return sum(len(tuned.rows) for tuned in self.found.values())
+
+    @property
+    def failed(self) -> list[Row]:
+        """Its trials that ended in an error."""
+        return [row for row in self._distinct if row.status == "error"]
+
+    @property
+    def pruned(self) -> int:
+        """How many of its trials were stopped before their end."""
+        return sum(bool(row.series.get("pruned")) for row in self._distinct)
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds of all its trials."""
+        return sum(row.seconds for row in self._distinct)
+
+    @property
+    def default_score(self) -> float | None:
+        """Mean validation score of the defaults."""
+        return _mean([tuned.default_score for tuned in self.found.values()])
+
+    @property
+    def best_score(self) -> float | None:
+        """Mean validation score of the settings found."""
+        return _mean([tuned.best_score for tuned in self.found.values()])
+
+    @property
+    def _distinct(self) -> list[Row]:
+        return list({row.key: row for tuned in self.found.values() for row in tuned.rows}.values())
+
+    def settings(self, place: Place) -> dict[str, Any]:
+        """The settings found at a place, those left at their defaults as well."""
+        return {**self.defaults, **self.found[place].settings}
+
+    def plain(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "space": {name: _space_plain(space) for name, space in self.space.items()},
+            "defaults": dict(self.defaults),
+            "trials": self.trials,
+            "failed": len(self.failed),
+            "pruned": self.pruned,
+            "seconds": round(self.seconds, 6),
+            "default_score": self.default_score,
+            "best_score": self.best_score,
+            "found": [
+                {
+                    "seed": seed,
+                    "value": value,
+                    "settings": self.settings((seed, value)),
+                    "default_score": tuned.default_score,
+                    "best_score": tuned.best_score,
+                }
+                for (seed, value), tuned in self.found.items()
+            ],
+            "errors": sorted({row.error for row in self.failed}),
+        }
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """All that was tuned in a comparison."""
+
+    trials: int
+    """Trials of each method with each seed at each point of the sweep."""
+    metric: Metric
+    methods: Mapping[str, MethodTuning]
+    """Those that declare a search space; all others ran with their defaults."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds of all tuning trials."""
+        return sum(method.seconds for method in self.methods.values())
+
+    @property
+    def total(self) -> int:
+        """All tuning trials."""
+        return sum(method.trials for method in self.methods.values())
+
+    def plain(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "trials": self.trials,
+            "split": "validation",
+            "metric": self.metric.name,
+            "seconds": round(self.seconds, 6),
+            "methods": {name: method.plain() for name, method in self.methods.items()},
+        }
+
+
+def check_trials(trials: Any) -> int:
+    """The number of trials a study is given; 0 for no tuning.
+
+    Raises:
+        ReplicaError: If it is none that makes sense.
+    """
+    if isinstance(trials, bool) or not isinstance(trials, int) or (trials != 0 and not FEWEST <= trials <= MOST):
+        raise ReplicaError(
+            f"--tune must be a whole number from {FEWEST} to {MOST} (the first trial has the defaults), not {trials!r:.60}."
+        )
+    return trials
+
+
+def read_space(method: Method, problem: str) -> tuple[dict[str, Space], dict[str, Any]]:
+    """The space a method declares, and the defaults of what it holds.
+
+    Raises:
+        ReplicaError: If it is no space, or names something that the method does not take.
+    """
+    make, declared = method.hyperparameters(problem)
+    taken = inspect.signature(make).parameters if declared else {}
+    for name, space in declared.items():
+        start = f"Entry {method.name}: its space"
+        if not isinstance(space, Space):
+            raise ReplicaError(
+                f"{start} gives {name!r} as {space!r:.60}; wanted Uniform, LogUniform, Integer or Choice of replica.lab.claims."
+            )
+        default = taken[name].default if name in taken else inspect.Parameter.empty
+        if default is inspect.Parameter.empty:
+            raise ReplicaError(f"{start} names {name!r}, but it takes no keyword {name!r} with a default.")
+        wrong = _fault(space)
+        if wrong:
+            raise ReplicaError(f"{start} for {name!r} is {space!r:.80}; {wrong}.")
+    return dict(declared), {name: taken[name].default for name in declared}
+
+
+def _fault(space: Space) -> str:
+    if isinstance(space, Choice):
+        values = list(space.values)
+        if not values or not all(value is None or isinstance(value, bool | int | float | str) for value in values):
+            return "wanted one value or more: numbers, texts, True, False or None"
+        return ""
+    kinds = int if isinstance(space, Integer) else int | float
+    ends = (space.low, space.high)
+    if not all(isinstance(end, kinds) and math.isfinite(end) for end in ends) or space.low > space.high:
+        return f"wanted {'whole' if isinstance(space, Integer) else 'finite'} numbers, the lower one first"
+    return "wanted positive numbers" if isinstance(space, LogUniform) and space.low <= 0 else ""
+
+
+def tune(
+    jobs: Mapping[tuple[str, int, Value | None], EntryJob],
+    trials: int,
+    metric: Metric,
+    store_path: Path,
+    *,
+    workers: int = 0,
+    title: str = "Tuning",
+    quiet: bool = False,
+) -> Tuning:
+    """Find settings for every method with a search space.
+
+    The first trial of a study has the defaults, later ones are suggested by Optuna's TPE sampler from those before. Studies
+    advance side by side, one trial each at a time, so suggestions depend on nothing but the seed and what was measured: a run
+    that was killed replays what is stored and goes on where it was. A trial that fails counts as worse than all others.
+
+    Args:
+        jobs: The comparison's trials, by method, seed and point of the sweep.
+        trials: Trials of each study.
+        metric: What is optimised, on the validation part.
+        store_path: The store's file.
+        workers: Local processes, as for `run`.
+        title: What the progress bar says.
+        quiet: Show no progress.
+
+    Raises:
+        Interrupted: On Ctrl-C.
+        ReplicaError: If a method's space is wrong.
+    """
+    spaces = {job.method.name: read_space(job.method, job.problem) for job in jobs.values()}
+    studies = {
+        place: _Study(job, *spaces[place[0]], trials, metric) for place, job in jobs.items() if spaces[place[0]][0]
+    }
+    total = trials * len(studies)
+    with _Counted(reporter(title, total, 0, quiet)) as progress:
+        for _ in range(trials if studies else 0):
+            asked = {place: study.ask() for place, study in studies.items()}
+            try:
+                rows = run(list(asked.values()), store_path, workers=workers, title=title, progress=progress)
+            except Interrupted:
+                raise Interrupted(
+                    f"Stopped while tuning: {progress.done} of {total} tuning trials are done and stored."
+                    " Run the same command again to go on."
+                ) from None
+            for place, study in studies.items():
+                study.tell(rows[asked[place].key])
+    return Tuning(
+        trials,
+        metric,
+        {
+            name: MethodTuning(
+                *spaces[name],
+                {(seed, value): study.result() for (of, seed, value), study in studies.items() if of == name},
+            )
+            for name in dict.fromkeys(place[0] for place in studies)
+        },
+    )
+
+
+class _Study:
+    """One method with one seed at one point of the sweep: what was tried, and what to try next."""
+
+    def __init__(
+        self, job: EntryJob, space: Mapping[str, Space], defaults: Mapping[str, Any], trials: int, metric: Metric
+    ) -> None:
+        import optuna
+
+        self.job, self.space, self.defaults = job, space, defaults
+        self.metric, self.sign = metric, 1.0 if metric.better == "lower" else -1.0
+        self.rows: list[Row] = []
+        self.scores: list[float | None] = []
+        self.tried: list[dict[str, Any]] = []
+        self.distributions = {name: _distribution(of) for name, of in space.items()}
+        random = max(2, math.ceil(RANDOM_SHARE * trials))
+        with _quiet_optuna():
+            self.study = optuna.create_study(
+                direction="minimize", sampler=optuna.samplers.TPESampler(n_startup_trials=random, seed=self._seed())
+            )
+        self.asked: Any = None
+
+    def _seed(self) -> int:
+        """Its own stream of suggestions, the same in every run."""
+        what = [self.job.problem, self.job.method.name, self.job.trial.seed, dict(self.job.options)]
+        digest = hashlib.blake2b(json.dumps(what, sort_keys=True).encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "little")
+
+    def ask(self) -> EntryJob:
+        """The next trial."""
+        if not self.tried:
+            settings: dict[str, Any] = {}
+        else:
+            self.asked = self.study.ask(self.distributions)
+            settings = {
+                name: value for name, value in self.asked.params.items() if not _same(value, self.defaults[name])
+            }
+        self.tried.append(settings)
+        return self.job.validating(settings, self._stops())
+
+    def tell(self, row: Row) -> None:
+        """What came of it."""
+        from optuna.trial import TrialState, create_trial
+
+        ok = row.status == "ok"
+        score = float(from_plain(row.measures[self.metric.name])) if ok else None
+        cost = math.inf if score is None else self.sign * score
+        pruned = bool(row.series.get("pruned"))
+        self.rows.append(row)
+        self.scores.append(None if pruned else score)
+        if len(self.rows) == 1:
+            # The sampler can learn from the defaults only where its space holds them.
+            if all(_holds(space, self.defaults[name]) for name, space in self.space.items()):
+                self.study.add_trial(
+                    create_trial(params=dict(self.defaults), distributions=self.distributions, value=cost)
+                )
+        elif pruned:
+            self.asked.report(cost, row.series["epochs"][-1])
+            self.study.tell(self.asked, state=TrialState.PRUNED)
+        else:
+            self.study.tell(self.asked, cost)
+
+    def _stops(self) -> dict[int, float]:
+        """The median score after each epoch among trials that ran to their end (Golovin et al., KDD 2017, section 3.2.2)."""
+        ended = [
+            dict(zip(row.series["epochs"], row.series["scores"], strict=True))
+            for row in self.rows
+            if row.status == "ok" and row.series.get("epochs") and not row.series.get("pruned")
+        ]
+        if len(ended) < PRUNING_STARTUP:
+            return {}
+        last = max(max(curve) for curve in ended)
+        return {
+            epoch: float(np.median([curve[epoch] for curve in ended if epoch in curve]))
+            for epoch in sorted({epoch for curve in ended for epoch in curve})
+            if PRUNING_WARMUP * last < epoch < last
+        }
+
+    def result(self) -> Tuned:
+        """The best settings; of equal ones the earliest, so that the defaults stay where nothing is better."""
+        costs = [math.inf if score is None else self.sign * score for score in self.scores]
+        best = int(np.argmin(costs))
+        return Tuned(self.tried[best], self.scores[0], self.scores[best], tuple(self.rows))
+
+
+class _Counted:
+    """A reporter that knows how many trials are done."""
+
+    def __init__(self, shown: Reporter) -> None:
+        self.shown, self.done = shown, 0
+
+    def __enter__(self) -> _Counted:
+        self.shown.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shown.__exit__(*error)
+
+    def advance(self, subject: str) -> None:
+        """One more trial is done."""
+        self.done += 1
+        self.shown.advance(subject)
+
+
+def _distribution(space: Space) -> Any:
+    from optuna import distributions
+
+    if isinstance(space, Choice):
+        return distributions.CategoricalDistribution(space.values)  # type: ignore[arg-type]  # see _fault
+    if isinstance(space, Integer):
+        return distributions.IntDistribution(space.low, space.high)
+    return distributions.FloatDistribution(space.low, space.high, log=isinstance(space, LogUniform))
+
+
+def _holds(space: Space, value: Any) -> bool:
+    if isinstance(space, Choice):
+        return any(_same(value, other) for other in space.values)
+    kinds = int if isinstance(space, Integer) else int | float
+    return isinstance(value, kinds) and not isinstance(value, bool) and space.low <= value <= space.high
+
+
+def _same(one: Any, other: Any) -> bool:
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def _space_plain(space: Space) -> dict[str, Any]:
+    kind = type(space).__name__
+    if isinstance(space, Choice):
+        return {"kind": kind, "values": list(space.values)}
+    return {"kind": kind, "low": space.low, "high": space.high}
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return float(np.mean(known)) if known else None
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Optuna announces every study on standard error, where the progress bar is."""
+    logger = logging.getLogger("optuna")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

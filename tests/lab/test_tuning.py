@@ -1,0 +1,687 @@
+"""Equal tuning: what it may see, that it repeats and resumes, what it does with failures, and what it tells."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+import replica
+from replica.lab.catalogue import records
+from replica.lab.claims import Choice, Integer, LogUniform, Trial, Uniform
+from replica.lab.cli.main import main
+from replica.lab.data import Labelled, SolutionMap
+from replica.lab.errors import Interrupted, ReplicaError
+from replica.lab.problems import classification_data, get, names
+from replica.lab.problems.operator_training import GridRegressor
+from replica.lab.problems.problem import Dataset, Metric
+from replica.lab.problems.recall_data import PatternSets
+from replica.lab.report.tuned_settings import tuned_methods, tuning_rule
+from replica.lab.runner.compare import Results, run_comparison
+from replica.lab.runner.job import EntryJob, Method, load_paper
+from replica.lab.runner.settings import Settings
+from replica.lab.runner.store import Row
+from replica.lab.runner.tuning import _Study, read_space
+
+
+class Blend:
+    """Softmax attention, by default so mild that it gives back averages."""
+
+    space: ClassVar = {"beta": LogUniform(0.01, 100.0)}
+
+    def __init__(self, beta: float = 0.02) -> None:
+        self.beta = beta
+
+    def store(self, patterns: Any) -> None:
+        self.patterns = patterns
+
+    def recall(self, cues: Any) -> Any:
+        return (cues @ self.patterns.T * self.beta).softmax(dim=-1) @ self.patterns
+
+
+class Smoother:
+    """The share of each class among rows nearby, with a width that by default reaches none of them."""
+
+    space: ClassVar = {"width": LogUniform(1e-3, 1e2)}
+
+    def __init__(self, width: float = 1e-3) -> None:
+        self.width = width
+
+    def fit(self, X: Any, y: Any) -> Smoother:
+        self.X, self.labels = X, np.eye(y.max() + 1)[y]
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        squared = np.square(X[:, None] - self.X).sum(axis=2)
+        weights = np.exp(-squared / (2 * self.width**2)) @ self.labels + 1e-100
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    def predict(self, X: Any) -> Any:
+        return self.predict_proba(X).argmax(axis=1)
+
+
+class Scaled:
+    """A share of the mean training output; tells how far it is, epoch by epoch."""
+
+    space: ClassVar = {"share": Uniform(0.0, 3.0)}
+
+    def __init__(self, share: float = 3.0) -> None:
+        self.share = share
+
+    def fit(self, inputs: Any, outputs: Any, epochs: int = 9, after_epoch: Any = None) -> None:
+        for epoch in range(epochs):
+            self.mean = outputs.mean(dim=0, keepdim=True) * (epoch + 1) / epochs
+            if after_epoch is not None:
+                after_epoch(epoch + 1)
+
+    def predict(self, inputs: Any) -> Any:
+        stride = (inputs.shape[2] - 1) // (self.mean.shape[2] - 1)
+        mean = self.mean if stride == 1 else self.mean.repeat_interleave(stride, dim=2)[:, :, : inputs.shape[2]]
+        return (self.share * mean).expand(len(inputs), *mean.shape[1:])
+
+
+def patterns() -> Dataset:
+    real = np.random.default_rng(0).random((60, 20)).astype(np.float32)
+    return Dataset("patterns", "", PatternSets(real, np.where(real > 0.5, 1, -1).astype(np.int8)), "patterns", (20,))
+
+
+def rows() -> Dataset:
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    return Dataset(
+        "rows", "", Labelled(rng.normal(size=(90, 6)) + 0.7 * labels[:, None], labels, ("a", "b", "c")), "rows"
+    )
+
+
+def maps() -> Dataset:
+    inputs = np.random.default_rng(0).normal(size=(40, 1, 17)).astype(np.float32)
+    return Dataset("maps", "", SolutionMap(inputs, inputs + 2, "dirichlet", (1 / 16,)), "maps", (17,))
+
+
+SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
+    "recall": (patterns, Blend, {"values": "real", "kind": "gaussian", "stored": 12, "cues": 40}),
+    "classification": (rows, Smoother, {}),
+    "operator": (maps, Scaled, {"train": 25, "test": 15, "epochs": 9, "stride": 2}),
+}
+every_problem = pytest.mark.parametrize("name", names())
+
+
+@pytest.fixture
+def tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Results]:
+    """A small comparison of one method with tuning."""
+
+    def run(
+        name: str, dataset: Dataset | None = None, *, tune: int = 8, seeds: int = 1, workers: int = 1, scale: Any = "laptop",
+        store: str = "s.sqlite", entries: dict[str, Any] | None = None, only: tuple[str, ...] = ("none",), **options: Any,
+    ) -> Results:  # fmt: skip
+        make, entry, usual = SMALL[name]
+        found = dataset or make()
+        monkeypatch.setattr(type(get(name)), "load", lambda self, source, options: found)
+        monkeypatch.setattr(type(get(name)), "baselines", _only(type(get(name)).baselines, only))
+        return run_comparison(
+            name,
+            data=found.digest,
+            entries={"mine": entry} if entries is None else entries,
+            options={**usual, **options},
+            only=[each for each in only if each != "none"],
+            tune=tune,
+            settings=Settings(scale, seeds, workers=workers, store=tmp_path / store, quiet=True),
+        )
+
+    monkeypatch.setattr("replica.lab.runner.compare.records", dict)  # no papers
+    return run
+
+
+def _only(baselines: Any, only: tuple[str, ...]) -> Any:
+    return lambda self: [baseline for baseline in baselines(self) if baseline.name in only]
+
+
+def settings(results: Results, method: str = "mine") -> list[dict[str, Any]]:
+    assert results.tuning is not None
+    return [dict(found.settings) for found in results.tuning.methods[method].found.values()]
+
+
+# --- what it may see -----------------------------------------------------------------------------------------------------
+
+
+def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
+    """The data with NaN in the rows that this seed tests, or in all others."""
+    options = get(name).resolve(SMALL[name][2])
+    content, rng = dataset.content, Trial(seed)
+    if name == "recall":
+        tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
+    elif name == "classification":
+        tested = classification_data.split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
+    else:
+        tested = rng.rng("split").permutation(len(content))[: options["test"]]
+    hit = np.isin(np.arange(60 if name == "recall" else len(content)), tested) == (part == "test")
+
+    def spoiled(values: Any) -> Any:
+        return np.where(hit.reshape(-1, *[1] * (values.ndim - 1)), np.float32(np.nan), values)
+
+    if name == "recall":
+        content = replace(content, real=spoiled(content.real))
+    elif name == "classification":
+        content = replace(content, features=spoiled(content.features))
+    else:
+        content = replace(content, inputs=spoiled(content.inputs), outputs=spoiled(content.outputs))
+    return replace(dataset, content=content, digest=f"{dataset.digest} {part} {seed}")
+
+
+@every_problem
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_test_part_is_never_seen(name: str, seed: int, tuned: Callable[..., Results]) -> None:
+    """With garbage in the rows that a seed tests, its settings and validation scores are the same to the last bit."""
+    dataset = SMALL[name][0]()
+    clean = tuned(name, seeds=2).tuning.methods["mine"]
+    spoiled = tuned(name, poison(name, dataset, seed, "test"), seeds=2)
+    (place,) = [place for place in clean.found if place[0] == seed]
+    one, other = clean.found[place], spoiled.tuning.methods["mine"].found[place]
+    assert one.settings == other.settings != {}
+    assert (one.default_score, one.best_score) == (other.default_score, other.best_score)
+    assert [row.measures[spoiled.metrics[0].name] for row in one.rows] == [
+        row.measures[spoiled.metrics[0].name] for row in other.rows
+    ]
+    test = next(row for (at, _), row in spoiled.methods[0].rows.items() if at == seed)
+    assert test.status == "error", "the garbage is where the test looks"
+    ruined = tuned(name, poison(name, dataset, seed, "training"), seeds=2).tuning.methods["mine"].found[place]
+    assert ruined.best_score is None, "and the rest is where tuning looks"
+
+
+def test_labels_of_the_test_part_are_never_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, problem, seen = rows(), get("classification"), []
+    outer, original = np.random.default_rng(3).permutation(90), classification_data.split
+    monkeypatch.setattr(
+        classification_data,
+        "split",
+        lambda labels, *rest: (outer[30:], outer[:30]) if len(labels) == 90 else original(labels, *rest),
+    )
+    for garbage in (0, 1, 2):
+        labels = dataset.content.labels.copy()
+        labels[outer[:30]] = garbage
+        other = replace(dataset, content=replace(dataset.content, labels=labels))
+        outcome = problem.run(Trial(0), lambda trial: Smoother(1.0), other, problem.resolve({}), split="validation")
+        seen.append({name: value for name, value in outcome.metrics.items() if not name.endswith("seconds")})
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_recall_validates_on_patterns_that_the_test_does_not_store() -> None:
+    dataset, problem, stored = patterns(), get("recall"), {}
+
+    class Spy(Blend):
+        def store(self, patterns: Any) -> None:
+            super().store(patterns)
+            stored[split] = {tuple(row.tolist()) for row in patterns}
+
+    for split in ("test", "validation"):
+        options = problem.resolve({"values": "real", "kind": "gaussian", "stored": 30})
+        problem.run(Trial(0), lambda trial: Spy(), dataset, options, split=split)
+    assert len(stored["test"] | stored["validation"]) == 60
+
+
+@every_problem
+def test_settings_are_tuned_inside_each_seed(name: str, tuned: Callable[..., Results]) -> None:
+    """Nested: another seed in the run changes nothing of this one's settings."""
+    one, two = tuned(name, seeds=1, store="one.sqlite"), tuned(name, seeds=2, store="two.sqlite")
+    assert settings(one)[0] == settings(two)[0]
+    assert len(settings(two)) == 2
+
+
+# --- it repeats, resumes, and is equal for all -----------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_settings_on_any_number_of_processes(tmp_path: Path) -> None:
+    found = [
+        replica.compare(
+            "classification", data="wine", only=["logistic-regression"], tune=4, scale="smoke", seeds=2, workers=workers,
+            store=tmp_path / f"{i}.sqlite", quiet=True,
+        ).results.tuning.plain()["methods"]["logistic-regression"]["found"]
+        for i, workers in enumerate((1, 1, 2))
+    ]  # fmt: skip
+    assert found[0] == found[1] == found[2]
+    assert len({json.dumps(place["settings"]) for place in found[0]}) == 2, "each seed draws its own suggestions"
+
+
+def test_the_settings_found_are_those_that_run(tuned: Callable[..., Results]) -> None:
+    results = tuned("classification", seeds=2)
+    for (seed, _), row in results.methods[0].rows.items():
+        assert row.what["settings"] == dict(results.tuning.methods["mine"].found[seed, None].settings)
+        assert "split" not in row.what
+    untuned = tuned("classification", seeds=2, tune=0)
+    assert untuned.tuning is None
+    assert results.methods[0].metrics["accuracy"].mean > untuned.methods[0].metrics["accuracy"].mean + 0.1
+
+
+def test_everyone_gets_the_same_number_and_the_rest_runs_with_defaults(tuned: Callable[..., Results]) -> None:
+    baselines = ("majority", "logistic-regression", "gradient-boosting")
+    results = tuned("classification", tune=3, seeds=2, only=baselines, scale="smoke")
+    assert {name: method.trials for name, method in results.tuning.methods.items()} == {
+        "mine": 6, "logistic-regression": 6, "gradient-boosting": 6,
+    }  # fmt: skip
+    for name, method in results.tuning.methods.items():
+        for found in method.found.values():
+            assert len(found.rows) == 3
+            assert found.rows[0].what["settings"] == {}, f"{name} begins with its defaults"
+    majority = next(result for result in results.methods if result.method.name == "majority")
+    assert all(row.what["settings"] == {} for row in majority.rows.values())
+
+
+def test_a_sweep_is_tuned_at_each_of_its_points(tmp_path: Path) -> None:
+    comparison = replica.compare(
+        "recall", sweep={"stored": [5, 10]}, only=["modern-hopfield", "nearest-neighbour"], tune=3, scale="smoke",
+        seeds=2, workers=1, store=tmp_path / "s.sqlite", quiet=True,
+    )  # fmt: skip
+    assert comparison.tuning is not None
+    assert comparison.tuning[["seed", "value"]].to_numpy().tolist() == [[0, 5], [0, 10], [1, 5], [1, 10]]
+    assert set(comparison.tuning.method) == {"modern-hopfield"}
+    assert comparison.table.tuned.to_dict() == {"modern-hopfield": 3, "nearest-neighbour": 0}
+    plain = json.loads(json.dumps(comparison.plain(), allow_nan=False))["tuning"]
+    assert (plain["trials"], plain["split"], plain["metric"]) == (3, "validation", "exact")
+    method = plain["methods"]["modern-hopfield"]
+    assert method["trials"] == 12
+    assert method["defaults"] == {"beta": 8.0}
+    assert method["space"] == {"beta": {"kind": "LogUniform", "low": 0.1, "high": 100.0}}
+    assert method["best_score"] >= method["default_score"]
+    text = comparison.report(tmp_path / "report.html").read_text()
+    for wanted in ("<h2>Tuning</h2>", "nothing to tune", "0.1 – 100", "--tune 3", "tune=3", "run with the defaults"):
+        assert wanted in text
+    assert "no method was tuned" not in text
+
+
+def test_without_tuning_nothing_is_said_of_it(tmp_path: Path) -> None:
+    comparison = replica.compare(
+        "recall", stored=5, only=["nearest-neighbour"], scale="smoke", workers=1, store=tmp_path / "s.db", quiet=True
+    )
+    assert comparison.tuning is None
+    assert comparison.plain()["tuning"] is None
+    assert "tuned" not in comparison.table
+    assert "no method was tuned" in comparison.report(tmp_path / "r.html").read_text()
+
+
+SLOW = """
+import os, time
+from replica.lab.claims import LogUniform
+
+class Mine:
+    space: ClassVar = {"beta": LogUniform(0.01, 100.0)}
+
+    def __init__(self, beta=0.02):
+        self.beta = beta
+        with open(os.environ["TRIAL_LOG"], "ab", buffering=0) as file:
+            file.write(f"{beta!r}\\n".encode())
+        time.sleep(float(os.environ["TRIAL_SECONDS"]))
+
+    def store(self, patterns):
+        self.patterns = patterns
+
+    def recall(self, cues):
+        return (cues @ self.patterns.T * self.beta).softmax(dim=-1) @ self.patterns
+"""
+
+
+def test_killed_and_started_again_nothing_is_done_twice_and_nothing_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(SLOW)
+    log, calm = tmp_path / "killed.log", tmp_path / "calm.log"
+    killed = subprocess.Popen(
+        [
+            sys.executable, "-m", "replica", "compare", "recall", "--entry", "mine.py:Mine", "--only", "nearest-neighbour",
+            "--stored", "40", "--damage", "0.3", "--tune", "12", "--seeds", "2", "--scale", "smoke", "--jobs", "1",
+            "--store", "killed.db",
+        ],
+        cwd=tmp_path, env={**os.environ, "TRIAL_LOG": str(log), "TRIAL_SECONDS": "0.15"}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (log.exists() and len(log.read_text().splitlines()) >= 15):
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    begun = len(log.read_text().splitlines())
+    with sqlite3.connect(tmp_path / "killed.db") as connection:
+        (stored,) = connection.execute("SELECT count(*) FROM trials").fetchone()
+    assert 0 < begun - 1 <= stored <= begun < 24, "the kill must fall into the tuning"
+
+    def finish(store: str, log: Path) -> list[dict[str, Any]]:
+        monkeypatch.setenv("TRIAL_LOG", str(log))
+        comparison = replica.compare(
+            "recall", entries=[f"{tmp_path}/mine.py:Mine"], only=["nearest-neighbour"], stored=40, damage=0.3, tune=12,
+            seeds=2, scale="smoke", workers=1, store=tmp_path / store, quiet=True,
+        )  # fmt: skip
+        found: list[dict[str, Any]] = comparison.results.tuning.plain()["methods"]["Mine"]["found"]
+        return found
+
+    monkeypatch.setenv("TRIAL_SECONDS", "0")
+    found = finish("calm.db", calm)
+    assert any(place["settings"]["beta"] != 0.02 for place in found)
+    assert finish("killed.db", log) == found
+    resumed, whole = (len(path.read_text().splitlines()) for path in (log, calm))
+    assert whole <= resumed <= whole + 1, "only the trial that was running is run again"
+    assert finish("calm.db", calm) == found
+    assert len(calm.read_text().splitlines()) == whole, "a finished run starts no trial"
+
+
+def test_settings_that_come_up_again_are_not_run_again(tuned: Callable[..., Results]) -> None:
+    made = []
+
+    class Two(Blend):
+        space: ClassVar = {"beta": Choice((0.02, 50.0))}
+
+        def __init__(self, beta: float = 0.02) -> None:
+            made.append(beta)
+            super().__init__(beta)
+
+    results = tuned("recall", tune=10, entries={"two": Two})
+    assert results.tuning.methods["two"].trials == 10
+    assert sorted(made[:-1]) == [0.02, 50.0]
+
+
+# --- spaces --------------------------------------------------------------------------------------------------------------
+
+
+class Anything(Smoother):
+    space: ClassVar = {
+        "width": LogUniform(1e-3, 1e6),
+        "shift": Uniform(-1.0, 1.0),
+        "power": Integer(1, 3),
+        "mode": Choice(("plain", None, True)),
+    }
+
+    def __init__(self, width: float = 0.0, shift: float = 0.0, power: int = 1, mode: Any = "plain") -> None:
+        assert isinstance(power, int)
+        assert mode in ("plain", None, True)
+        super().__init__(width * power + abs(shift) + 1e-9)
+
+
+def test_spaces_of_every_kind_and_defaults_outside_them(tuned: Callable[..., Results]) -> None:
+    results = tuned("classification", tune=12, entries={"any": Anything})
+    method = results.tuning.methods["any"]
+    assert not method.failed
+    (found,) = method.found.values()
+    tried = [row.what["settings"] for row in found.rows]
+    assert tried[0] == {}
+    for one in tried[1:]:
+        assert 1e-3 <= one["width"] <= 1e6
+        assert -1 <= one["shift"] <= 1
+        assert one.get("power", 1) in (1, 2, 3)
+        assert one.get("mode", "plain") in ("plain", None, True)
+    assert len({one["width"] for one in tried[1:]}) == 11
+    assert sum(one["width"] < 30 for one in tried[1:]) >= 3, "uniform in the logarithm"
+    assert {one.get("mode", "plain") for one in tried} == {"plain", None, True}
+    (line,) = tuned_methods(results)
+    assert [each.name for each in line.hyperparameters] == ["width", "shift", "power", "mode"]
+
+
+def test_of_equal_settings_the_defaults_stay(tuned: Callable[..., Results]) -> None:
+    class Deaf(Smoother):
+        def __init__(self, width: float = 1.0) -> None:
+            super().__init__(1.0)
+
+    assert settings(tuned("classification", entries={"mine": Deaf})) == [{}]
+
+
+METHODS = [
+    pytest.param(problem, method, id=f"{problem}/{method.name}")
+    for problem in names()
+    for method in [
+        *(Method(baseline.name) for baseline in get(problem).baselines()),
+        *(
+            Method(entry.name, record.module, record.slug)
+            for record in records().values()
+            if record.status == "built" and problem in record.problems
+            for entry in load_paper(record.module).entries.values()
+            if entry.problem == problem
+        ),
+    ]
+]
+
+
+@pytest.mark.parametrize(("problem", "method"), METHODS)
+def test_every_declared_space_is_one_that_the_method_takes(problem: str, method: Method) -> None:
+    space, defaults = read_space(method, problem)
+    assert space.keys() == defaults.keys()
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ({"beta": (0.1, 1.0)}, "gives 'beta' as (0.1, 1.0); wanted Uniform, LogUniform, Integer or Choice"),
+        ({"gamma": Uniform(0, 1)}, "names 'gamma', but it takes no keyword 'gamma' with a default"),
+        ({"beta": Uniform(1, 0)}, "wanted finite numbers, the lower one first"),
+        ({"beta": Uniform(0, float("inf"))}, "wanted finite numbers"),
+        ({"beta": LogUniform(0, 1)}, "wanted positive numbers"),
+        ({"beta": Integer(1, 2.5)}, "wanted whole numbers"),
+        ({"beta": Choice(())}, "wanted one value or more"),
+        ({"beta": Choice(((1, 2),))}, "wanted one value or more: numbers, texts, True, False or None"),
+    ],
+)
+def test_a_wrong_space_is_told_in_one_line_before_anything_runs(
+    space: Any, said: str, tuned: Callable[..., Results]
+) -> None:
+    with pytest.raises(ReplicaError) as error:
+        tuned("recall", entries={"mine": type("Mine", (Blend,), {"space": space})})
+    assert "Entry mine: its space" in str(error.value)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_function_declares_its_space_too(tuned: Callable[..., Results]) -> None:
+    def make(beta: float = 0.02) -> Blend:
+        return Blend(beta)
+
+    make.space = {"beta": Choice((0.02, 50.0))}  # type: ignore[attr-defined]
+    assert settings(tuned("recall", entries={"mine": make})) == [{"beta": 50.0}]
+
+
+# --- failures ------------------------------------------------------------------------------------------------------------
+
+
+class Picky(Smoother):
+    def __init__(self, width: float = 1e-3) -> None:
+        if width > 1:
+            raise ArithmeticError("too much")
+        super().__init__(width)
+
+
+class Broken(Smoother):
+    def fit(self, X: Any, y: Any) -> Any:
+        raise ArithmeticError("always")
+
+
+def test_a_trial_that_fails_counts_as_worst_and_the_others_go_on(tuned: Callable[..., Results]) -> None:
+    results = tuned("classification", tune=16, seeds=2, entries={"picky": Picky, "mine": Smoother, "broken": Broken})
+    picky, broken = results.tuning.methods["picky"], results.tuning.methods["broken"]
+    assert 0 < len(picky.failed) < 32
+    assert {row.error for row in picky.failed} == {"ArithmeticError: too much"}
+    assert all(found.settings["width"] <= 1 for found in picky.found.values())
+    assert not next(result for result in results.methods if result.method.name == "picky").errors
+    assert len(broken.failed) == 32
+    assert [found.settings for found in broken.found.values()] == [{}, {}]
+    assert (broken.default_score, broken.best_score) == (None, None)
+    assert not results.tuning.methods["mine"].failed
+    lines = {line.name: line for line in tuned_methods(results)}
+    assert "failed (ArithmeticError: too much)" in lines["picky"].troubles
+    assert (lines["broken"].default_score, lines["broken"].trials) == ("failed", 32)
+    assert json.dumps(results.tuning.plain(), allow_nan=False)
+
+
+def test_the_sampler_hears_of_failures_as_worst_and_of_stopped_trials_as_stopped() -> None:
+    job = EntryJob("x", Trial(0), "", 1, 1, "operator", Method("mine", given=Scaled), "", "", {})
+    for better, cost in (("lower", 0.5), ("higher", -0.5)):
+        study = _Study(job, Scaled.space, {"share": 3.0}, 20, Metric("error", "1", better, "Error"))  # type: ignore[arg-type]
+        stopped = {"epochs": [1, 2], "scores": [0.9, 0.5], "pruned": True}
+        for status, series in (("ok", {}), ("ok", {}), ("error", {}), ("ok", stopped)):
+            study.ask()
+            study.tell(
+                Row("", "", 0, {}, status, {"error": 0.5} if status == "ok" else {}, series, "", "", 0.0, None, {})
+            )
+        told = [(trial.state.name, trial.value) for trial in study.study.trials]
+        assert told[:3] == [("COMPLETE", cost), ("COMPLETE", cost), ("COMPLETE", float("inf"))]
+        assert told[3][0] == "PRUNED"
+        assert study.study.trials[3].intermediate_values == {2: cost}
+        assert (study.result().settings, study.result().best_score) == ({}, 0.5)
+
+
+def test_ctrl_c_says_how_much_is_tuned(tuned: Callable[..., Results]) -> None:
+    made = []
+
+    class Stops(Smoother):
+        def __init__(self, width: float = 1e-3) -> None:
+            made.append(width)
+            if len(made) == 5:
+                raise KeyboardInterrupt
+            super().__init__(width)
+
+    with pytest.raises(Interrupted, match="Stopped while tuning: 4 of 8 tuning trials are done and stored"):
+        tuned("classification", entries={"mine": Stops})
+    tuned("classification", entries={"mine": Stops})
+    assert len(made) == 5 + 4 + 1
+
+
+# --- pruning -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_method_that_reports_progress_is_stopped_without_prospects(tuned: Callable[..., Results]) -> None:
+    results = tuned("operator", tune=20, seeds=2)
+    method = results.tuning.methods["mine"]
+    assert 0 < method.pruned < 30
+    for found in method.found.values():
+        assert found.best_score == min(row.measures["error"] for row in found.rows if not row.series["pruned"]), (
+            "a trial that was stopped is never chosen"
+        )
+        assert not any(row.series["pruned"] for row in found.rows[:5])
+        for row in found.rows:
+            assert row.series["epochs"] == list(range(1, len(row.series["epochs"]) + 1))
+            assert len(row.series["epochs"]) == 9 or (row.series["pruned"] and len(row.series["epochs"]) > 3)
+    assert "stopped early" in tuned_methods(results)[0].troubles
+    assert settings(tuned("operator", tune=20, seeds=2, store="other.sqlite")) == settings(results)
+
+
+def test_trials_are_stopped_as_optuna_s_median_pruner_would() -> None:
+    import optuna
+
+    rng = np.random.default_rng(0)
+    trial = Trial(0)
+    job = EntryJob("x", trial, "", 1, 1, "operator", Method("mine", given=Scaled), "", "", {})
+    study = _Study(job, Scaled.space, {"share": 3.0}, 20, Metric("error", "1", "lower", "Error"))
+    pruner = optuna.create_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=4))
+    curves = rng.random((12, 9)).round(3)
+    for curve in curves[:6]:
+        series = {"epochs": list(range(1, 10)), "scores": curve.tolist(), "pruned": False}
+        study.rows.append(Row("", "", 0, {}, "ok", {"error": curve[-1]}, series, "", "", 0.0, None, {}))
+        other = pruner.ask()
+        for epoch, score in enumerate(curve, start=1):
+            other.report(score, epoch)
+        pruner.tell(other, curve[-1])
+    stops = study._stops()
+    assert list(stops) == [4, 5, 6, 7, 8]
+    decided = set()
+    for curve in curves[6:]:
+        other = pruner.ask()
+        for epoch, score in enumerate(curve[:8], start=1):
+            other.report(score, epoch)
+            ours = epoch in stops and min(curve[:epoch]) > stops[epoch]
+            assert ours == other.should_prune()
+            decided.add(ours)
+    assert decided == {True, False}
+
+
+def test_a_network_trains_the_same_while_it_is_watched() -> None:
+    content, errors = maps().content, []
+    inputs, outputs = torch.tensor(content.inputs), torch.tensor(content.outputs)
+
+    def net(inside: int, outside: int, grid: Any) -> torch.nn.Module:
+        return torch.nn.Sequential(
+            torch.nn.Conv1d(inside, 4, 3, padding=1), torch.nn.Dropout(0.3), torch.nn.Conv1d(4, 1, 1)
+        )
+
+    alone, watched = GridRegressor(net, Trial(0)), GridRegressor(net, Trial(0))
+    torch.manual_seed(5)
+    alone.fit(inputs, outputs, epochs=4)
+    torch.manual_seed(5)
+    watched.fit(
+        inputs, outputs, epochs=4, after_epoch=lambda done: errors.append((done, watched.predict(inputs).mean()))
+    )
+    assert [done for done, _ in errors] == [1, 2, 3, 4]
+    assert alone.losses == watched.losses
+    assert torch.equal(alone.predict(inputs), watched.predict(inputs))
+
+
+# --- the command line ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """A small comparison by the real command, with its exit code and its two streams."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        usual = ("--scale", "smoke", "--jobs", 1, "--store", "s.db", "--only", "modern-hopfield")
+        monkeypatch.setattr(sys, "argv", ["replica", "compare", "recall", *map(str, (*usual, *arguments))])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return int(stop.value.code or 0), *capfd.readouterr()
+
+    return run
+
+
+def test_for_people_the_table_says_what_was_tuned(command: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, error = command("--only", "nearest-neighbour", "--stored", 5, "--tune", 4)
+    assert code == 0, error
+    for wanted in (
+        "nothing to tune", "4 trials for each method with a search space, in each seed", "never on test data", "beta 8",
+        "with defaults, ", "nothing to tune, run with defaults: nearest-neighbour",
+    ):  # fmt: skip
+        assert wanted in " ".join(out.split())
+    assert "optuna" not in (out + error).lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--tune", 1), "--tune must be a whole number from 2 to 10000 (the first trial has the defaults), not 1."),
+        (("--tune", -3), "not -3."),
+        (("--tune", 10**6), "not 1000000."),
+        (("--tune", "many"), "many"),
+        (("--tune", 3, "--stored", 1000), "holds 1752 in all; give --stored 876 or less, or leave --tune out."),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(
+    arguments: tuple[object, ...], said: str, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, error = command(*arguments)
+    assert (code, out) == (2, "")
+    assert len(error.strip().splitlines()) == 1, error
+    assert said in error
+
+
+def test_classification_without_a_row_to_hold_out_is_told(tuned: Callable[..., Results]) -> None:
+    with pytest.raises(ReplicaError, match=r"leaves 3, one a class; give --train 6 or more"):
+        tuned("classification", train=3)
+
+
+@pytest.mark.parametrize("trials", [True, 2.0, "5", None])
+def test_from_python_tune_must_be_a_whole_number(trials: Any) -> None:
+    with pytest.raises(ReplicaError, match="--tune must be a whole number"):
+        replica.compare("recall", tune=trials)
+
+
+def test_the_rule_is_told_in_one_sentence(tuned: Callable[..., Results]) -> None:
+    told = tuning_rule(tuned("classification", tune=3, seeds=2))
+    assert told.startswith("Tuned by accuracy on validation data")
+    assert "3 trials for each method with a search space, in each seed; 6 trials took " in told
