@@ -98,7 +98,7 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
         ("problems", ", ".join(card["problems"])),
     ]
     if card["status"] == "built":
-        lines.append(("part", f"from replica.{card['wing']} import {', '.join(_exports(card['wing'], module))}"))
+        lines.append(("part", f"from replica.{card['wing']} import {', '.join(exports(card['wing'], module))}"))
     else:
         lines.append(("part", card["part"]))
     for name, value in lines:
@@ -125,7 +125,7 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
     out.print(f"[bold]replica verify {card['slug']}[/bold] measures them again here.", highlight=False)
 
 
-def _exports(wing: str, module: str) -> list[str]:
+def exports(wing: str, module: str) -> list[str]:
     """The names of the wing's table of contents that the paper file uses: read, not imported."""
     import ast
 
