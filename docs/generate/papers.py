@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 from replica.lab.catalogue import Record, bibtex, count_verdicts, read_evidence, records
@@ -18,6 +19,8 @@ from .parts import Part, parts
 from .problems import BUILT_PROBLEMS, recorded_comparison
 from .source import Source
 from .wings import TITLES
+
+_IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 def write(source: Source) -> None:
@@ -105,18 +108,35 @@ def _cost(recorded: dict[str, Any]) -> str:
 def _total(evidence: dict[str, Any]) -> str:
     seconds = sum(claim["seconds"] for claim in evidence["claims"])
     peaks = [claim["peak_bytes"] for claim in evidence["claims"] if claim["peak_bytes"] is not None]
-    return duration(seconds) + (f" and {quantity(max(peaks), 'bytes')}" if peaks else "")
+    return f"{duration(seconds)} in all" + (f", {quantity(max(peaks), 'bytes')} at most" if peaks else "")
+
+
+LIBRARIES = {"torch": "import torch", "np": "import numpy as np", "math": "import math", "nn": "from torch import nn"}
 
 
 def _code(record: Record, used: list[Part]) -> str:
-    """A few lines that use the paper's part: the example of the first part that has one, which the tests run."""
-    for part in used:
+    """A few lines that use the paper's part: the example of the first part that has one, which the tests run.
+
+    A class comes before a function. What a docstring's example takes from the module around it is imported.
+    """
+    package = f"replica.{record.wing}"
+    known = {part.name for part in parts(record.wing)}
+    for part in sorted(used, key=lambda part: part.kind != "class"):
         if part.example:
-            lines = part.example
-            if not any("import" in line and part.name in line for line in lines):
-                lines = [f"from replica.{record.wing} import {part.name}", "", *lines]
-            return "\n".join(lines)
-    return f"from replica.{record.wing} import {', '.join(part.name for part in used)}"
+            code = "\n".join(part.example)
+            tree = ast.parse(code)
+            names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            bound = {
+                alias.asname or alias.name
+                for node in ast.walk(tree)
+                if isinstance(node, _IMPORTS)
+                for alias in node.names
+            }
+            lines = [line for name, line in LIBRARIES.items() if name in names - bound]
+            ours = sorted((names | {part.name}) & known - bound)
+            lines += [f"from {package} import {', '.join(ours)}"] if ours else []
+            return "\n".join([*lines, *([""] if lines else []), code])
+    return f"from {package} import {', '.join(part.name for part in used)}"
 
 
 def _entries(record: Record, paper: Paper) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from replica.lab.catalogue import WINGS
 
 from .parts import Part, contents
@@ -69,6 +71,8 @@ def _lab() -> str:
 
 def _entry(part: Part) -> list[str]:
     options = ["   :members:", "   :show-inheritance:"] if part.kind == "class" else []
+    if part.kind == "class" and issubclass(part.object, Enum):
+        options.append("   :undoc-members:")
     return [f".. auto{part.kind}:: {part.module}.{part.name}", *options, ""]
 
 
