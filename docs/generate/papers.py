@@ -32,6 +32,7 @@ def write(source: Source) -> None:
     source.write("papers/index.md", render("papers.md", rows=rows, built=built, titles=TITLES))
     for record in everything:
         if record.status == "built":
+            print(record.slug, end=" ", flush=True)
             _write_built(source, record)
         else:
             source.write(f"papers/{record.slug}.md", render("planned.md", **_head(record)))
@@ -56,6 +57,7 @@ def _write_built(source: Source, record: Record) -> None:
         found = recorded.get(name)
         claims.append(
             {
+                "name": name,
                 "sentence": claim.sentence,
                 "bounds": {measure: str(bound) for measure, bound in claim.expect.items()},
                 "recorded": found,
