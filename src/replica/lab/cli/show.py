@@ -21,7 +21,7 @@ def show(
     """Show a paper: idea, links, part, and each claim with its verdict, the paper's own figure beside ours."""
     from replica.lab.catalogue import bibtex as cite, count_verdicts, read_evidence, record
 
-    from .output import print_json
+    from .output import print_json, working
 
     known = record(slug)
     if bibtex:
@@ -47,9 +47,10 @@ def show(
         "claims": claims,
     }
     if figure is not None:
-        from replica.lab.report import save_claim_figures
+        with working("Drawing the claims"):
+            from replica.lab.report import save_claim_figures
 
-        save_claim_figures(known, evidence, figure)
+            save_claim_figures(known, evidence, figure)
     if as_json:
         print_json(card)
         return
