@@ -156,6 +156,10 @@ def orthant_points(count: int, dim: int, generator: torch.Generator) -> Float[Te
     "A network of finite width has the tangent kernel of the limit up to an error of one over the root of its width.",
     expect={"rate": within(0.15, of=-0.5), "error": below(0.1)},
     reported={"rate": Reported("−1/2: fluctuations of a mean over units", where="theory of the tangent kernel")},
+    why=(
+        "The error falls with width at the rate of theory, from 0.41 at 64 units to 0.11 at 1,024: the bound of 0.1 lies at "
+        "the greatest width measured here, and one rate of −1/2 further on, 2,048 units, would be well below it."
+    ),
 )
 def finite_width(trial: Trial) -> Result:
     """Relative root-mean-square error of random networks' tangent kernels, three hidden layers, optimal sine for S².
@@ -329,6 +333,11 @@ def depth_tables() -> dict[str, tuple[np.ndarray, np.ndarray]]:
         "accuracy_gain": Reported("a benefit", where="abstract"),
         "r2_lost": Reported("excessive depth is harmful", where="abstract"),
     },
+    why=(
+        "Both halves came out as claimed in each of the five seeds: accuracy rises with depth, and R² ends at 0, having peaked "
+        "at four layers. But how high that peak is differs widely between draws of 120 diabetes patients (R² lost from 0.06 "
+        "to 0.41), and five draws leave an interval that reaches below the bound."
+    ),
 )
 def depth_and_task(trial: Trial) -> Result:
     """The optimal activation's network at each depth, trained to interpolation: accuracy on three tables, R² on one.
@@ -381,6 +390,7 @@ def draw_depth_and_task(axes: "Axes", table: "pd.DataFrame") -> None:
         style = "--" if name == "r2" else "-"
         spread(axes, table, "depth", name, label=label, color=colour, marker=marker, linestyle=style, linewidth=1)
     axes.set(xscale="log", xlabel="hidden layers", ylabel="accuracy, or share of variance explained")
+    axes.set_ylim(-0.5, 1.05)  # one and two layers interpolate the noise: their R², below −0.8, would flatten all else
     axes.legend()
 
 

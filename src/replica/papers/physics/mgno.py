@@ -264,7 +264,7 @@ def darcy_flow(trial: Trial) -> Result:
     expect={**GAINS, "parameter_share": below(1.0)},
     why=(
         "After 256 steps no network has learned these waves, some eight wavelengths a side: errors on training and test "
-        "samples are equal and about one third. The Fourier operator, whose modes are such waves, starts fastest. The paper "
+        "samples are equal and about a third or more. The Fourier operator, whose modes are such waves, starts fastest. The paper "
         "trains for 100 epochs on more samples: that comparison is for the full scale."
     ),
 )
@@ -305,6 +305,11 @@ helmholtz_equation.figure(draw_errors)
 @paper.claim(
     "MgNO overfits less than a Fourier operator trained equally long: its test error is fewer times its training error.",
     expect={"log_ratio_gain": above(0.0)},
+    why=(
+        "Both test errors are 1.4 to 2 times the training error. The Fourier operator has the lower test error at each "
+        "number of samples, and its ratio is about that of MgNO: with so few modes and channels it cannot memorise 64 "
+        "samples in 30 epochs any better than MgNO can. The paper's curves, over 500 epochs, may be another regime."
+    ),
 )
 def overfitting(trial: Trial) -> Result:
     """Darcy flow with few samples.

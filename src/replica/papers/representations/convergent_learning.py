@@ -155,9 +155,9 @@ def mean(values: list[float]) -> float:
         "weak_share": Reported("others are not consistently learned", where="abstract (1)"),
     },
     why=(
-        "About a quarter of the units have a strong counterpart, but fewer than a tenth have none above 0.5: on 8 × "
-        "8 digits, with 16 to 48 units a layer, most features come out in both networks. Within each layer pairs "
-        "spread from strong to weak."
+        "About a quarter of the units have a strong counterpart, but only about a tenth have none above 0.5, which is the "
+        "bound itself: on 8 × 8 digits, with 16 to 48 units a layer, most features come out in both networks. Within each "
+        "layer pairs spread from strong to weak."
     ),
 )
 def reliable_units(trial: Trial) -> Result:
