@@ -16,10 +16,10 @@ SITE = DOCS / "_build" / "html"
 PICTURES = DOCS / "images"
 SHOTS = {
     "report": ("comparisons", "recall.html", 860),
-    "site": ("html", "papers/hopfield.html", 1480),
+    "site": ("html", "papers/hopfield.html", 1850),
 }
 """The folder, the page and the height of each picture."""
-WIDTH, SCALE = 1180, 1.25
+WIDTH, SCALE = 1180, 1.15
 
 
 class Quiet(SimpleHTTPRequestHandler):
