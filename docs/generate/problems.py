@@ -62,6 +62,8 @@ def write(source: Source) -> None:
     source.write("problems/index.md", render("problems.md", problems=everything, planned=planned()))
     for card in everything:
         name, comparison = card["name"], card["comparison"]
+        if comparison:
+            source.write(f"extra/reports/{name}.html", (SITE / "comparisons" / f"{name}.html").read_bytes())
         source.write(
             f"problems/{name}.md",
             render(

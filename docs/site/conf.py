@@ -29,6 +29,7 @@ python_maximum_signature_line_length = 90
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["static"]
+html_extra_path = ["extra"]  # the recorded comparisons' whole reports
 html_css_files = ["site.css"]
 html_js_files = [("papers.js", {"defer": "defer"})]
 html_favicon = "static/mark.svg"

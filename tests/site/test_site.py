@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from docs.generate.parts import parts
 from docs.screenshots import chromium, served
 from replica.lab.catalogue import find, read_evidence, record, records
 
@@ -124,6 +125,16 @@ def test_a_built_paper_shows_each_claim_beside_the_paper(site, slug):
     assert f"from replica.{known.wing} import" in plain
 
 
+@pytest.mark.parametrize("wing", sorted({known.wing for known in find(status="built")}))
+def test_a_wing_leads_to_the_reference_of_each_part(site, pages, wing):
+    links = set(pages[site / "wings" / f"{wing}.html"].links)
+    anchors = pages[site / "api" / f"{wing}.html"].anchors
+    for part in parts(wing):
+        name = f"replica.{wing}.{part.name}"
+        assert name in anchors
+        assert f"../api/{wing}.html#{name}" in links
+
+
 def _plain(text: str) -> str:
     """What a reader sees of HTML, or a text of ours, on one line."""
     import html
@@ -195,6 +206,14 @@ def test_the_list_of_papers_is_filtered(visit):
     page.fill("#words", "HOPFIELD ramsauer")
     assert [item.locator("a").first.get_attribute("href") for item in shown.all()] == ["hopfield.html"]
     assert page.locator("#found").inner_text() == f"1 of {len(records())}"
+
+
+@pytest.mark.browser
+def test_a_problem_leads_to_its_whole_report(visit):
+    page = visit("problems/recall.html")
+    page.get_by_role("link", name="The whole report").click()
+    page.wait_for_selector("#ranking")
+    assert page.locator("#ranking tbody tr").count() > 3
 
 
 PAGES = (
