@@ -1,12 +1,13 @@
 # make compare   the main job on real handwritten digits
 # make test      everything CI checks
 # make bench     our parts beside their peers
+# make site      the documentation, in docs/_build/html; make site-serve shows it on http://127.0.0.1:8000
 # One thread a process: the tests and benchmarks run side by side.
 export OMP_NUM_THREADS = 1
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: compare test bench evidence readme clean
+.PHONY: compare test bench evidence readme site site-serve comparisons screenshots clean
 
 compare: .venv/user
 	$(BIN)/replica compare recall
@@ -40,5 +41,24 @@ evidence: .venv/user
 readme: .venv/user
 	$(BIN)/python docs/readme.py
 
+# The site: pages made from catalogue, evidence and recorded comparisons, built by Sphinx without a warning.
+site: .venv/docs
+	$(BIN)/python -m docs.generate
+
+site-serve: site
+	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory docs/_build/html
+
+.venv/docs: .venv/user
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+	@touch $@
+
+# Each problem's default comparison, run here and recorded for the site (some minutes).
+comparisons: .venv/user
+	$(BIN)/python -m docs.comparisons
+
+# The README's screenshots of the report and the site (needs Chromium).
+screenshots: .venv/dev site
+	$(BIN)/python -m docs.screenshots
+
 clean:
-	rm -rf .venv build dist src/*.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache benchmarks/results
+	rm -rf docs/_build .venv build dist src/*.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache benchmarks/results

@@ -18,9 +18,10 @@ def doctor(
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Check the installation: versions, devices, the store, data, and whether recorded evidence fits the code."""
-    from .output import console, print_json
+    from .output import console, print_json, working
 
-    checks = [*_versions(), *_devices(), _store(store), _data(), _limits(), _evidence()]
+    with working("Looking at this machine"):
+        checks = [*_versions(), *_devices(), _store(store), _data(), _limits(), _evidence()]
     if as_json:
         print_json(checks)
     else:

@@ -41,6 +41,19 @@ def standard_output_kept() -> Iterator[None]:
             os.close(saved)
 
 
+@contextmanager
+def working(on: str) -> Iterator[None]:
+    """Show on standard error, where it is a terminal, that something takes its time."""
+    from rich.console import Console
+
+    errors = Console(stderr=True)
+    if not errors.is_terminal:
+        yield
+        return
+    with errors.status(f"{on} ..."):
+        yield
+
+
 @cache
 def console() -> Console:
     """The terminal; a file or a pipe gets lines wide enough for the tables."""

@@ -18,15 +18,16 @@ def problems(
 
     from .output import print_json
 
-    cards = [_card(get(known)) for known in ([name] if name else names())]
+    cards = [card(get(known)) for known in ([name] if name else names())]
     if as_json:
         print_json(cards)
         return
-    for card in cards:
-        _print(card, whole=name is not None)
+    for found in cards:
+        _print(found, whole=name is not None)
 
 
-def _card(problem: Any) -> dict[str, Any]:
+def card(problem: Any) -> dict[str, Any]:
+    """What there is to say of a problem, as ``--json`` prints it."""
     from replica.lab.catalogue import find
 
     return {

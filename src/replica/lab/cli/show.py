@@ -21,7 +21,7 @@ def show(
     """Show a paper: idea, links, part, and each claim with its verdict, the paper's own figure beside ours."""
     from replica.lab.catalogue import bibtex as cite, count_verdicts, read_evidence, record
 
-    from .output import print_json
+    from .output import print_json, working
 
     known = record(slug)
     if bibtex:
@@ -47,9 +47,10 @@ def show(
         "claims": claims,
     }
     if figure is not None:
-        from replica.lab.report import save_claim_figures
+        with working("Drawing the claims"):
+            from replica.lab.report import save_claim_figures
 
-        save_claim_figures(known, evidence, figure)
+            save_claim_figures(known, evidence, figure)
     if as_json:
         print_json(card)
         return
@@ -98,7 +99,7 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
         ("problems", ", ".join(card["problems"])),
     ]
     if card["status"] == "built":
-        lines.append(("part", f"from replica.{card['wing']} import {', '.join(_exports(card['wing'], module))}"))
+        lines.append(("part", f"from replica.{card['wing']} import {', '.join(exports(card['wing'], module))}"))
     else:
         lines.append(("part", card["part"]))
     for name, value in lines:
@@ -125,7 +126,7 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
     out.print(f"[bold]replica verify {card['slug']}[/bold] measures them again here.", highlight=False)
 
 
-def _exports(wing: str, module: str) -> list[str]:
+def exports(wing: str, module: str) -> list[str]:
     """The names of the wing's table of contents that the paper file uses: read, not imported."""
     import ast
 

@@ -81,6 +81,7 @@ class Comparison:
         settings = [
             f"{name} {', '.join(map(_plain, results.sweep.values)) if results.sweep and name == swept else _plain(value)}"
             for name, value in results.options.items()
+            if value != ""  # such as the column of labels, where the data set knows it
         ]
         seeds = f"{results.seeds} seed{'s' if results.seeds != 1 else ''}"
         return " · ".join([*settings, seeds, f"{results.scale} scale", results.device])

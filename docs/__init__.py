@@ -1,0 +1,1 @@
+"""The documentation: the site and what is generated for it and for the README."""

@@ -1,0 +1,70 @@
+"""What the guides tell a reader to type is there, and their code runs."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from replica.lab.cli.main import app
+from replica.lab.problems.registry import get, names
+
+ROOT = Path(__file__).parents[2]
+GUIDES = sorted((ROOT / "docs" / "site" / "guides").glob("*.md"))
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.M | re.S)
+
+
+def commands(path: Path) -> list[list[str]]:
+    """Every `replica ...` of a guide, in its console blocks and its inline code."""
+    found = [line[2:] for block in blocks(path, "console") for line in block.splitlines() if line.startswith("$ ")]
+    found += re.findall(r"`(replica [^`]+)`", path.read_text())
+    return [shlex.split(line) for line in found if line.startswith("replica ")]
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+def test_commands_and_their_options_exist(path):
+    known = typer.main.get_command(app).commands
+    for _, command, *words in commands(path):
+        assert command in known
+        options = {name for parameter in known[command].params for name in parameter.opts}
+        if command == "compare":
+            assert words[0] in names()
+            options |= {f"--{option.name}" for option in get(words[0]).options}
+        waited = {"--backend", "--tune", "--track"} & set(words) - options
+        if waited:
+            pytest.skip(f"the guide waits for {waited}")
+        given = {word.split("=")[0] for word in words if word.startswith("--")}
+        assert given <= options, f"{path.name}: replica {command} has no {given - options}"
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+def test_make_targets_exist(path):
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\$ make ([\w-]+)", path.read_text())) <= targets
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+def test_python_is_python(path):
+    for code in blocks(path, "python"):
+        compile(code, path.name, "exec")
+
+
+def test_the_part_of_the_guide_runs():
+    (code,) = blocks(ROOT / "docs" / "site" / "guides" / "use-a-part.md", "python")
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == re.search(r"# (torch\.Size.*)", code)[1]
+
+
+def test_the_claim_of_the_guide_is_judged(tmp_path):
+    (code,) = blocks(ROOT / "docs" / "site" / "guides" / "test-a-claim.md", "python")
+    (tmp_path / "my_paper.py").write_text(code)
+    command = ["verify", "my_paper.py", "--jobs", "1", "--store", str(tmp_path / "store.sqlite")]
+    done = subprocess.run([sys.executable, "-m", "replica", *command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "holds" in done.stdout
