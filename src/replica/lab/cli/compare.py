@@ -43,7 +43,12 @@ def compare(
     figure: Path = typer.Option(None, help="Draw the picture into this .png, .svg or .pdf file, too."),
     open_report: bool = typer.Option(False, "--open", help="Open the report in the browser."),
     device: str = typer.Option("cpu", help="cpu, or a CUDA device such as cuda."),
-    jobs: int = typer.Option(0, help="Worker processes; 0 for one each processor, 1 to stay in this one."),
+    jobs: int = typer.Option(
+        0, help="Worker processes; 0 for one each processor, 1 to stay in this one. On a cluster, trials at once."
+    ),
+    backend: str = typer.Option(
+        "local", help="local, or ray for the Ray cluster that RAY_ADDRESS names or that runs on this machine."
+    ),
     limit_seconds: float = typer.Option(
         None, help="A trial that runs longer is stopped and counts as an error.", show_default="120"
     ),
@@ -82,6 +87,7 @@ def compare(
             seeds=number_of_seeds(seeds),
             device=device,
             workers=jobs,
+            backend=backend,  # type: ignore[arg-type]  # checked there
             store=store,
             limit_seconds=positive("--limit-seconds", limit_seconds),
             limit_bytes=read_bytes("--limit-memory", limit_memory),

@@ -22,7 +22,12 @@ def verify(
     claim: list[str] = typer.Option([], help="Only this claim; repeatable."),
     figure: Path = typer.Option(None, help="Draw the claims' figures into this .png, .svg or .pdf file."),
     device: str = typer.Option("cpu", help="cpu, or a CUDA device such as cuda."),
-    jobs: int = typer.Option(0, help="Worker processes; 0 for one each processor, 1 to stay in this one."),
+    jobs: int = typer.Option(
+        0, help="Worker processes; 0 for one each processor, 1 to stay in this one. On a cluster, trials at once."
+    ),
+    backend: str = typer.Option(
+        "local", help="local, or ray for the Ray cluster that RAY_ADDRESS names or that runs on this machine."
+    ),
     limit_seconds: float = typer.Option(
         None, help="A trial that runs longer is stopped and counts as an error.", show_default="the claim's own"
     ),
@@ -61,6 +66,7 @@ def verify(
             claims=claim,
             device=device,
             workers=jobs,
+            backend=backend,  # type: ignore[arg-type]  # checked there
             store=store,
             limit_seconds=positive("--limit-seconds", limit_seconds),
             limit_bytes=read_bytes("--limit-memory", limit_memory),

@@ -185,7 +185,10 @@ def run_comparison(
         for method in methods
     }
     title = f"Comparing on {problem.name}"
-    rows = run(list(jobs.values()), settings.store_path, workers=settings.workers, title=title, quiet=settings.quiet)
+    rows = run(
+        list(jobs.values()), settings.store_path, workers=settings.workers, title=title, quiet=settings.quiet,
+        backend=settings.backend,
+    )  # fmt: skip
     found = {key: rows[job.key] for key, job in jobs.items()}
     metrics = problem.metrics_for(resolved)
     results = [
