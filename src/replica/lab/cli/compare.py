@@ -56,6 +56,7 @@ def compare(
         None, help="A trial that allocates more, such as 500MB or 4GB, counts as an error.", show_default="8GiB"
     ),
     store: Path = typer.Option(None, help="The file that keeps finished trials.", show_default="your own"),
+    track: str = typer.Option(None, metavar="mlflow", help="Log the results to a tracker, too."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Run every fitting method on the same data, budget and seeds; rank them, say who is tied with the best.
@@ -65,7 +66,7 @@ def compare(
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
     from replica.lab.errors import ReplicaError
-    from replica.lab.report import check_figure_path, check_report_path, compare as run_compare, save_figure
+    from replica.lab.report import Tracker, check_figure_path, check_report_path, compare as run_compare, save_figure
 
     from .limits import number_of_seeds, positive, read_bytes
     from .output import print_json, standard_output_kept
@@ -77,6 +78,7 @@ def compare(
     if figure is not None:
         check_figure_path(figure)
     with standard_output_kept():
+        tracker = Tracker(track) if track is not None else None
         comparison = run_compare(
             problem,
             data=data,
@@ -104,6 +106,11 @@ def compare(
         if figure is not None:
             print(f"Figure: {figure}")
         print(f"Report: {path}")
+    if tracker is not None:
+        with standard_output_kept():
+            place = tracker.comparison(comparison, path)
+        if not as_json:
+            print(f"Tracked: {place}")
     if open_report:
         import webbrowser
 

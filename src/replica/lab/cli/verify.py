@@ -40,6 +40,7 @@ def verify(
     record: bool = typer.Option(
         False, "--record", help="Write the results as the paper's evidence (from a checkout of Replica)."
     ),
+    track: str = typer.Option(None, metavar="mlflow", help="Log the results to a tracker, too."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Re-test what a paper claims and say holds, fails or unclear.
@@ -59,6 +60,11 @@ def verify(
     if record and (claim or seeds is not None):
         raise ReplicaError("--record measures all claims with their own seeds; leave out --claim and --seeds.")
     with standard_output_kept():
+        tracker = None
+        if track is not None:
+            from replica.lab.report import Tracker
+
+            tracker = Tracker(track)
         results = run_verify(
             *papers,
             scale=scale,  # type: ignore[arg-type]  # checked there
@@ -89,6 +95,11 @@ def verify(
             print(f"Evidence: {path}")
         if figure is not None:
             print(f"Figures: {figure}")
+    if tracker is not None:
+        with standard_output_kept():
+            places = [tracker.paper(result) for result in results]
+        if not as_json:
+            print(f"Tracked: {places[0]}")
     if any(claim.errors for result in results for claim in result.claims):
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -115,7 +116,8 @@ class RayCluster:
                         yield job, "done"
             finally:
                 for running, job in flying.items():
-                    ray.cancel(running, force=True)
+                    if not self._own:  # else they end with the connection
+                        ray.cancel(running)
                     store.release(job.key)
 
     def _room(self) -> int:
@@ -154,7 +156,7 @@ def _connect() -> None:
             address or "auto",
             runtime_env={"py_modules": [str(package_root())], "excludes": ["__pycache__"]},
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
     except (ConnectionError, ValueError, RuntimeError, SystemExit) as error:
         reason = "" if isinstance(error, ConnectionError) else f" ({_first_line(error)})"

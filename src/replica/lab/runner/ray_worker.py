@@ -54,7 +54,11 @@ def run_sent(job: bytes, key: str, limit_seconds: float, files: Mapping[str, tup
             env={**dict.fromkeys(THREAD_VARIABLES, "1"), "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "")},
         )  # fmt: skip
         try:
-            return executor.submit(_run, job, places, search, hangs).result()
+            finished: Finished = executor.submit(_run, job, places, search, hangs).result()
+            return finished
+        except KeyboardInterrupt:  # cancelled by the driver
+            executor.shutdown(kill_workers=True)
+            raise
         except TerminatedWorkerError as error:
             stack = hangs.read_text() if hangs.exists() else ""
             hangs.unlink(missing_ok=True)

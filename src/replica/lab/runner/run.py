@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,7 @@ def run(
             # At least two: joblib would run a single worker's trials in this process, which one of them could take down.
             workers = max(2, min(workers or joblib.cpu_count(), len(pending)))
         with ExitStack() as stack:
+            try_each: Callable[[Sequence[Job]], Iterable[tuple[Job, State]]]
             try_each = partial(_pass, store_path=store_path, workers=workers)
             if backend == "ray" and pending:
                 from .ray_backend import RayCluster
