@@ -47,29 +47,22 @@ class RayCluster:
     def __init__(self, at_once: int = 0) -> None:
         self._at_once = at_once
         self._sent: dict[str, Any] = {}
-        self._own = False
 
     def __enter__(self) -> RayCluster:
         import ray
 
-        self._own = not ray.is_initialized()
-        if self._own:
-            _connect()
+        _connect()
         processors = ray.cluster_resources().get("CPU", 0)
         if not self._at_once and processors < 1:
-            self._leave()
+            ray.shutdown()
             raise ReplicaError(f"The Ray cluster has no worker with a processor. {HOW_TO_START}")
         self._task = ray.remote(run_sent)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
         import ray
 
-        if self._own:
-            ray.shutdown()
+        ray.shutdown()  # which ends what still runs there
 
     def run(self, jobs: Sequence[Job], store_path: Path) -> Iterator[tuple[Job, State]]:
         """Try every job once; the trials of a worker that is lost are run again elsewhere.
@@ -115,9 +108,7 @@ class RayCluster:
                         keep(job, finished, store)
                         yield job, "done"
             finally:
-                for running, job in flying.items():
-                    if not self._own:  # else they end with the connection
-                        ray.cancel(running)
+                for job in flying.values():
                     store.release(job.key)
 
     def _room(self) -> int:
@@ -148,6 +139,10 @@ class RayCluster:
 def _connect() -> None:
     import ray
 
+    if ray.is_initialized():
+        raise ReplicaError(
+            "This process is connected to Ray already, without Replica's code on the workers: call ray.shutdown() first."
+        )
     address = os.environ.get("RAY_ADDRESS", "")
     if address and not _answers(address):
         raise ReplicaError(f"No Ray cluster answers at RAY_ADDRESS={address:.80}. {HOW_TO_START}")

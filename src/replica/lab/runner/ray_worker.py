@@ -6,10 +6,9 @@ means a lost machine. Nothing here is imported from Replica before it is needed:
 
 from __future__ import annotations
 
-import atexit
 import os
 import pickle
-import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -29,6 +28,7 @@ IDLE_SECONDS = 300
 WATCH_SECONDS = 0.5
 TRIES = 2
 """A trial whose process dies is tried once more: the machine may be going down, the worker a moment later."""
+_held: list[subprocess.Popen[bytes]] = []
 
 
 def run_sent(job: bytes, key: str, limit_seconds: float, files: Mapping[str, tuple[str, str, bool, Any]]) -> Finished:
@@ -49,16 +49,13 @@ def run_sent(job: bytes, key: str, limit_seconds: float, files: Mapping[str, tup
     hangs = folder / f"hang-{key}"
     for _ in range(TRIES):
         executor = get_reusable_executor(
-            max_workers=1, timeout=IDLE_SECONDS, initializer=_end_with, initargs=(os.getpid(), str(folder)),
+            max_workers=1, timeout=IDLE_SECONDS, initializer=_end_with, initargs=(os.getpid(),),
             # Another GPU than the last time needs a process that has not seen that one.
             env={**dict.fromkeys(THREAD_VARIABLES, "1"), "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "")},
         )  # fmt: skip
         try:
             finished: Finished = executor.submit(_run, job, places, search, hangs).result()
             return finished
-        except KeyboardInterrupt:  # cancelled by the driver
-            executor.shutdown(kill_workers=True)
-            raise
         except TerminatedWorkerError as error:
             stack = hangs.read_text() if hangs.exists() else ""
             hangs.unlink(missing_ok=True)
@@ -72,10 +69,18 @@ def run_sent(job: bytes, key: str, limit_seconds: float, files: Mapping[str, tup
 
 @cache
 def _folder() -> Path:
-    """This worker's own folder, gone when it ends."""
-    folder = Path(tempfile.mkdtemp(prefix="replica-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    """This worker's own folder, gone soon after the worker."""
+    folder = tempfile.mkdtemp(prefix="replica-")
+    # Ray ends workers, and their children, without a word. A shell that is no child of theirs any more waits for the end of
+    # the worker's side of the pipe, which nothing else holds.
+    waiting = 'exec 3<&0; { cat <&3; rm -rf -- "$0"; } &'
+    null = subprocess.DEVNULL
+    shell = subprocess.Popen(
+        ["sh", "-c", waiting, folder], stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True
+    )
+    shell.wait()
+    _held.append(shell)
+    return Path(folder)
 
 
 def _unpacked(digest: str, sent: Any) -> Path:
@@ -99,13 +104,12 @@ def _run(job: bytes, places: Mapping[str, str], search: list[str], hangs: Path) 
     return measure(moved(pickle.loads(job), places), hangs)
 
 
-def _end_with(worker: int, folder: str) -> None:
-    """End this process, and tidy up, once its worker is gone: the trial it runs will be run elsewhere."""
+def _end_with(worker: int) -> None:
+    """End this process once its worker is gone: the trial it runs will be run elsewhere."""
 
     def watch() -> None:
         while os.getppid() == worker:
             time.sleep(WATCH_SECONDS)
-        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
