@@ -19,7 +19,7 @@ from replica.lab.errors import ReplicaError
 from .execute import Finished, State, keep, machine
 from .job import Job
 from .ray_worker import run_sent
-from .shipping import parcels
+from .shipping import Packer
 from .store import Store
 
 RERUNS = 3
@@ -46,6 +46,7 @@ class RayCluster:
 
     def __init__(self, at_once: int = 0) -> None:
         self._at_once = at_once
+        self._packer = Packer()
         self._sent: dict[str, Any] = {}
 
     def __enter__(self) -> RayCluster:
@@ -121,7 +122,7 @@ class RayCluster:
         import ray
 
         files = {}
-        for path, parcel in parcels(job).items():
+        for path, parcel in self._packer.parcels(job).items():
             if parcel.digest not in self._sent:
                 self._sent[parcel.digest] = ray.put(parcel)
             # In a mapping a reference travels as such, and the content only to machines that lack it.

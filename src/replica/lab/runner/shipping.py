@@ -7,9 +7,8 @@ import hashlib
 import inspect
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from replica.lab.catalogue import package_root
@@ -35,22 +34,39 @@ class Parcel:
             path.write_bytes(content)
 
 
-def parcels(job: Job) -> dict[str, Parcel]:
-    """What must travel with a job, by the path that the job knows it by.
+class Packer:
+    """Packs what jobs need, each file once: as it was when the run began."""
 
-    Code is the user's file with the Python files beside it that it imports; data are the file, or all files of the folder.
-    """
-    found: dict[str, Parcel] = {}
-    if isinstance(job, ClaimJob) and job.source.endswith(".py"):
-        found[job.source] = _code(Path(job.source))
-    if isinstance(job, EntryJob):
-        if job.data not in get_problem(job.problem).data_names:
-            found[job.data] = _data(Path(job.data).expanduser())
-        if job.method.attribute:
-            found[job.method.source] = _code(Path(job.method.source))
-        elif job.method.given is not None and (module := _users_module(job.method.given)):
-            found[str(module)] = replace(_code(module), on_path=True)
-    return found
+    def __init__(self) -> None:
+        self._packed: dict[Path, Parcel] = {}
+
+    def parcels(self, job: Job) -> dict[str, Parcel]:
+        """What must travel with a job, by the path that the job knows it by.
+
+        Code is the user's file with the Python files beside it that it imports; data are the file, or all files of the folder.
+        """
+        found: dict[str, Parcel] = {}
+        if isinstance(job, ClaimJob) and job.source.endswith(".py"):
+            found[job.source] = self._code(Path(job.source))
+        if isinstance(job, EntryJob):
+            if job.data not in get_problem(job.problem).data_names:
+                found[job.data] = self._data(Path(job.data).expanduser())
+            if job.method.attribute:
+                found[job.method.source] = self._code(Path(job.method.source))
+            elif job.method.given is not None and (module := _users_module(job.method.given)):
+                found[str(module)] = replace(self._code(module), on_path=True)
+        return found
+
+    def _data(self, path: Path) -> Parcel:
+        if path not in self._packed:
+            files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+            self._packed[path] = _parcel(files, path.parent)
+        return self._packed[path]
+
+    def _code(self, path: Path) -> Parcel:
+        if path not in self._packed:
+            self._packed[path] = _parcel(sorted(_imported(path)), path.parent)
+        return self._packed[path]
 
 
 def moved(job: Job, places: Mapping[str, str]) -> Job:
@@ -68,24 +84,12 @@ def moved(job: Job, places: Mapping[str, str]) -> Job:
     return job
 
 
-@cache
-def _data(path: Path) -> Parcel:
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return _parcel({str(Path(path.name) / file.relative_to(path)): file.read_bytes() for file in files})
-    return _parcel({path.name: path.read_bytes()})
-
-
-@cache
-def _code(path: Path) -> Parcel:
-    return _parcel({str(file.relative_to(path.parent)): file.read_bytes() for file in sorted(_imported(path))})
-
-
-def _parcel(files: Mapping[str, bytes]) -> Parcel:
+def _parcel(files: Sequence[Path], folder: Path) -> Parcel:
+    contents = {str(file.relative_to(folder)): file.read_bytes() for file in files}
     digest = hashlib.blake2b(digest_size=16)
-    for name, content in files.items():
+    for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return Parcel(files, digest.hexdigest())
+    return Parcel(contents, digest.hexdigest())
 
 
 def _imported(path: Path) -> set[Path]:
