@@ -1,6 +1,8 @@
-"""The runner's own cost: overhead a trial, reading stored trials, and what a second process gains."""
+"""The runner's own cost: overhead a trial, reading stored trials, what a second process or a Ray worker gains."""
 
+import importlib.util
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,11 @@ def computes(trial):
     end, x = time.process_time() + 0.15, 0
     while time.process_time() < end:
         x += 1
+    return {"x": 1.0}
+
+@paper.claim("It waits.", expect={"x": above(0)})
+def waits(trial):
+    time.sleep(0.15)
     return {"x": 1.0}
 """
 
@@ -91,6 +98,49 @@ def speed_up(folder: Path, trials: int = 120) -> float:
     return median(ratios)
 
 
+def pace(store: Path) -> float:
+    """Trials a second between the first that was finished and the last."""
+    with sqlite3.connect(store) as connection:
+        first, last, count = connection.execute("SELECT min(finished), max(finished), count(*) FROM trials").fetchone()
+    return (count - 1) / (last - first)
+
+
+def on_ray(folder: Path) -> list[dict[str, float | str]]:
+    """The cost of a trial on a Ray cluster, and what a second worker gains, on a cluster that starts and ends here.
+
+    The trials wait rather than compute: all workers are on this machine, and it is Ray's scaling that is asked for.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    os.environ["RAY_ADDRESS"] = cluster.address
+    paces: dict[tuple[str, int], float] = {}
+    try:
+        for workers in (1, 2):
+            cluster.add_node(num_cpus=1)
+            for claim, trials in (("nothing", 400), ("waits", 100 * workers)):
+                store = folder / f"ray-{claim}-{workers}.sqlite"
+                verify(str(folder / "cost.py"), claims=[claim], seeds=trials, store=store, quiet=True, backend="ray")
+                paces[claim, workers] = pace(store)
+    finally:
+        cluster.shutdown()
+    gain = paces["waits", 2] / paces["waits", 1]
+    return [
+        {"name": "cost of a trial on Ray", "value": 1e3 / paces["nothing", 1], "unit": "ms", "target": "at most 50"},
+        *(
+            {
+                "name": f"trials of 0.15 s on {workers} Ray worker{'s' if workers > 1 else ''}",
+                "value": paces["waits", workers],
+                "unit": "a second",
+                "target": f"{workers / 0.15:.3g} without any cost",
+            }
+            for workers in (1, 2)
+        ),
+        {"name": "two Ray workers over one", "value": gain, "unit": "times", "target": "at least 1.8"},
+    ]
+
+
 def rows() -> list[dict[str, float | str]]:
     """Each figure with what it must be."""
     with tempfile.TemporaryDirectory() as name:
@@ -104,4 +154,6 @@ def rows() -> list[dict[str, float | str]]:
             found.append(
                 {"name": "two processes over one", "value": speed_up(folder), "unit": "times", "target": "at least 1.8"}
             )
+        if importlib.util.find_spec("ray") is not None:
+            found += on_ray(folder)
         return found

@@ -49,7 +49,12 @@ def compare(
     figure: Path = typer.Option(None, help="Draw the picture into this .png, .svg or .pdf file, too."),
     open_report: bool = typer.Option(False, "--open", help="Open the report in the browser."),
     device: str = typer.Option("cpu", help="cpu, or a CUDA device such as cuda."),
-    jobs: int = typer.Option(0, help="Worker processes; 0 for one each processor, 1 to stay in this one."),
+    jobs: int = typer.Option(
+        0, help="Worker processes; 0 for one each processor, 1 to stay in this one. On a cluster, trials at once."
+    ),
+    backend: str = typer.Option(
+        "local", help="local, or ray for the Ray cluster that RAY_ADDRESS names or that runs on this machine."
+    ),
     limit_seconds: float = typer.Option(
         None, help="A trial that runs longer is stopped and counts as an error.", show_default="120"
     ),
@@ -57,6 +62,7 @@ def compare(
         None, help="A trial that allocates more, such as 500MB or 4GB, counts as an error.", show_default="8GiB"
     ),
     store: Path = typer.Option(None, help="The file that keeps finished trials.", show_default="your own"),
+    track: str = typer.Option(None, metavar="mlflow", help="Log the results to a tracker, too."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Run every fitting method on the same data, budget and seeds; rank them, say who is tied with the best.
@@ -66,7 +72,7 @@ def compare(
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
     from replica.lab.errors import ReplicaError
-    from replica.lab.report import check_figure_path, check_report_path, compare as run_compare, save_figure
+    from replica.lab.report import Tracker, check_figure_path, check_report_path, compare as run_compare, save_figure
 
     from .limits import number_of_seeds, positive, read_bytes
     from .output import print_json, standard_output_kept
@@ -78,6 +84,7 @@ def compare(
     if figure is not None:
         check_figure_path(figure)
     with standard_output_kept():
+        tracker = Tracker(track) if track is not None else None
         comparison = run_compare(
             problem,
             data=data,
@@ -89,6 +96,7 @@ def compare(
             seeds=number_of_seeds(seeds),
             device=device,
             workers=jobs,
+            backend=backend,  # type: ignore[arg-type]  # checked there
             store=store,
             limit_seconds=positive("--limit-seconds", limit_seconds),
             limit_bytes=read_bytes("--limit-memory", limit_memory),
@@ -105,6 +113,11 @@ def compare(
         if figure is not None:
             print(f"Figure: {figure}")
         print(f"Report: {path}")
+    if tracker is not None:
+        with standard_output_kept():
+            place = tracker.comparison(comparison, path)
+        if not as_json:
+            print(f"Tracked: {place}")
     if open_report:
         import webbrowser
 

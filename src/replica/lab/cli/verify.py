@@ -22,7 +22,12 @@ def verify(
     claim: list[str] = typer.Option([], help="Only this claim; repeatable."),
     figure: Path = typer.Option(None, help="Draw the claims' figures into this .png, .svg or .pdf file."),
     device: str = typer.Option("cpu", help="cpu, or a CUDA device such as cuda."),
-    jobs: int = typer.Option(0, help="Worker processes; 0 for one each processor, 1 to stay in this one."),
+    jobs: int = typer.Option(
+        0, help="Worker processes; 0 for one each processor, 1 to stay in this one. On a cluster, trials at once."
+    ),
+    backend: str = typer.Option(
+        "local", help="local, or ray for the Ray cluster that RAY_ADDRESS names or that runs on this machine."
+    ),
     limit_seconds: float = typer.Option(
         None, help="A trial that runs longer is stopped and counts as an error.", show_default="the claim's own"
     ),
@@ -35,6 +40,7 @@ def verify(
     record: bool = typer.Option(
         False, "--record", help="Write the results as the paper's evidence (from a checkout of Replica)."
     ),
+    track: str = typer.Option(None, metavar="mlflow", help="Log the results to a tracker, too."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Re-test what a paper claims and say holds, fails or unclear.
@@ -54,6 +60,11 @@ def verify(
     if record and (claim or seeds is not None):
         raise ReplicaError("--record measures all claims with their own seeds; leave out --claim and --seeds.")
     with standard_output_kept():
+        tracker = None
+        if track is not None:
+            from replica.lab.report import Tracker
+
+            tracker = Tracker(track)
         results = run_verify(
             *papers,
             scale=scale,  # type: ignore[arg-type]  # checked there
@@ -61,6 +72,7 @@ def verify(
             claims=claim,
             device=device,
             workers=jobs,
+            backend=backend,  # type: ignore[arg-type]  # checked there
             store=store,
             limit_seconds=positive("--limit-seconds", limit_seconds),
             limit_bytes=read_bytes("--limit-memory", limit_memory),
@@ -83,6 +95,11 @@ def verify(
             print(f"Evidence: {path}")
         if figure is not None:
             print(f"Figures: {figure}")
+    if tracker is not None:
+        with standard_output_kept():
+            places = [tracker.paper(result) for result in results]
+        if not as_json:
+            print(f"Tracked: {places[0]}")
     if any(claim.errors for result in results for claim in result.claims):
         raise typer.Exit(1)
 

@@ -27,10 +27,20 @@ Panel = tuple[Claim, str | None, dict[str, Any]]
 
 def save_result_figures(results: Sequence[PaperResult], path: Path) -> None:
     """Draw the figures of all claims just verified into one file."""
-    panels = [
-        (claim.claim, claim.verdict, result.series(claim.claim.name)) for result in results for claim in result.claims
-    ]
-    _save(panels, path)
+    _save([panel for result in results for panel in _panels(result)], path)
+
+
+def draw_result(result: PaperResult) -> Figure | None:
+    """The figures of a paper's claims just verified; None where no claim has one."""
+    drawn = [panel for panel in _panels(result) if panel[0].draw and panel[2]]
+    if not drawn:
+        return None
+    with theme("light"):
+        return draw_panels(drawn)
+
+
+def _panels(result: PaperResult) -> list[Panel]:
+    return [(claim.claim, claim.verdict, result.series(claim.claim.name)) for claim in result.claims]
 
 
 def save_claim_figures(record: Record, evidence: dict[str, Any] | None, path: Path) -> None:

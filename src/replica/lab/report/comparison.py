@@ -19,6 +19,7 @@ from replica.lab.claims.comparisons import ALPHA
 from replica.lab.errors import ReplicaError
 from replica.lab.problems.problem import Value
 from replica.lab.runner.compare import Results, Sweep, run_comparison
+from replica.lab.runner.run import Backend
 from replica.lab.runner.settings import Settings
 
 from .given_data import keep_data
@@ -195,6 +196,7 @@ def compare(
     limit_seconds: float | None = None,
     limit_bytes: int | None = None,
     quiet: bool = False,
+    backend: Backend = "local",
     **options: Value,
 ) -> Comparison:
     """Run every fitting method of a problem on the same data, options, budget and seeds, and rank them.
@@ -217,6 +219,7 @@ def compare(
         limit_seconds: Time limit of a trial.
         limit_bytes: Memory limit of a trial.
         quiet: Show no progress.
+        backend: ``"local"`` or ``"ray"``, for the Ray cluster that RAY_ADDRESS names or that runs on this machine.
         **options: The problem's own options, such as ``stored=50``.
 
     Returns:
@@ -229,7 +232,7 @@ def compare(
         >>> comparison = replica.compare("recall", entries={"mine": MyMemory}, stored=50)  # doctest: +SKIP
         >>> comparison.table[["exact", "tied_with_best"]]  # doctest: +SKIP
     """
-    settings = Settings(scale, seeds, device, workers, store, limit_seconds, limit_bytes, quiet)
+    settings = Settings(scale, seeds, device, workers, store, limit_seconds, limit_bytes, quiet, backend)
     if isinstance(data, np.ndarray | pd.DataFrame | Mapping):
         data = keep_data(data, settings.store_path)
     if sweep is not None and len(sweep) != 1:

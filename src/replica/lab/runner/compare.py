@@ -202,13 +202,17 @@ def run_comparison(
             workers=settings.workers,
             title=f"Tuning on {problem.name}",
             quiet=settings.quiet,
+            backend=settings.backend,
         )
         for (name, seed, value), job in jobs.items():
             if name in tuning.methods:
                 found_settings = tuning.methods[name].found[seed, value].settings
                 jobs[name, seed, value] = replace(job, method=replace(job.method, settings=found_settings))
     title = f"Comparing on {problem.name}"
-    rows = run(list(jobs.values()), settings.store_path, workers=settings.workers, title=title, quiet=settings.quiet)
+    rows = run(
+        list(jobs.values()), settings.store_path, workers=settings.workers, title=title, quiet=settings.quiet,
+        backend=settings.backend,
+    )  # fmt: skip
     found = {key: rows[job.key] for key, job in jobs.items()}
     results = [
         _summarise(

@@ -7,6 +7,7 @@ import platform
 import random
 import sys
 import traceback
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +24,19 @@ from .store import Store
 
 State = Literal["done", "busy"]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came of a trial: its measures and series, or its error; what it cost; the machine that ran it."""
+
+    seconds: float
+    peak_bytes: int | None
+    machine: dict[str, Any]
+    measures: dict[str, Any] | None = None
+    series: dict[str, Any] | None = None
+    error: str = ""
+    traceback: str = ""
 
 
 def use_one_thread() -> None:
@@ -51,7 +65,7 @@ def execute(job: Job, store_path: Path, *, in_worker: bool = False) -> State:
     if lease != "taken":
         return lease
     try:
-        _run(job, store, hang_file(job, store_path) if in_worker else None)
+        keep(job, measure(job, hang_file(job, store_path) if in_worker else None), store)
     except BaseException:
         store.release(job.key)  # interrupted, or the store failed: someone may take it again at once
         raise
@@ -63,21 +77,14 @@ def hang_file(job: Job, store_path: Path) -> Path:
     return store_path.with_name(f"{store_path.name}-hang-{job.key}")
 
 
-def _run(job: Job, store: Store, hangs: Path | None) -> None:
-    meter = Meter(job.trial.device_name)
+def measure(job: Job, hangs: Path | None = None) -> Finished:
+    """Run a job under its limits in this process.
 
-    def keep(
-        error: str = "",
-        trace: str = "",
-        measures: dict[str, Any] | None = None,
-        series: dict[str, Any] | None = None,
-    ) -> None:
-        store.write(
-            job.key, subject=job.subject, seed=job.trial.seed, what=job.what, seconds=meter.seconds,
-            peak_bytes=meter.peak_bytes, machine=machine(), measures=measures, series=series, error=error, traceback=trace,
-        )  # fmt: skip
-
-    with meter:
+    Args:
+        job: What to run.
+        hangs: Where the stack is written before this process is ended, if the trial hangs for good.
+    """
+    with Meter(job.trial.device_name) as meter:
         pass  # so that a failure before the run has a cost to store: none
     try:
         function = job.prepare()
@@ -88,9 +95,14 @@ def _run(job: Job, store: Store, hangs: Path | None) -> None:
         result = to_plain(measures), plain_series(series)
     except (Exception, TrialTimeout, SystemExit) as error:
         kind = "" if isinstance(error, TrialTimeout | OutOfMemory) else f"{type(error).__name__}: "
-        keep(error=kind + (_one_line(error) or "no message"), trace=traceback.format_exc())
-        return
-    keep(measures=result[0], series=result[1])
+        said = kind + (_one_line(error) or "no message")
+        return Finished(meter.seconds, meter.peak_bytes, machine(), error=said, traceback=traceback.format_exc())
+    return Finished(meter.seconds, meter.peak_bytes, machine(), *result)
+
+
+def keep(job: Job, finished: Finished, store: Store) -> None:
+    """Write what came of a job to the store."""
+    store.write(job.key, subject=job.subject, seed=job.trial.seed, what=job.what, **vars(finished))
 
 
 def seed_everything(trial: Trial) -> None:

@@ -1,4 +1,4 @@
-"""Running many jobs: what the store lacks, on local processes, until all are done."""
+"""Running many jobs: what the store lacks, on local processes or a cluster, until all are done."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from replica.lab.errors import Interrupted, ReplicaError
 
-from .execute import State, execute, hang_file, machine
+from .execute import Finished, State, execute, hang_file, keep, machine
 from .job import Job
 from .progress import Reporter, reporter
 from .store import Row, Store
 
+Backend = Literal["local", "ray"]
 POLL_SECONDS = 0.2
 """How often to look whether another run has finished a trial that this one waits for."""
 
@@ -33,6 +36,7 @@ def run(
     title: str = "Running",
     quiet: bool = False,
     progress: Reporter | None = None,
+    backend: Backend = "local",
 ) -> dict[str, Row]:
     """Run the jobs that the store does not hold yet; trials that ended in an error are tried again.
 
@@ -43,16 +47,18 @@ def run(
         jobs: What to run; jobs with one key count once.
         store_path: The store's file.
         workers: Local processes; 1 runs in this process (which a crash then ends), 0 takes one for each processor.
+            On a cluster, how many trials run at once; 0 fills its processors.
         title: What the progress bar says.
         quiet: Show no progress.
         progress: What hears of every trial, also of those in the store; a reporter of its own where None.
+        backend: ``"local"``, or ``"ray"`` for a Ray cluster.
 
     Returns:
         The finished trial of every job, by key.
 
     Raises:
         Interrupted: On Ctrl-C.
-        ReplicaError: If the store cannot be used.
+        ReplicaError: If the store or the cluster cannot be used.
     """
     unique = {job.key: job for job in jobs}
     if workers < 0:
@@ -60,18 +66,25 @@ def run(
     with Store(store_path) as store:
         found = store.read(unique)
         pending = [job for key, job in unique.items() if key not in found or found[key].status == "error"]
-        if workers != 1:
+        if backend == "local" and workers != 1:
             # At least two: joblib would run a single worker's trials in this process, which one of them could take down.
             workers = max(2, min(workers or joblib.cpu_count(), len(pending)))
         if progress:
             for key in unique.keys() - {job.key for job in pending}:
                 progress.advance(unique[key].subject)
-        shown = nullcontext(progress) if progress else reporter(title, len(unique), len(unique) - len(pending), quiet)
-        with shown as heard:
+        with ExitStack() as stack:
+            try_each: Callable[[Sequence[Job]], Iterable[tuple[Job, State]]]
+            try_each = partial(_pass, store_path=store_path, workers=workers)
+            if backend == "ray" and pending:
+                from .ray_backend import RayCluster
+
+                cluster = stack.enter_context(RayCluster(workers))
+                try_each = partial(cluster.run, store_path=store_path)
+            heard = progress or stack.enter_context(reporter(title, len(unique), len(unique) - len(pending), quiet))
             try:
                 while pending:
                     waiting = []
-                    for job, state in _pass(pending, store_path, workers):
+                    for job, state in try_each(pending):
                         if state == "busy":
                             waiting.append(job)
                         else:
@@ -165,10 +178,7 @@ def _record_hang(job: Job, store_path: Path) -> bool:
 
 def _record_death(job: Job, store_path: Path, error: str, traceback: str) -> None:
     with Store(store_path) as store:
-        store.write(
-            job.key, subject=job.subject, seed=job.trial.seed, what=job.what, seconds=0.0, peak_bytes=None,
-            machine=machine(), error=error, traceback=traceback,
-        )  # fmt: skip
+        keep(job, Finished(0.0, None, machine(), error=error, traceback=traceback), store)
 
 
 def default_store() -> Path:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from replica.lab.claims import SCALES, Scale
 from replica.lab.errors import ReplicaError
 
-from .run import default_store
+from .run import Backend, default_store
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Settings:
         limit_seconds: Time limit of a trial; None takes the default.
         limit_bytes: Memory limit of a trial; None takes the default.
         quiet: Show no progress.
+        backend: ``"local"`` processes, or the Ray cluster that RAY_ADDRESS names or that runs on this machine
+            (``"ray"``; ``workers`` then is how many trials run at once).
 
     Raises:
         ReplicaError: If one of them is unknown or out of range, in one line.
@@ -38,13 +42,18 @@ class Settings:
     limit_seconds: float | None = None
     limit_bytes: int | None = None
     quiet: bool = False
+    backend: Backend = "local"
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise ReplicaError(f"Scale must be one of {', '.join(SCALES)}, not {self.scale!r}.")
         if self.seeds is not None and self.seeds < 1:
             raise ReplicaError(f"Seeds must be 1 or more, not {self.seeds}.")
-        _check_device(self.device)
+        if self.backend not in get_args(Backend):
+            raise ReplicaError(f"Backend must be one of {', '.join(get_args(Backend))}, not {self.backend!r:.60}.")
+        if self.backend == "ray" and importlib.util.find_spec("ray") is None:
+            raise ReplicaError("--backend ray needs Ray: pip install 'replica-papers[ray]'.")
+        _check_device(self.device, here=self.backend == "local")
 
     @property
     def store_path(self) -> Path:
@@ -52,11 +61,15 @@ class Settings:
         return (Path(self.store) if self.store else default_store()).absolute()
 
 
-def _check_device(name: str) -> None:
+def _check_device(name: str, here: bool) -> None:
     if name == "cpu":
         return
     if not re.fullmatch(r"(cuda|mps|xpu)(:\d+)?", name):
         raise ReplicaError(f"Device must be cpu, or a GPU such as cuda or cuda:1, not {name!r:.60}.")
+    if not here:  # the cluster's workers have it, or say that they do not
+        if name != "cuda":
+            raise ReplicaError(f"On a cluster Ray chooses the GPU: use --device cuda, not {name}.")
+        return
     import torch
 
     try:

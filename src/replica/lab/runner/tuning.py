@@ -27,7 +27,7 @@ from replica.lab.problems.problem import Metric, Value
 
 from .job import EntryJob, Method
 from .progress import Reporter, reporter
-from .run import run
+from .run import Backend, run
 from .store import Row
 
 FEWEST, MOST = 2, 10_000
@@ -216,6 +216,7 @@ def tune(
     workers: int = 0,
     title: str = "Tuning",
     quiet: bool = False,
+    backend: Backend = "local",
 ) -> Tuning:
     """Find settings for every method with a search space.
 
@@ -231,6 +232,7 @@ def tune(
         workers: Local processes, as for `run`.
         title: What the progress bar says.
         quiet: Show no progress.
+        backend: Where trials run, as for `run`.
 
     Raises:
         Interrupted: On Ctrl-C.
@@ -245,7 +247,9 @@ def tune(
         for _ in range(trials if studies else 0):
             asked = {place: study.ask() for place, study in studies.items()}
             try:
-                rows = run(list(asked.values()), store_path, workers=workers, title=title, progress=progress)
+                rows = run(
+                    list(asked.values()), store_path, workers=workers, title=title, backend=backend, progress=progress
+                )
             except Interrupted:
                 raise Interrupted(
                     f"Stopped while tuning: {progress.done} of {total} tuning trials are done and stored."

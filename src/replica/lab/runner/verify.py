@@ -19,7 +19,7 @@ from replica.lab.errors import ReplicaError
 
 from .fingerprint import fingerprint, spec_path
 from .job import ClaimJob, load_paper
-from .run import run
+from .run import Backend, run
 from .settings import Settings
 from .store import Row
 
@@ -140,6 +140,7 @@ def verify(
     limit_seconds: float | None = None,
     limit_bytes: int | None = None,
     quiet: bool = False,
+    backend: Backend = "local",
 ) -> list[PaperResult]:
     """Test the claims of papers: run what the store lacks, and judge.
 
@@ -154,6 +155,7 @@ def verify(
         limit_seconds: Time limit of a trial instead of the claim's own.
         limit_bytes: Memory limit of a trial instead of the claim's own.
         quiet: Show no progress.
+        backend: ``"local"`` or ``"ray"``, for the Ray cluster that RAY_ADDRESS names or that runs on this machine.
 
     Raises:
         ReplicaError: An unknown paper, claim or scale, or a store that cannot be used.
@@ -164,7 +166,7 @@ def verify(
     """
     if not papers:
         raise ReplicaError("Name a paper to verify, such as: replica verify hopfield.")
-    settings = Settings(scale, seeds, device, workers, store, limit_seconds, limit_bytes, quiet)
+    settings = Settings(scale, seeds, device, workers, store, limit_seconds, limit_bytes, quiet, backend)
     plans: list[tuple[Source, list[tuple[Claim, str, list[ClaimJob]]]]] = []
     for name in dict.fromkeys(papers):
         source = find_source(name)
@@ -193,7 +195,7 @@ def verify(
         plans.append((source, plan))
     every = [job for _, plan in plans for _, _, jobs in plan for job in jobs]
     title = "Verifying " + ", ".join(source.slug for source, _ in plans)
-    rows = run(every, settings.store_path, workers=workers, title=title, quiet=quiet)
+    rows = run(every, settings.store_path, workers=workers, title=title, quiet=quiet, backend=backend)
     return [
         PaperResult(
             source,
