@@ -117,6 +117,27 @@ def test_four_runs_at_once_share_the_work(toy: Path, tmp_path: Path):
     assert all(other == measured[0] for other in measured)
 
 
+OPENING = """
+import sys
+import time
+from replica.lab.runner.store import Store
+
+for turn in range(40):
+    while time.time() < float(sys.argv[1]) + turn * 0.02:
+        pass
+    Store(f"{turn}.sqlite").close()
+"""
+
+
+def test_processes_that_open_a_new_store_at_the_same_moment_all_get_it(tmp_path: Path):
+    when = str(time.time() + 2)
+    opening = [
+        subprocess.Popen([sys.executable, "-c", OPENING, when], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [process.communicate(timeout=60)[1] for process in opening] == [""] * 3
+
+
 FAILING = """
 import os
 import signal

@@ -53,8 +53,7 @@ class RayCluster:
         import ray
 
         _connect()
-        processors = ray.cluster_resources().get("CPU", 0)
-        if not self._at_once and processors < 1:
+        if ray.cluster_resources().get("CPU", 0) < 1:
             ray.shutdown()
             raise ReplicaError(f"The Ray cluster has no worker with a processor. {HOW_TO_START}")
         self._task = ray.remote(run_sent)
@@ -79,7 +78,8 @@ class RayCluster:
         with Store(store_path) as store:
             try:
                 while waiting or flying:
-                    while waiting and len(flying) < self._room():
+                    room = self._room()
+                    while waiting and len(flying) < room:
                         job = waiting.popleft()
                         lease = store.lease(job.key, 4 * job.limit_seconds + 60)
                         if lease == "taken":

@@ -91,7 +91,7 @@ class Store:
             self._connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
                 self._refuse_foreign()  # before anything is changed in it
-                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._write_ahead()
                 # In WAL mode NORMAL survives a kill at any moment; a power cut may lose the last trials, never harm the file.
                 self._connection.execute("PRAGMA synchronous = NORMAL")
                 self._make_tables()
@@ -99,10 +99,23 @@ class Store:
                 self._connection.close()
                 raise
 
+    def _write_ahead(self) -> None:
+        """Switch to the write-ahead log; SQLite's own patience does not cover two processes that switch at once."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
     def _refuse_foreign(self) -> int:
         """The version of its tables, 0 for none yet."""
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        # In this order: another process may make both, which are one transaction, in between.
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION and (version or tables):
             raise ReplicaError(
                 f"The store {self.path} is not one of this version of Replica. Choose another with --store FILE."
