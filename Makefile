@@ -37,7 +37,7 @@ evidence: .venv/user
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,ray,track]"
 	@touch $@
 
-# The README's output, picture and verdicts, made anew.
+# The README's output and verdicts, made anew.
 readme: .venv/user
 	$(BIN)/python docs/readme.py
 

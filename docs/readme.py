@@ -1,16 +1,13 @@
-"""Write the README's real output, pictures and table of verdicts anew: python docs/readme.py (some minutes)."""
+"""Write the README's real output and table of verdicts anew: python docs/readme.py. Its pictures come from `make comparisons`."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import replica
 from replica.lab.catalogue import find, read_evidence
-from replica.lab.problems.registry import names
 
 ROOT = Path(__file__).parent.parent
-PICTURES = ROOT / "docs" / "images"
 
 
 def compare_output() -> str:
@@ -39,9 +36,6 @@ def main() -> None:
         assert mark.search(text), f"README.md lacks the marks of {name}"
         text = mark.sub(lambda m, new=new: m[1] + new + m[2], text)
     readme.write_text(text)
-    PICTURES.mkdir(exist_ok=True)
-    for problem in names():
-        replica.compare(problem).figure().savefig(PICTURES / f"{problem}.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def compare(
     from replica.lab.report import Tracker, check_figure_path, check_report_path, compare as run_compare, save_figure
 
     from .limits import number_of_seeds, positive, read_bytes
-    from .output import print_json, standard_output_kept
+    from .output import print_json, standard_output_kept, working
 
     problem, options = _problem_and_options([problem, *context.args], {str(p.name) for p in context.command.params})
     if data == "":
@@ -103,9 +103,10 @@ def compare(
             quiet=False,
             **options,
         )
-        comparison.report(path)
-        if figure is not None:
-            save_figure(comparison.figure(), figure)
+        with working("Drawing the report"):
+            comparison.report(path)
+            if figure is not None:
+                save_figure(comparison.figure(), figure)
     if as_json:
         print_json({**comparison.plain(), "report": str(path)})
     else:
@@ -114,7 +115,7 @@ def compare(
             print(f"Figure: {figure}")
         print(f"Report: {path}")
     if tracker is not None:
-        with standard_output_kept():
+        with standard_output_kept(), working("Logging to the tracker"):
             place = tracker.comparison(comparison, path)
         if not as_json:
             print(f"Tracked: {place}")
