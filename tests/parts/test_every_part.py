@@ -111,7 +111,7 @@ PARTS: dict[str, Part] = {
         memory_of(DenseHebbianMemory, order=4),
         lambda n, draw: (draw(n, 16).sign(),),
         ((lambda: DenseHebbianMemory(order=1), "order"),),
-        use=lambda module, cues: module.recall(cues, torch.Generator().manual_seed(0)),
+        use=lambda module, cues: module.recall(cues, torch.Generator(cues.device).manual_seed(0)),
         smooth=False,
         meta=False,
     ),
@@ -284,6 +284,18 @@ def test_it_moves_to_another_device_whole(name: str) -> None:
     output = part.use(module, *(value.to("meta") for value in given(part, 3)))
     assert output.device.type == "meta"
     assert output.shape == part.use(made(part), *given(part, 3)).shape
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_part
+def test_a_gpu_gives_the_numbers_of_the_processor(name: str) -> None:
+    """In double precision, within a relative 1e-9 and an absolute 1e-10: only the order of sums differs."""
+    part = PARTS[name]
+    module, inputs = made(part, dtype=torch.float64), given(part, 3, torch.float64)
+    expected = part.use(module, *inputs)
+    found = part.use(copy.deepcopy(module).to("cuda"), *(value.to("cuda") for value in inputs))
+    assert found.device.type == "cuda"
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", [name for name, part in PARTS.items() if part.smooth])
