@@ -171,6 +171,7 @@ def test_kept_numbers_of_known_learners() -> None:
     trees = [tree.tree_ for tree in forest.estimators_]
     assert kept_numbers(forest) == sum(2 * (t.node_count - t.n_leaves) + 3 * t.n_leaves for t in trees)
     assert kept_numbers(torch.nn.Linear(4, 2)) == 10
+    assert kept_numbers(SimpleNamespace(a=torch.zeros(3, dtype=torch.complex64), b=np.zeros(2, complex))) == 10
     shared = np.zeros(8)
     assert kept_numbers(SimpleNamespace(a=shared, b=[shared], c="text", d=3, e=None)) == 8
     assert kept_numbers(SimpleNamespace(n_parameters=17, a=shared)) == 17

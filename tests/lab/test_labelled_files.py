@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +203,14 @@ def test_mnist_1d_is_made_after_its_recipe() -> None:
 
     linear = LogisticRegression(max_iter=300).fit(found.features[:4000], found.labels[:4000])
     assert linear.score(found.features[4000:], found.labels[4000:]) == pytest.approx(0.32, abs=0.04)
+
+
+def test_mnist_1d_draws_its_templates_where_it_should() -> None:
+    module = importlib.import_module("replica.lab.data.mnist_1d")
+    labels, padding = np.array([0, 3, 7]), np.array([36, 50, 60])
+    signals, drawn = module._dilated(labels, padding)
+    for i, (label, zeros) in enumerate(zip(labels, padding, strict=True)):
+        whole = np.concatenate([module._normalised()[label], np.zeros(zeros)])
+        places = np.linspace(0, len(whole) - 1, 72)
+        np.testing.assert_allclose(signals[i], np.interp(places, np.arange(len(whole)), whole), atol=1e-12)
+        np.testing.assert_array_equal(drawn[i], places < 12)

@@ -236,6 +236,7 @@ def test_learned_numbers() -> None:
     complex_ = nn.ParameterList([nn.Parameter(torch.zeros(5, dtype=torch.complex64))])
     assert learned_numbers(SimpleNamespace(module=complex_)) == 10
     assert learned_numbers(SimpleNamespace(kept=torch.zeros(7))) == 7
+    assert learned_numbers(SimpleNamespace(kept=torch.zeros(7, dtype=torch.float64))) == 7  # numbers, not bytes
     assert learned_numbers(network) == 8
 
 

@@ -28,6 +28,8 @@ TARGET_NAMES = ("target", "label", "class", "y")
 """Columns that are taken for the labels where the user names none."""
 
 _ARCHIVE = "wanted a file written by numpy.savez with arrays 'X' (one row a sample) and 'y' (one label a row)"
+_SCANNED = 1 << 16
+"""Bytes from which a text table's layout is seen."""
 _MISSING_MARKS = ["?", "-", " "]
 """Marks of a missing value beside those that pandas knows (empty, NA, NaN, null, …)."""
 
@@ -91,11 +93,10 @@ def _read_text(path: Path) -> pd.DataFrame:
 
     wanted = "wanted a table in UTF-8 text, one sample a row"
     try:
-        start = (
-            path.open("rb")
-            .read(1 << 16)
-            .decode("utf-8-sig", errors="strict" if path.stat().st_size < 1 << 16 else "ignore")
-        )
+        with path.open("rb") as stream:
+            head = stream.read(_SCANNED)
+        # The cut may part a letter's bytes.
+        start = head.decode("utf-8-sig", errors="strict" if len(head) < _SCANNED else "ignore")
         if "\0" in start:
             raise refuse(path, "is no text", wanted)
         delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(start)

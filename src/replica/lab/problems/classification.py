@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from . import classification_data
 from .calibration import expected_calibration_error, log_loss
 from .kept_numbers import kept_numbers
 from .problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
+from .protocol import check_protocol, timed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,16 +143,17 @@ class Classification(Problem):
         known, unknown = classification_data.prepare(content, train, test)
         truth = content.labels[test]
         method = make(trial)
-        _check_protocol(method)
+        check_protocol(
+            method,
+            ("fit", "predict", "predict_proba"),
+            "an entry for classification has fit(X, y), predict(X) and predict_proba(X), as scikit-learn's classifiers",
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as a net that has not converged: its accuracy tells
-            start = time.perf_counter()
-            fitted = method.fit(known.copy(), content.labels[train].copy())
-            fit_seconds = time.perf_counter() - start
+            rows, answers, asked = known.copy(), content.labels[train].copy(), unknown.copy()
+            fitted, fit_seconds = timed(trial, lambda: method.fit(rows, answers))
             method = fitted if hasattr(fitted, "predict_proba") else method
-            start = time.perf_counter()
-            given = method.predict_proba(unknown.copy())
-            predict_seconds = (time.perf_counter() - start) / len(test)
+            given, predict_seconds = timed(trial, lambda: method.predict_proba(asked))
             labels = _predicted(method, method.predict(unknown.copy()), len(test), len(content.classes))
         probabilities = _probabilities(method, given, np.unique(content.labels[train]), len(test), len(content.classes))
         right = labels == truth
@@ -161,7 +162,7 @@ class Classification(Problem):
             "log_loss": log_loss(probabilities, truth),
             "calibration_error": expected_calibration_error(probabilities, truth),
             "fit_seconds": fit_seconds,
-            "predict_seconds": predict_seconds,
+            "predict_seconds": predict_seconds / len(test),
             "parameters": float(kept_numbers(method)),
         }
         if not examples:
@@ -179,15 +180,6 @@ class Classification(Problem):
             comparison,
             metric=self.metrics[0],
             baselines=frozenset(baseline.name for baseline in self.baselines()),
-        )
-
-
-def _check_protocol(method: Any) -> None:
-    missing = [name for name in ("fit", "predict", "predict_proba") if not callable(getattr(method, name, None))]
-    if missing:
-        raise ReplicaError(
-            f"{type(method).__name__} has no method {' and no method '.join(missing)}; an entry for classification "
-            "has fit(X, y), predict(X) and predict_proba(X), as scikit-learn's classifiers."
         )
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from replica.lab.data import Labelled, digits, mnist, mnist_1d, read_labelled
 from replica.lab.errors import ReplicaError
 
+from .data_sources import user_path
 from .problem import Dataset
 
 NAMED: Mapping[str, str] = {
@@ -38,13 +37,7 @@ def load(source: str, target: str) -> Dataset:
         if target:
             raise ReplicaError(f"Data {source} has its labels set; leave --target out.")
         return _dataset(source, NAMED[source], _named(source))
-    path = Path(source).expanduser()
-    if not path.suffix and len(path.parts) <= 1 and not path.exists():
-        near = difflib.get_close_matches(source.lower(), NAMED, n=1, cutoff=0.5)
-        hint = (
-            f"did you mean {near[0]}?" if near else f"wanted {', '.join(NAMED)}, a file or a folder of images by class."
-        )
-        raise ReplicaError(f"{source!r} is neither a data set nor a file; {hint}")
+    path = user_path(source, NAMED, "a file or a folder of images by class")
     found = read_labelled(path, target)
     kind = (
         f"images or signals of {' × '.join(map(str, found.shape))}"

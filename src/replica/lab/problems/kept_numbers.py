@@ -21,8 +21,9 @@ def kept_numbers(method: Any) -> int:
     """Count the numbers that a fitted learner needs to predict.
 
     If it has a whole number ``n_parameters`` of its own, that is taken. Otherwise everything reachable from its
-    attributes is gone through: a tensor or array counts its elements, a float one, a decision tree two numbers a split
-    (feature and threshold) and one a class in each leaf. Gradients, optimisers and random states do not count.
+    attributes is gone through: a tensor or array counts its elements (complex ones twice), a float one, a decision tree
+    two numbers a split (feature and threshold) and one a class in each leaf. Gradients, optimisers and random states do
+    not count.
 
     Example:
         >>> from types import SimpleNamespace
@@ -45,12 +46,12 @@ def kept_numbers(method: Any) -> int:
         if isinstance(thing, (float, np.floating)):
             total += 1
         elif isinstance(thing, torch.Tensor):
-            total += thing.numel()
+            total += thing.numel() * (2 if thing.is_complex() else 1)
         elif isinstance(thing, np.ndarray):
             if thing.dtype.hasobject:
                 waiting.extend(thing.flat)
             elif thing.dtype.names is None:
-                total += thing.size
+                total += thing.size * (2 if thing.dtype.kind == "c" else 1)
             else:
                 total += _tree_nodes(thing)
         elif isinstance(thing, torch.nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +13,7 @@ from replica.lab.claims import LogUniform, Trial
 from replica.lab.errors import ReplicaError
 
 from .problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
+from .protocol import check_protocol, real_array, timed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -197,7 +197,11 @@ class Operator(Problem):
             held_out = max(1, round(VALIDATION_SHARE * len(trained)))
             trained, tested = trained[:-held_out], trained[-held_out:]
         method = make(trial)
-        _check_protocol(method)
+        check_protocol(
+            method,
+            ("fit", "predict"),
+            "an entry for operator has fit(inputs, outputs) and predict(inputs), all tensors of shape (count, channels, *grid)",
+        )
 
         def to_device(array: NDArray[np.float32], stride: int) -> Tensor:
             # A copy: a method may write into what it is given.
@@ -330,43 +334,23 @@ def learned_numbers(method: Any) -> int:
     """
     import torch
 
-    from .kept_bytes import kept_bytes
+    from .kept_numbers import kept_numbers
 
     modules = [
         value for value in (method, *getattr(method, "__dict__", {}).values()) if isinstance(value, torch.nn.Module)
     ]
     parameters = {id(p): p.numel() * (2 if p.is_complex() else 1) for module in modules for p in module.parameters()}
-    return sum(parameters.values()) if parameters else kept_bytes(method) // 4
-
-
-def _check_protocol(method: Any) -> None:
-    missing = [name for name in ("fit", "predict") if not callable(getattr(method, name, None))]
-    if missing:
-        raise ReplicaError(
-            f"{type(method).__name__} has no method {' and no method '.join(missing)}; an entry for operator has"
-            " fit(inputs, outputs) and predict(inputs), all tensors of shape (count, channels, *grid)."
-        )
+    return sum(parameters.values()) if parameters else kept_numbers(method)
 
 
 def _fit(trial: Trial, method: Any, inputs: Tensor, outputs: Tensor, keywords: Mapping[str, Any]) -> float:
     """Train the method, with those of the keywords that it takes. Returns wall seconds."""
-    import torch
-
     try:
         taken = inspect.signature(method.fit).parameters
         keywords = {name: value for name, value in keywords.items() if name in taken}
     except (TypeError, ValueError):  # built in C, without a signature
         keywords = {}
-
-    def synchronise() -> None:
-        if trial.device.type == "cuda":
-            torch.cuda.synchronize(trial.device)
-
-    synchronise()
-    start = time.perf_counter()
-    method.fit(inputs, outputs, **keywords)
-    synchronise()
-    return time.perf_counter() - start
+    return timed(trial, lambda: method.fit(inputs, outputs, **keywords))[1]
 
 
 def _predict_unseen(
@@ -385,36 +369,9 @@ def _predict_unseen(
 
 
 def _output(method: Any, output: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Check what ``predict`` gave back and bring it to NumPy.
-
-    Raises:
-        ReplicaError: If it is no tensor or array of real numbers, has another shape than wanted, or holds NaN or infinity.
-    """
-    import torch
-
+    """Check what ``predict`` gave back and bring it to NumPy; see `real_array`."""
     name = f"{type(method).__name__}.predict"
-    if isinstance(output, torch.Tensor):
-        kind = str(output.dtype).removeprefix("torch.")
-        is_real = not output.is_complex() and output.dtype is not torch.bool
-    elif isinstance(output, np.ndarray):
-        kind = str(output.dtype)
-        is_real = output.dtype.kind in "iuf"
-    else:
-        raise ReplicaError(f"{name} returned {type(output).__name__}; wanted a tensor or an array of shape {shape}.")
-    if not is_real:
-        raise ReplicaError(f"{name} returned values of type {kind}; wanted real numbers.")
-    if tuple(output.shape) != shape:
-        raise ReplicaError(
-            f"{name} returned shape {tuple(output.shape)}; wanted {shape}: samples, output channels, the inputs' grid."
-        )
-    if isinstance(output, torch.Tensor):
-        output = output.detach().to("cpu", torch.float32).numpy()
-    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused
-        result = np.array(output, np.float32)  # a copy: a method may reuse the buffer that it returned
-    if not np.isfinite(result).all():
-        place = tuple(int(i) for i in np.unravel_index(int(np.argmin(np.isfinite(result))), shape))
-        raise ReplicaError(f"{name} returned {result[place]} at {place} (from 0); wanted finite numbers.")
-    return result
+    return real_array(name, output, shape, ": samples, output channels, the inputs' grid", str)
 
 
 def _plain(values: NDArray[np.float32]) -> list[Any]:

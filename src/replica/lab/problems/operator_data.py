@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 from replica.lab.data import SolutionMap, burgers, darcy, helmholtz, read_solution_map
 from replica.lab.data.patterns import LIMIT_BYTES
 from replica.lab.errors import ReplicaError
 
+from .data_sources import user_path
 from .problem import Dataset, Value
 
 __all__ = ["SolutionMap", "burgers", "darcy", "helmholtz", "load"]
@@ -48,11 +47,7 @@ def load(source: str, options: Mapping[str, Value], named: Mapping[str, str]) ->
         except ValueError as error:
             raise ReplicaError(str(error)) from None
         return _dataset(source, f"{named[source]}: {_size(content)}", content)
-    path = Path(source).expanduser()
-    if not path.suffix and len(path.parts) <= 1 and not path.exists():
-        near = difflib.get_close_matches(source.lower(), named, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"wanted {', '.join(named)} or an .npz file."
-        raise ReplicaError(f"{source!r} is neither a data set nor a file; {hint}")
+    path = user_path(source, named, "an .npz file")
     content = read_solution_map(path)
     return _dataset(source, f"{_size(content)}, boundary {content.boundary}, from {path.name}", content)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -17,6 +16,7 @@ from replica.lab.errors import ReplicaError
 from . import recall_data
 from .kept_bytes import kept_bytes
 from .problem import Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
+from .protocol import check_protocol, real_array, timed
 from .recall_damage import Kind, damage_patterns, damaged_entries
 
 if TYPE_CHECKING:
@@ -199,7 +199,11 @@ class Recall(Problem):
             self.check_validation(dataset, options)
         stored, targets, cues = draw_cues(trial, dataset.content.distinct(values), options, split)
         method = make(trial)
-        _check_protocol(method)
+        check_protocol(
+            method,
+            ("store", "recall"),
+            "an entry for recall has store(patterns) and recall(cues), both on tensors of shape (count, dim)",
+        )
 
         def to_device(array: NDArray[np.float32]) -> Tensor:
             return torch.tensor(array, device=trial.device)  # a copy: a method may write into what it is given
@@ -307,72 +311,29 @@ def psnr(recalled: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
     return float(min(PSNR_CAP, -10 * np.log10(max(error, 10 ** (-PSNR_CAP / 10)))))
 
 
-def _check_protocol(method: Any) -> None:
-    missing = [name for name in ("store", "recall") if not callable(getattr(method, name, None))]
-    if missing:
-        raise ReplicaError(
-            f"{type(method).__name__} has no method {' and no method '.join(missing)}; "
-            "an entry for recall has store(patterns) and recall(cues), both on tensors of shape (count, dim)."
-        )
-
-
 def _timed_recall(trial: Trial, method: Any, cues: Tensor) -> tuple[NDArray[np.float32], float]:
     """Recall all cues in one call, the first output counts; a short call's time is the median of several."""
-    import torch
 
-    def synchronise() -> None:
-        if trial.device.type == "cuda":
-            torch.cuda.synchronize(trial.device)
-
-    def timed() -> tuple[Any, float]:
+    def once() -> tuple[Any, float]:
         given = cues.clone()
-        synchronise()
-        start = time.perf_counter()
-        output = method.recall(given)
-        synchronise()
-        return output, time.perf_counter() - start
+        return timed(trial, lambda: method.recall(given))
 
-    output, seconds = timed()
+    output, seconds = once()
     recalled = _output(method, output, tuple(cues.shape))
     if seconds < _SHORT_SECONDS:
-        seconds = statistics.median([seconds, *(timed()[1] for _ in range(_REPEATS - 1))])
+        seconds = statistics.median([seconds, *(once()[1] for _ in range(_REPEATS - 1))])
     return recalled, seconds
 
 
 def _output(method: Any, output: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Check what ``recall`` gave back and bring it to NumPy.
-
-    Raises:
-        ReplicaError: If it is no tensor or array of real numbers, has another shape than the cues, or holds
-            NaN or infinity.
-    """
-    import torch
-
-    name = f"{type(method).__name__}.recall"
-    if isinstance(output, torch.Tensor):
-        kind = str(output.dtype).removeprefix("torch.")
-        is_real = not output.is_complex() and output.dtype is not torch.bool
-    elif isinstance(output, np.ndarray):
-        kind = str(output.dtype)
-        is_real = output.dtype.kind in "iuf"
-    else:
-        raise ReplicaError(
-            f"{name} returned {type(output).__name__}; wanted a tensor or an array of shape {shape}, like its cues."
-        )
-    if not is_real:
-        raise ReplicaError(f"{name} returned values of type {kind}; wanted real numbers, like its cues.")
-    if tuple(output.shape) != shape:
-        raise ReplicaError(f"{name} returned shape {tuple(output.shape)}; wanted {shape}, like its cues.")
-    if isinstance(output, torch.Tensor):
-        output = output.detach().to("cpu", torch.float32).numpy()
-    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused
-        result = np.array(output, np.float32)  # a copy: a method may reuse the buffer that it returned
-    if not np.isfinite(result).all():
-        row, column = (int(i) for i in np.unravel_index(int(np.argmin(np.isfinite(result))), shape))
-        raise ReplicaError(
-            f"{name} returned {result[row, column]} at cue {row}, entry {column} (from 0); wanted finite numbers."
-        )
-    return result
+    """Check what ``recall`` gave back and bring it to NumPy; see `real_array`."""
+    return real_array(
+        f"{type(method).__name__}.recall",
+        output,
+        shape,
+        ", like its cues",
+        lambda index: f"cue {index[0]}, entry {index[1]}",
+    )
 
 
 def _plain(patterns: NDArray[np.float32]) -> list[list[float]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from replica.lab.errors import ReplicaError
 
+from .data_sources import user_path
 from .problem import Dataset
 
 NAMED: Mapping[str, str] = {
@@ -56,11 +55,7 @@ def load(source: str) -> Dataset:
 
     from replica.lab.data import read_patterns
 
-    path = Path(source).expanduser()
-    if not path.suffix and len(path.parts) <= 1 and not path.exists():
-        near = difflib.get_close_matches(source.lower(), NAMED, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"wanted {', '.join(NAMED)}, a file or a folder of images."
-        raise ReplicaError(f"{source!r} is neither a data set nor a file; {hint}")
+    path = user_path(source, NAMED, "a file or a folder of images")
     found = read_patterns(path)
     count = f"{len(found.values):,} patterns of {' × '.join(map(str, found.shape))} values from {path.name}"
     scaling = "scaled to [0, 1] by the smallest and largest value of the whole file"

@@ -25,6 +25,7 @@ from replica.kernels import (
     optimal_activation,
 )
 from replica.lab.claims import LogUniform, Paper, Proportion, Reported, Trial, above, below, within
+from replica.lab.claims.drawing import draw_spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +139,9 @@ def draw_three_limits(axes: "Axes", table: "pd.DataFrame") -> None:
         ("singular_kernel", "singular kernel (optimal)", "tab:green", "^"),
     ):
         part = table[table["limit"] == name]
-        spread(axes, part, "depth", "agreement", label=label, color=colour, marker=marker, linestyle=":", linewidth=0.8)
+        draw_spread(
+            axes, part, "depth", "agreement", label=label, color=colour, marker=marker, linestyle=":", linewidth=0.8
+        )
     axes.set(xscale="log", xlabel="hidden layers", ylabel="test rows that agree with the limit (share)")
     axes.legend()
 
@@ -187,7 +190,7 @@ def finite_width(trial: Trial) -> Result:
 @finite_width.figure
 def draw_finite_width(axes: "Axes", table: "pd.DataFrame") -> None:
     """Error of the tangent kernel against width."""
-    spread(axes, table, "width", "error", label="random networks", color="tab:blue", marker="o")
+    draw_spread(axes, table, "width", "error", label="random networks", color="tab:blue", marker="o")
     mean = table.groupby("width")["error"].mean()
     widths = mean.index.to_numpy(float)
     through = math.exp(float(np.mean(np.log(mean.to_numpy()) + 0.5 * np.log(widths))))
@@ -306,7 +309,9 @@ def draw_consistency(axes: "Axes", table: "pd.DataFrame") -> None:
             ("majority", "majority vote", "tab:gray", "^"),
         ):
             shown = f"{label}" if dim == 1 else None
-            spread(axes, part, "samples", name, label=shown, color=colour, marker=marker, linestyle=style, linewidth=1)
+            draw_spread(
+                axes, part, "samples", name, label=shown, color=colour, marker=marker, linestyle=style, linewidth=1
+            )
         axes.plot([], [], color="black", linestyle=style, label=f"d = {dim}")
     axes.set(xscale="log", yscale="log", xlabel="training points", ylabel="error beyond the Bayes classifier")
     axes.set_ylim(bottom=2e-3)
@@ -388,14 +393,7 @@ def draw_depth_and_task(axes: "Axes", table: "pd.DataFrame") -> None:
         ("r2", "R², progression of diabetes", "tab:orange", "s"),
     ):
         style = "--" if name == "r2" else "-"
-        spread(axes, table, "depth", name, label=label, color=colour, marker=marker, linestyle=style, linewidth=1)
+        draw_spread(axes, table, "depth", name, label=label, color=colour, marker=marker, linestyle=style, linewidth=1)
     axes.set(xscale="log", xlabel="hidden layers", ylabel="accuracy, or share of variance explained")
     axes.set_ylim(-0.5, 1.05)  # one and two layers interpolate the noise: their R², below −0.8, would flatten all else
     axes.legend()
-
-
-def spread(axes: "Axes", table: "pd.DataFrame", x: str, y: str, **style: Any) -> None:
-    """Mean over seeds with the range from lowest to highest."""
-    groups = table.groupby(x)[y]
-    mean, low, high = groups.mean(), groups.min(), groups.max()
-    axes.errorbar(mean.index, mean, yerr=[mean - low, high - mean], **{"capsize": 2, "linestyle": "none", **style})

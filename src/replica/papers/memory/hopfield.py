@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from replica.lab.claims import LogUniform, Paper, Proportion, Reported, Trial, above, below, within
+from replica.lab.claims.drawing import draw_spread
 from replica.lab.data import digits, mnist
 from replica.memory import HopfieldPooling, ModernHopfield
 from replica.memory.modern_hopfield import FixedPointKind, standardize
@@ -127,7 +128,7 @@ def draw_one_update(axes: "Axes", table: "pd.DataFrame") -> None:
         ("error_settled", "damage 0.5 M, fixed point", "tab:orange", "s"),
         ("error_near", "damage 1/(2βM), one update", "tab:green", "^"),
     ):
-        spread(axes, table, "dimension", column, label=label, color=colour, marker=marker)
+        draw_spread(axes, table, "dimension", column, label=label, color=colour, marker=marker)
     theory = table.groupby("dimension")["bound_near"].median()
     axes.plot(theory.index, theory, color="black", linestyle="--", label="bound on the last (Theorem 5)")
     axes.set(yscale="log", xlabel="dimension d", ylabel="retrieval error / norm M")
@@ -196,7 +197,7 @@ def exponential_storage(trial: Trial) -> Result:
 @exponential_storage.figure
 def draw_exponential_storage(axes: "Axes", table: "pd.DataFrame") -> None:
     """Patterns stored against dimension, with both fits to the mean of the logarithm."""
-    spread(axes, table, "dimension", "stored", label="stored (median pattern)", color="tab:blue", marker="o")
+    draw_spread(axes, table, "dimension", "stored", label="stored (median pattern)", color="tab:blue", marker="o")
     mean = np.log(table["stored"]).groupby(table["dimension"]).mean()
     dims = mean.index.to_numpy(float)
     for x, label, style in ((dims, "exponential fit", "-"), (np.log(dims), "power-law fit", ":")):
@@ -256,7 +257,7 @@ def draw_three_kinds(axes: "Axes", table: "pd.DataFrame") -> None:
         ("metastable", "tab:orange", "s"),
         ("single", "tab:green", "^"),
     ):
-        spread(axes, table, "beta", name, label=name, color=colour, marker=marker, linestyle=":", linewidth=0.8)
+        draw_spread(axes, table, "beta", name, label=name, color=colour, marker=marker, linestyle=":", linewidth=0.8)
     axes.set(xscale="log", xlabel="inverse temperature β", ylabel="share of stored patterns")
     axes.legend(title="fixed point")
 
@@ -441,10 +442,3 @@ def draw_pooling(axes: "Axes", table: "pd.DataFrame") -> None:
     axes.plot(order, mean, color="black", marker="_", markersize=22, linestyle="none", label="mean over seeds")
     axes.set(xlabel="pooling", ylabel="accuracy on test bags")
     axes.legend()
-
-
-def spread(axes: "Axes", table: "pd.DataFrame", x: str, y: str, **style: Any) -> None:
-    """Mean over seeds with the range from lowest to highest."""
-    groups = table.groupby(x)[y]
-    mean, low, high = groups.mean(), groups.min(), groups.max()
-    axes.errorbar(mean.index, mean, yerr=[mean - low, high - mean], **{"capsize": 2, "linestyle": "none", **style})

@@ -1,0 +1,29 @@
+"""Where a problem's data come from: a named set, or a file of the user's."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from replica.lab.errors import ReplicaError
+
+
+def user_path(source: str, names: Iterable[str], files: str) -> Path:
+    """The user's file or folder, where the source is none of the named data sets.
+
+    Args:
+        source: What the user gave.
+        names: The problem's named data sets.
+        files: What else it takes, in words.
+
+    Raises:
+        ReplicaError: If it looks like a misspelt name instead.
+    """
+    path = Path(source).expanduser()
+    if not path.suffix and len(path.parts) <= 1 and not path.exists():
+        known = tuple(names)
+        near = difflib.get_close_matches(source.lower(), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"wanted {', '.join(known)}, {files}."
+        raise ReplicaError(f"{source!r} is neither a data set nor a file; {hint}")
+    return path

@@ -1,0 +1,84 @@
+"""What every problem asks of a method: that it has its parts, gives real numbers of the right shape, and is timed alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replica.lab.errors import ReplicaError
+
+if TYPE_CHECKING:
+    from replica.lab.claims import Trial
+
+T = TypeVar("T")
+
+
+def check_protocol(method: Any, names: Sequence[str], wanted: str) -> None:
+    """See that a method can be called by all these names.
+
+    Raises:
+        ReplicaError: Naming those it lacks, and in words what is wanted.
+    """
+    missing = [name for name in names if not callable(getattr(method, name, None))]
+    if missing:
+        raise ReplicaError(f"{type(method).__name__} has no method {' and no method '.join(missing)}; {wanted}.")
+
+
+def timed(trial: Trial, call: Callable[[], T]) -> tuple[T, float]:
+    """What a call gives and its wall seconds, work on a GPU included."""
+    import torch
+
+    def synchronise() -> None:
+        if trial.device.type == "cuda":
+            torch.cuda.synchronize(trial.device)
+
+    synchronise()
+    start = time.perf_counter()
+    result = call()
+    synchronise()
+    return result, time.perf_counter() - start
+
+
+def real_array(
+    name: str, output: Any, shape: tuple[int, ...], like: str, place: Callable[[tuple[int, ...]], str]
+) -> NDArray[np.float32]:
+    """Check what a method gave back and bring it to NumPy, as a copy.
+
+    Args:
+        name: What gave it, such as ``"MyMemory.recall"``.
+        output: A tensor or an array, if all is well.
+        shape: The shape that is wanted.
+        like: What that shape is, after it in the message, such as ``", like its cues"``.
+        place: Says in the user's terms where an index stands.
+
+    Raises:
+        ReplicaError: If it is no tensor or array of real numbers, has another shape, or holds NaN or infinity.
+    """
+    import torch
+
+    if isinstance(output, torch.Tensor):
+        kind = str(output.dtype).removeprefix("torch.")
+        is_real = not output.is_complex() and output.dtype is not torch.bool
+    elif isinstance(output, np.ndarray):
+        kind = str(output.dtype)
+        is_real = output.dtype.kind in "iuf"
+    else:
+        raise ReplicaError(
+            f"{name} returned {type(output).__name__}; wanted a tensor or an array of shape {shape}{like}."
+        )
+    if not is_real:
+        raise ReplicaError(f"{name} returned values of type {kind}; wanted real numbers of shape {shape}{like}.")
+    if tuple(output.shape) != shape:
+        raise ReplicaError(f"{name} returned shape {tuple(output.shape)}; wanted {shape}{like}.")
+    if isinstance(output, torch.Tensor):
+        output = output.detach().to("cpu", torch.float32).numpy()
+    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused
+        result = np.array(output, np.float32)  # a copy: a method may reuse the buffer that it returned
+    if not np.isfinite(result).all():
+        index = tuple(int(i) for i in np.unravel_index(int(np.argmin(np.isfinite(result))), shape))
+        raise ReplicaError(f"{name} returned {result[index]} at {place(index)} (from 0); wanted finite numbers.")
+    return result
