@@ -84,6 +84,10 @@ def test_recorded_evidence_is_fresh_and_its_verdict_follows(record, claim):
     assert recorded["fingerprint"] == fingerprint(spec_path(record.module), claim.name), "measured on other code"
     assert recorded["sentence"] == claim.sentence
     assert recorded["expect"] == {name: str(bound) for name, bound in claim.expect.items()}
+    assert recorded["why"] == claim.why
+    assert (recorded["reported"] or {}) == {
+        name: {"value": said.value, "where": said.where} for name, said in claim.reported.items()
+    }
     assert recorded["scale"] == "laptop"
     assert len(recorded["trials"]) == recorded["seeds"] >= 5
     trials = [{name: from_plain(value) for name, value in trial["measures"].items()} for trial in recorded["trials"]]
