@@ -233,6 +233,9 @@ def test_a_class_never_seen_gets_a_column(wine: Dataset) -> None:
     metrics = run(lambda trial: TwoClasses(), wine).metrics
     shares = np.bincount(labels) / len(labels)
     assert float(metrics["accuracy"]) == pytest.approx(shares[2], abs=0.02)
+    # Class 1, which has no column, counts as given no chance at all.
+    expected = -(shares * np.log([0.25, 1e-6, 0.75])).sum()
+    assert metrics["log_loss"] == pytest.approx(expected, abs=0.3)
 
 
 def test_a_method_may_write_into_what_it_is_given(wine: Dataset) -> None:
