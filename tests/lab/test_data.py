@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ import numpy as np
 import pytest
 
 from replica.lab.data import (
+    Characters,
     Images,
     digits,
     mnist,
     mnist as _mnist,  # noqa: F401  (the function; the module is fetched below)
+    omniglot,
+    shakespeare,
 )
 from replica.lab.errors import ReplicaError
 
@@ -134,7 +139,7 @@ def test_a_download_is_checked_and_kept(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
     monkeypatch.delenv("REPLICA_DATA", raising=False)
     file = module._File("labels.gz", hashlib.sha256(good).hexdigest(), (5,))
-    path = module._find(file)
+    path = file.find()
     assert path == tmp_path / "replica" / "mnist" / "labels.gz"
     assert module._read_idx(path, (5,)).tolist() == [0] * 5
 
@@ -156,7 +161,7 @@ def test_real_mnist() -> None:
     assert images.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert np.bincount(images.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     for file in module._SPLITS["test"]:
-        assert hashlib.sha256(module._find(file).read_bytes()).hexdigest() == file.sha256
+        assert hashlib.sha256(file.find().read_bytes()).hexdigest() == file.sha256
 
 
 def test_nothing_heavy_is_imported_early() -> None:
@@ -165,3 +170,97 @@ def test_nothing_heavy_is_imported_early() -> None:
         "print([m for m in ('torch', 'pandas', 'PIL', 'pyarrow') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_real_omniglot() -> None:
+    characters = omniglot_or_skip()
+    assert characters.values.shape == (4840, 28, 28)
+    assert characters.values.dtype == np.float32
+    assert characters.values.min() == 0
+    assert characters.values.max() <= 1
+    assert np.bincount(characters.labels).tolist() == [20] * 242
+    assert len(characters.characters) == 242
+    assert len(characters.alphabet_names) == 8
+    # One person drew each character once, and a character belongs to one alphabet.
+    assert len({*zip(characters.labels.tolist(), characters.drawers.tolist(), strict=True)}) == 4840
+    assert len({*zip(characters.labels.tolist(), characters.alphabets.tolist(), strict=True)}) == 242
+    assert characters.characters[0] == "Balinese 1"
+    # Drawings of one character are nearer to its mean than to the mean of all.
+    flat = characters.values.reshape(242, 20, -1)
+    assert np.square(flat - flat.mean(1, keepdims=True)).mean() < 0.9 * flat.var(axis=(0, 1)).mean()
+
+
+def omniglot_or_skip() -> Characters:
+    if not (Path(os.environ.get("REPLICA_DATA", "")) / "omniglot" / "images_background_small1.zip").is_file():
+        pytest.skip("REPLICA_DATA names no folder with Omniglot")
+    return omniglot()
+
+
+def drawing(ink: tuple[int, int]) -> bytes:
+    """A white drawing of Omniglot's size with one black pixel."""
+    from PIL import Image
+
+    image = Image.new("1", (105, 105), 1)
+    image.putpixel(ink, 0)
+    stream = io.BytesIO()
+    image.save(stream, "png")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def small_omniglot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two archives that share a character, in which the loader believes."""
+    folder = tmp_path / "omniglot"
+    folder.mkdir()
+    drawings = {
+        "Greek/character02/0001_01.png": (0, 0),
+        "Greek/character02/0001_03.png": (104, 0),
+        "Old_one/character01/0002_20.png": (0, 104),
+    }
+    for number, names in ((1, list(drawings)[:2]), (2, list(drawings)[1:])):
+        with zipfile.ZipFile(folder / f"images_background_small{number}.zip", "w") as archive:
+            archive.writestr("notes.txt", "not a drawing")
+            for name in names:
+                archive.writestr(f"images_background_small{number}/{name}", drawing(drawings[name]))
+    monkeypatch.setattr(sys.modules["replica.lab.data.omniglot"], "_DRAWINGS", 3)
+    monkeypatch.setenv("REPLICA_DATA", str(tmp_path))
+    return folder
+
+
+def test_omniglot_is_the_union_of_its_sets(small_omniglot: Path) -> None:
+    characters = omniglot(side=21)
+    assert characters.labels.tolist() == [0, 0, 1]
+    assert characters.alphabets.tolist() == [0, 0, 1]
+    assert characters.drawers.tolist() == [0, 2, 19]
+    assert characters.characters == ("Greek 2", "Old one 1")
+    assert characters.alphabet_names == ("Greek", "Old one")
+    for values, corner in zip(characters.values, ((0, 0), (0, 20), (20, 0)), strict=True):
+        assert values[corner] == pytest.approx(1 / 25)  # one of 5 × 5 pixels
+        assert values.sum() == pytest.approx(1 / 25, abs=1e-5)
+
+
+def test_a_damaged_omniglot_is_named(small_omniglot: Path) -> None:
+    with pytest.raises(ValueError, match="side must be from 1 to 105, not 0"):
+        omniglot(0)
+    second = small_omniglot / "images_background_small2.zip"
+    content = second.read_bytes()
+    second.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ReplicaError, match=r"small2\.zip: cannot be read as Omniglot"):
+        omniglot()
+    (small_omniglot / "images_background_small1.zip").write_bytes(content)
+    second.write_bytes(content)
+    with pytest.raises(ReplicaError, match="2 drawings instead of 3"):
+        omniglot()
+
+
+def test_shakespeare_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = os.environ.get("REPLICA_DATA", "")
+    if (Path(folder) / "text" / "tinyshakespeare.txt").is_file():
+        text = shakespeare()
+        assert len(text) == 1_115_394
+        assert len(set(text)) == 65
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "tinyshakespeare.txt").write_text("To be")
+    monkeypatch.setenv("REPLICA_DATA", str(tmp_path))
+    with pytest.raises(ReplicaError, match="is not Tiny Shakespeare"):
+        shakespeare()

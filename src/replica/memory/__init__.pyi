@@ -30,3 +30,19 @@ from .multitasking_equations import (
     learning_threshold as learning_threshold,
     parallel_overlap as parallel_overlap,
 )
+
+# The physics of storage: replica-symmetric and one-step-broken theory of dense networks (dense_rsb)
+
+# Sparse codes and cell assemblies: dendrites that detect patterns, macrocolumns that store in one trial (active_dendrites)
+
+# Cell assemblies with familiarity-scaled noise (sparsey)
+
+# Discrete memories inside networks: key-value bottlenecks (key_value_bottleneck)
+
+# Codebook features: hidden states as sums of a few codes (codebook_features)
+
+# Memory controllers: networks that read and write an external memory (fast_slow_memory)
+
+# Memories that learn whole tables (hopular)
+
+# Boltzmann machines with one mean-field fixed point (monotone_boltzmann)

@@ -1,6 +1,9 @@
 from .digits import digits as digits
 from .images import Images as Images
 from .mnist import mnist as mnist
+from .omniglot import Characters as Characters
+from .omniglot import omniglot as omniglot
+from .shakespeare import shakespeare as shakespeare
 from .patterns import Patterns as Patterns
 from .labelled import Labelled as Labelled
 from .labelled_files import LABELLED_FORMATS as LABELLED_FORMATS
@@ -17,6 +20,7 @@ from .user_files import read_patterns as read_patterns
 __all__ = [
     "FORMATS",
     "LABELLED_FORMATS",
+    "Characters",
     "Images",
     "Labelled",
     "Patterns",
@@ -27,7 +31,9 @@ __all__ = [
     "helmholtz",
     "mnist",
     "mnist_1d",
+    "omniglot",
     "read_labelled",
     "read_patterns",
     "read_solution_map",
+    "shakespeare",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ from numpy.typing import NDArray
 from replica.lab.errors import ReplicaError
 
 from .images import Images
-
-FOLDER_VARIABLE = "REPLICA_DATA"
+from .public_files import PublicFile
 
 # Two public homes of the same bytes; the original home refuses downloads since 2021.
 _HOMES = (
@@ -32,6 +30,10 @@ class _File:
     name: str
     sha256: str
     shape: tuple[int, ...]
+
+    def find(self) -> Path:
+        homes = tuple(home + self.name for home in _HOMES)
+        return PublicFile("MNIST", "mnist", self.name, self.sha256, homes).find()
 
 
 _SPLITS: dict[str, tuple[_File, _File]] = {
@@ -80,43 +82,8 @@ def mnist(split: Literal["test", "train"] = "test") -> Images:
     """
     if split not in _SPLITS:
         raise ValueError(f"mnist: split must be 'test' or 'train', not {split!r}.")
-    images, labels = (_read_idx(_find(file), file.shape) for file in _SPLITS[split])
+    images, labels = (_read_idx(file.find(), file.shape) for file in _SPLITS[split])
     return Images(images.astype(np.float32) / np.float32(255), labels.astype(np.int64))
-
-
-def _find(file: _File) -> Path:
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if folder:
-        path = Path(folder).expanduser() / "mnist" / file.name
-        if path.is_file():
-            return path
-    return _download(file, folder)
-
-
-def _download(file: _File, folder: str | None) -> Path:
-    import platformdirs
-    import pooch
-
-    cache = platformdirs.user_cache_path("replica") / "mnist"
-    failures: list[str] = []
-    for home in _HOMES:
-        try:
-            path = pooch.retrieve(
-                home + file.name,
-                known_hash=f"sha256:{file.sha256}",
-                fname=file.name,
-                path=cache,
-                downloader=pooch.HTTPDownloader(timeout=30),
-            )
-        except (OSError, ValueError) as error:  # no network, or not the file that the checksum names
-            failures.append(f"{home.split('/')[2]}: {type(error).__name__}")
-            continue
-        return Path(path)
-    looked = f"not in {Path(folder) / 'mnist'}" if folder else f"{FOLDER_VARIABLE} is not set"
-    raise ReplicaError(
-        f"MNIST: {file.name} is missing ({looked}) and could not be downloaded ({'; '.join(failures)}): "
-        f"go online, or put it into a folder mnist/ and set {FOLDER_VARIABLE} to the folder above it."
-    )
 
 
 def _read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
