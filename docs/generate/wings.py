@@ -9,7 +9,9 @@ from replica.lab.catalogue import WINGS, count_verdicts, find
 
 from .markdown import render
 from .parts import contents
-from .source import Source
+from .source import SITE, Source
+
+STORIES = SITE.parent / "stories"
 
 TITLES: dict[str, tuple[str, str]] = {
     "memory": ("Memory", "Associative memories: store patterns, give them back from damaged cues."),
@@ -64,4 +66,13 @@ def write(source: Source) -> None:
         papers = sorted(card["papers"], key=lambda record: (record.status != "built", -(record.year or 0)))
         rows = [(record, count_verdicts(record)) for record in papers]
         groups = contents(card["wing"]) if card["built"] else ()
-        source.write(f"wings/{card['wing']}.md", render("wing.md", card=card, rows=rows, groups=groups))
+        source.write(
+            f"wings/{card['wing']}.md",
+            render("wing.md", card=card, rows=rows, groups=groups, story=_story(card["wing"])),
+        )
+
+
+def _story(wing: str) -> str:
+    """What the wing's page tells before its lists, written by hand in ``docs/stories``; empty where nothing is."""
+    path = STORIES / f"{wing}.md"
+    return path.read_text() if path.exists() else ""
