@@ -36,6 +36,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "ring_network",
         "python": 'data={"inputs": inputs, "outputs": outputs}, entries={"mine": my_network}',
     },
+    "stream": {
+        "data": "--data my_images.npz --tasks 4 --setting class",
+        "example": "my_learner.py",
+        "entry": "NearestItems",
+        "python": 'data={"X": images, "y": labels}, entries={"mine": MyLearner}, tasks=4',
+    },
 }
 
 

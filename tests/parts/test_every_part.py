@@ -297,7 +297,10 @@ PARTS: dict[str, Part] = {
     "memory.DiscreteKeyValueBottleneck": Part(
         bottleneck,
         lambda n, draw: (draw(n, 8),),
-        ((lambda: DiscreteKeyValueBottleneck(8, 0), "outputs"), (lambda: DiscreteKeyValueBottleneck(8, 2)(torch.zeros(2, 7)), "inputs")),
+        (
+            (lambda: DiscreteKeyValueBottleneck(8, 0), "outputs"),
+            (one_row(DiscreteKeyValueBottleneck(8, 2), 2, 7), "inputs"),
+        ),
         smooth=False,
     ),
     "architectures.Hypernetwork": Part(
