@@ -191,6 +191,7 @@ WHERE = "difference of median ranks among 29 methods on 21 tables, authors' page
         "rank_gain_over_random_forest": Reported("3.5", where=WHERE),
         "rank_gain_over_support_vector_machine": Reported("2", where=WHERE),
     },
+    limit_seconds=1800,
 )
 def small_tables(trial: Trial) -> Result:
     """Mean rank by test accuracy over tables (1 is best, ties share), one split of every table a seed.

@@ -250,7 +250,7 @@ def forgets_less_on_digits(trial: Trial) -> tuple[dict[str, float], dict[str, li
     "On MNIST, without being told of tasks, the bottleneck forgets far less than a linear or an MLP head on the same frozen "
     "encoder.",
     expect=EXPECT,
-    limit_seconds=300,
+    limit_seconds=900,
 )
 def forgets_less_on_mnist(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """Five tasks of two digits each; at smoke scale of the small digits."""
@@ -261,7 +261,7 @@ def forgets_less_on_mnist(trial: Trial) -> tuple[dict[str, float], dict[str, lis
     "Over twenty tasks of characters, without being told of them, the bottleneck forgets far less than a linear or an MLP head "
     "on the same frozen encoder.",
     expect=EXPECT,
-    limit_seconds=300,
+    limit_seconds=900,
 )
 def forgets_less_on_omniglot(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """Twenty tasks of two of Omniglot's characters each, 15 drawings to learn; at smoke scale of the small digits."""
@@ -346,7 +346,7 @@ def draw_drift(axes: Any, table: Any) -> None:
 @paper.claim(
     "Keys (and encoder) set on another data set serve nearly as well.",
     expect={"accuracy_lost": below(0.1)},
-    limit_seconds=300,
+    limit_seconds=900,
 )
 def keys_from_elsewhere(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """The stream of MNIST with an encoder and keys from Omniglot's characters, beside those from MNIST's own images."""
