@@ -92,6 +92,26 @@ class Scaled:
         return (self.share * mean).expand(len(inputs), *mean.shape[1:])
 
 
+class Descent:
+    """Gradient descent, by default in such small steps that nothing happens."""
+
+    space: ClassVar = {"rate": LogUniform(1e-6, 1.0)}
+
+    def __init__(self, rate: float = 1e-6) -> None:
+        self.rate = rate
+
+    def build(self, network: Any, loss: Any, example: Any) -> None:
+        self.network, self.loss = network, loss
+
+    def step(self, inputs: Any, labels: Any) -> None:
+        loss = self.loss(self.network(inputs), labels)
+        if not torch.isfinite(loss):
+            raise FloatingPointError("the loss is not finite")
+        torch.optim.SGD(self.network.parameters(), self.rate).zero_grad()
+        loss.backward()
+        torch.optim.SGD(self.network.parameters(), self.rate).step()
+
+
 def patterns() -> Dataset:
     real = np.random.default_rng(0).random((60, 20)).astype(np.float32)
     return Dataset("patterns", "", PatternSets(real, np.where(real > 0.5, 1, -1).astype(np.int8)), "patterns", (20,))
@@ -113,6 +133,7 @@ def maps() -> Dataset:
 SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "recall": (patterns, Blend, {"values": "real", "kind": "gaussian", "stored": 12, "cues": 40}),
     "classification": (rows, Smoother, {}),
+    "credit": (rows, Descent, {"depth": 1, "width": 8, "epochs": 3, "batch": 8, "shift_batches": 0}),
     "operator": (maps, Scaled, {"train": 25, "test": 15, "epochs": 9, "stride": 2}),
 }
 every_problem = pytest.mark.parametrize("name", names())
@@ -162,7 +183,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     content, rng = dataset.content, Trial(seed)
     if name == "recall":
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
-    elif name == "classification":
+    elif name in ("classification", "credit"):
         tested = classification_data.split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
     else:
         tested = rng.rng("split").permutation(len(content))[: options["test"]]
@@ -173,7 +194,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
 
     if name == "recall":
         content = replace(content, real=spoiled(content.real))
-    elif name == "classification":
+    elif name in ("classification", "credit"):
         content = replace(content, features=spoiled(content.features))
     else:
         content = replace(content, inputs=spoiled(content.inputs), outputs=spoiled(content.outputs))
