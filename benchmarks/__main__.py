@@ -21,6 +21,7 @@ from . import (
     modern_hopfield,
     multitasking,
     runner,
+    spiking_neurons,
     unit_matching,
 )  # fmt: skip
 from .case import Case, median_seconds, peak_bytes, peak_flops
@@ -34,6 +35,7 @@ MODULES = {
     "hypernetwork": hypernetwork,
     "mgno": mgno,
     "unit_matching": unit_matching,
+    "spiking_neurons": spiking_neurons,
 }
 
 
