@@ -29,6 +29,7 @@ from . import (
     multitasking,
     runner,
     sparsey,
+    spiking_neurons,
     unit_matching,
 )  # fmt: skip
 from .case import Case, median_seconds, peak_bytes, peak_flops
@@ -50,6 +51,7 @@ MODULES = {
     "sparsey": sparsey,
     "memory_controller": memory_controller,
     "hopular": hopular,
+    "spiking_neurons": spiking_neurons,
 }
 
 

@@ -113,6 +113,26 @@ class Neighbours:
         return (-squared / (2 * self.width**2)).exp() @ self.labels
 
 
+class Descent:
+    """Gradient descent, by default in such small steps that nothing happens."""
+
+    space: ClassVar = {"rate": LogUniform(1e-6, 1.0)}
+
+    def __init__(self, rate: float = 1e-6) -> None:
+        self.rate = rate
+
+    def build(self, network: Any, loss: Any, example: Any) -> None:
+        self.network, self.loss = network, loss
+
+    def step(self, inputs: Any, labels: Any) -> None:
+        loss = self.loss(self.network(inputs), labels)
+        if not torch.isfinite(loss):
+            raise FloatingPointError("the loss is not finite")
+        torch.optim.SGD(self.network.parameters(), self.rate).zero_grad()
+        loss.backward()
+        torch.optim.SGD(self.network.parameters(), self.rate).step()
+
+
 def patterns() -> Dataset:
     real = np.random.default_rng(0).random((60, 20)).astype(np.float32)
     return Dataset("patterns", "", PatternSets(real, np.where(real > 0.5, 1, -1).astype(np.int8)), "patterns", (20,))
@@ -141,6 +161,7 @@ def items() -> Dataset:
 SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "recall": (patterns, Blend, {"values": "real", "kind": "gaussian", "stored": 12, "cues": 40}),
     "classification": (rows, Smoother, {}),
+    "credit": (rows, Descent, {"depth": 1, "width": 8, "epochs": 3, "batch": 8, "shift_batches": 0}),
     "operator": (maps, Scaled, {"train": 25, "test": 15, "epochs": 9, "stride": 2}),
     "stream": (items, Neighbours, {"tasks": 3, "epochs": 1, "checks": 1}),
 }
@@ -191,7 +212,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     content, rng = dataset.content, Trial(seed)
     if name == "recall":
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
-    elif name == "classification":
+    elif name in ("classification", "credit"):
         tested = classification_data.split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
     elif name == "stream":
         tested = np.concatenate(plan(content, options, rng, "test").tested)
@@ -205,7 +226,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
 
     if name == "recall":
         content = replace(content, real=spoiled(content.real))
-    elif name == "classification":
+    elif name in ("classification", "credit"):
         content = replace(content, features=spoiled(content.features))
     elif name == "stream":
         content = replace(content, labelled=replace(content.labelled, features=spoiled(content.labelled.features)))

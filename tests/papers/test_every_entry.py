@@ -15,6 +15,7 @@ from torch import Tensor
 
 from replica.lab.catalogue import records
 from replica.lab.claims import Trial
+from replica.lab.problems.credit_networks import network
 from replica.lab.problems.registry import get, names
 from replica.lab.problems.stream_info import StreamInfo
 from replica.lab.runner.execute import seed_everything, use_one_thread
@@ -179,11 +180,57 @@ class StreamCases:
         assert (scores[:, 2:].argmax(dim=1) + 2 == labels).float().mean() >= 0.9
 
 
+class CreditCases:
+    """Features, classes, hidden layers of a small network: one layer, one unit of input more than classes, many."""
+
+    shapes = ((4, 2, 1), (11, 3, 3), (20, 10, 6))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        features, classes, depth = shape
+        generator = torch.Generator().manual_seed(0)
+        net = network("mlp", (features,), classes, depth=depth, width=8, generator=generator)
+        inputs = torch.randn(12, features, generator=generator)
+        labels = torch.arange(12) % classes
+        rule = method.build(net, torch.nn.functional.cross_entropy, inputs.clone()) or method
+        for rows in (slice(0, 8), slice(8, 12), slice(0, 1)):
+            rule.step(inputs[rows], labels[rows])
+        scores = self.scores(rule, net, inputs)
+        assert scores.shape == (12, classes)
+        assert torch.isfinite(scores).all()
+        moved = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+        if hasattr(rule, "gradients"):
+            directions = rule.gradients(inputs, labels)
+            assert set(directions) <= set(moved)
+            assert all(torch.equal(moved[name], parameter) for name, parameter in net.named_parameters())
+            moved |= {f"direction of {name}": value for name, value in directions.items()}
+        return {"scores": scores, **moved}
+
+    @staticmethod
+    def scores(rule: Any, net: torch.nn.Module, inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.as_tensor(rule.predict(inputs.clone()) if hasattr(rule, "predict") else net(inputs))
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Three clouds, six standard deviations apart: any rule tells them apart."""
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.arange(120) % 3
+        inputs = torch.randn(120, 9, generator=generator) + 6 * torch.eye(9)[labels]
+        net = network("mlp", (9,), 3, depth=2, width=16, generator=generator)
+        method = make(Trial(0, "laptop"))
+        rule = method.build(net, torch.nn.functional.cross_entropy, inputs[:16].clone()) or method
+        for _ in range(60):
+            for rows in torch.randperm(96, generator=generator).split(16):
+                rule.step(inputs[rows], labels[rows])
+        right = self.scores(rule, net, inputs[96:]).argmax(1) == labels[96:]
+        assert right.float().mean() > 0.8
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
     "operator": OperatorCases(),
     "stream": StreamCases(),
+    "credit": CreditCases(),
 }
 TRIVIAL = {"random-guess", "majority", "mean-field"}
 ENTRIES = [

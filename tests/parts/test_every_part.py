@@ -48,6 +48,7 @@ from replica.memory import (
 )
 from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution
 from replica.representations import UnitStatistics
+from replica.spiking import LeakyIntegrateAndFire, LeakyIntegrator, RecurrentLeakyIntegrateAndFire
 from replica.training import CausalTransformer, conv_net, mlp
 
 Draw = Callable[..., Tensor]
@@ -135,6 +136,10 @@ def accumulate(module: nn.Module, first: Tensor, second: Tensor) -> Tensor:
     fresh = copy.deepcopy(module)
     fresh.update(first, second)
     return fresh.correlation
+
+
+def over_time(module: nn.Module, currents: Tensor) -> Tensor:
+    return module(currents.transpose(0, 1)).transpose(0, 1)
 
 
 def one_row(call: Callable[..., Any], *shape: int) -> Callable[[], Any]:
@@ -357,6 +362,27 @@ PARTS: dict[str, Part] = {
         lambda g: SpectralConvolution(2, 3, modes=3, generator=g),
         lambda n, draw: (draw(n, 2, 9, 9),),
         ((lambda: SpectralConvolution(2, 3, modes=0), "modes"),),
+    ),
+    "spiking.LeakyIntegrateAndFire": Part(
+        lambda g: LeakyIntegrateAndFire(5, learn_decay=True),
+        lambda n, draw: (draw(n, 7, 5).abs(),),
+        ((lambda: LeakyIntegrateAndFire(decay=2.0), "decay"), (one_row(LeakyIntegrateAndFire(4), 3, 1, 5), "currents")),
+        use=over_time,
+        drawn=False,
+    ),
+    "spiking.LeakyIntegrator": Part(
+        lambda g: LeakyIntegrator(0.8),
+        lambda n, draw: (draw(n, 7, 5),),
+        ((lambda: LeakyIntegrator(-0.1), "decay"),),
+        use=over_time,
+        drawn=False,
+    ),
+    "spiking.RecurrentLeakyIntegrateAndFire": Part(
+        lambda g: RecurrentLeakyIntegrateAndFire(5, generator=g),
+        lambda n, draw: (draw(n, 7, 5).abs(),),
+        ((lambda: RecurrentLeakyIntegrateAndFire(5, threshold=-1.0), "threshold"),),
+        use=over_time,
+        meta=False,  # the decay is read as a number
     ),
     "representations.UnitStatistics": Part(
         statistics,

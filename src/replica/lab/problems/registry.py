@@ -17,6 +17,7 @@ PROBLEMS: dict[str, str] = {
     "classification": "replica.lab.problems.classification:Classification",
     "operator": "replica.lab.problems.operator:Operator",
     "stream": "replica.lab.problems.stream:Stream",
+    "credit": "replica.lab.problems.credit:Credit",
 }
 
 

@@ -1,0 +1,365 @@
+"""The problem credit: its networks, measures and rules."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from replica.lab.claims import Proportion, Trial
+from replica.lab.data import Labelled
+from replica.lab.errors import ReplicaError
+from replica.lab.problems import Dataset, Outcome
+from replica.lab.problems.credit import Credit
+from replica.lab.problems.credit_networks import arrange, network
+from replica.lab.problems.credit_rules import (
+    Backpropagation,
+    DirectFeedbackAlignment,
+    FeedbackAlignment,
+    ForwardForward,
+    GradientRule,
+    GreedyLocal,
+    HeadOnly,
+)
+from replica.lab.problems.step_memory import peak_step_bytes
+
+problem = Credit()
+SHORT = {"epochs": 4, "shift_batches": 12, "shift_every": 4, "width": 16, "depth": 2, "batch": 8}
+FORMS = {"mlp": (5,), "conv": (1, 9, 8), "recurrent": (6, 3)}
+RULES = (Backpropagation, FeedbackAlignment, DirectFeedbackAlignment, GreedyLocal, ForwardForward, HeadOnly)
+
+
+def clouds(shape: tuple[int, ...] = (12,), rows: int = 90) -> Dataset:
+    rng = np.random.default_rng(0)
+    labels = np.arange(rows) % 3
+    values = rng.normal(size=(rows, *shape)).astype(np.float32)
+    values[np.arange(rows), ..., labels] += 6
+    return Dataset("clouds", "", Labelled(values, labels, ("a", "b", "c")), "clouds", shape)
+
+
+def run(make: Callable[[Trial], Any], dataset: Dataset | None = None, seed: int = 0, **options: Any) -> Outcome:
+    resolved = problem.resolve(SHORT | options)
+    return problem.run(Trial(seed), make, dataset or clouds(), resolved, examples=True)
+
+
+def built(rule: GradientRule, form: str = "mlp", depth: int = 3, seed: int = 0) -> tuple[nn.Sequential, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    net = network(form, FORMS[form], 4, depth=depth, width=6, generator=generator)
+    inputs = torch.randn(7, *FORMS[form], generator=generator)
+    rule.build(net, nn.functional.cross_entropy, inputs)
+    return net, inputs, torch.randint(4, (7,), generator=generator)
+
+
+def test_examples_in_docstrings_run() -> None:
+    for name in ("credit_networks", "step_memory"):
+        result = doctest.testmod(importlib.import_module(f"replica.lab.problems.{name}"), extraglobs={"torch": torch})
+        assert result.attempted
+        assert not result.failed
+
+
+# --- networks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("depth", [1, 4])
+def test_networks_are_stacks_of_layers_and_a_head(form: str, depth: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    net = network(form, FORMS[form], 4, depth=depth, width=6, generator=generator)
+    assert [name for name, _ in net.named_children()] == [f"layer{i + 1}" for i in range(depth)] + ["head"]
+    assert net(torch.zeros(2, *FORMS[form])).shape == (2, 4)
+    again = network(form, FORMS[form], 4, depth=depth, width=6, generator=torch.Generator().manual_seed(0))
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+
+
+def test_signals_grow_neither_nor_vanish_with_depth() -> None:
+    inputs = torch.randn(50, 64, generator=torch.Generator().manual_seed(1))
+    net = network("mlp", (64,), 10, depth=20, width=256, generator=torch.Generator().manual_seed(0))
+    states = net[:-1](inputs)
+    assert 0.3 < float(states.detach().square().mean()) < 3
+
+
+def test_the_recurrent_layer_is_torchs() -> None:
+    """Same weights, same numbers as `torch.nn.RNN`."""
+    layer = network("recurrent", (6, 3), 4, depth=1, width=5, generator=torch.Generator().manual_seed(0)).layer1
+    peer = nn.RNN(3, 5, batch_first=True)
+    with torch.no_grad():
+        peer.weight_ih_l0.copy_(layer.input.weight)
+        peer.weight_hh_l0.copy_(layer.recurrent.weight)
+        peer.bias_ih_l0.copy_(layer.input.bias)
+        peer.bias_hh_l0.zero_()
+    inputs = torch.randn(4, 6, 3)
+    torch.testing.assert_close(layer(inputs), peer(inputs)[0])
+
+
+def test_rows_are_arranged_for_the_network() -> None:
+    images, signals = torch.zeros(4, 9, 8), torch.zeros(4, 9)
+    assert [tuple(arrange(images, form).shape) for form in FORMS] == [(4, 72), (4, 1, 9, 8), (4, 9, 8)]
+    assert [tuple(arrange(signals, form).shape) for form in FORMS] == [(4, 9), (4, 1, 9), (4, 9, 1)]
+
+
+# --- rules ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_backpropagation_is_the_gradient(form: str) -> None:
+    rule = Backpropagation(Trial(0))
+    net, inputs, labels = built(rule, form)
+    loss = nn.functional.cross_entropy(net(inputs), labels)
+    expected = torch.autograd.grad(loss, list(net.parameters()))
+    for (name, value), wanted in zip(rule.gradients(inputs, labels).items(), expected, strict=True):
+        torch.testing.assert_close(value, wanted, msg=name)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_feedback_through_the_weights_themselves_is_backpropagation(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way back of feedback alignment, given the forward weights, gives the gradient."""
+    from replica.lab.problems import credit_rules
+
+    monkeypatch.setattr(
+        credit_rules,
+        "_through",
+        lambda module, feedback, real=credit_rules._through: real(module, module.weight.detach()),
+    )
+    rule, plain = FeedbackAlignment(Trial(0)), Backpropagation(Trial(0))
+    _, inputs, labels = built(rule, form)
+    built(plain, form)
+    expected = plain.gradients(inputs, labels)
+    for name, value in rule.gradients(inputs, labels).items():
+        torch.testing.assert_close(value, expected[name], msg=name)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_random_feedback_changes_hidden_layers_alone(form: str) -> None:
+    rule, plain = FeedbackAlignment(Trial(0)), Backpropagation(Trial(0))
+    _, inputs, labels = built(rule, form)
+    built(plain, form)
+    found, expected = rule.gradients(inputs, labels), plain.gradients(inputs, labels)
+    for name, value in found.items():
+        assert torch.allclose(value, expected[name], atol=1e-6) == name.startswith("head"), name
+
+
+def test_direct_feedback_by_the_chain_of_weights_is_backpropagation() -> None:
+    """In a linear network the matrices that carry the error exactly are products of the weights above."""
+    rule = DirectFeedbackAlignment(Trial(0))
+    net, inputs, labels = built(rule)
+    for layer in net[:-1]:
+        layer[1] = nn.Identity()
+    weights = [layer[0].weight.detach() for layer in net]
+    rule.feedback = [torch.linalg.multi_dot([*reversed(weights[i + 1 :])]) if i < 2 else weights[3] for i in range(3)]
+    loss = nn.functional.cross_entropy(net(inputs), labels)
+    expected = torch.autograd.grad(loss, list(net.parameters()))
+    for (name, value), wanted in zip(rule.gradients(inputs, labels).items(), expected, strict=True):
+        torch.testing.assert_close(value, wanted, msg=name)
+
+
+@pytest.mark.parametrize("kind", [GreedyLocal, ForwardForward])
+def test_local_rules_send_no_error_down(kind: type) -> None:
+    """What a layer learns does not depend on the weights above it."""
+    rule, other = kind(Trial(0)), kind(Trial(0))
+    _, inputs, labels = built(rule)
+    net2, _, _ = built(other)
+    with torch.no_grad():
+        for parameter in [*net2.layer3.parameters(), *net2.head.parameters()]:
+            parameter.mul_(3.0)
+    found, changed = rule.gradients(inputs, labels), other.gradients(inputs, labels)
+    for name in ("layer1.0.weight", "layer2.0.weight"):
+        torch.testing.assert_close(found[name], changed[name])
+    assert not torch.allclose(found["layer3.0.weight"], changed["layer3.0.weight"])
+
+
+@pytest.mark.parametrize("kind", [GreedyLocal, ForwardForward])
+def test_stepping_layer_by_layer_is_one_step_of_adam(kind: type) -> None:
+    rule, whole = kind(Trial(0)), kind(Trial(0))
+    net, inputs, labels = built(rule)
+    net2, _, _ = built(whole)
+    for _ in range(3):
+        rule.step(inputs, labels)
+        GradientRule.step(whole, inputs, labels)
+    for one, other in zip(net.parameters(), net2.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_forward_forward_scores_are_goodness_of_each_label() -> None:
+    rule = ForwardForward(Trial(0))
+    net, inputs, _ = built(rule, depth=2)
+    marked = inputs.clone()
+    marked[:, rule.places] = 0
+    marked[:, rule.places[2]] = inputs.abs().max()
+
+    def unit(values: Tensor) -> Tensor:
+        return values / values.square().mean(1, keepdim=True).sqrt()
+
+    second = net.layer2(unit(net.layer1(unit(marked)))).square().mean(1)
+    torch.testing.assert_close(rule.predict(inputs)[:, 2], second, rtol=1e-4, atol=1e-5)
+
+
+def test_rules_learn_and_head_only_leaves_the_rest() -> None:
+    accuracies = {kind.__name__: run(kind, epochs=30) for kind in RULES}
+    for name, outcome in accuracies.items():
+        assert float(outcome.metrics["accuracy"]) > (0.4 if name == "HeadOnly" else 0.6), name
+    frozen = accuracies["HeadOnly"].examples["alignment"]
+    assert frozen == [0, 0, 1]
+    assert accuracies["Backpropagation"].examples["alignment"] == [1, 1, 1]
+    assert abs(float(accuracies["HeadOnly"].metrics["alignment"]) - 1 / 3) < 1e-6
+
+
+# --- measures ------------------------------------------------------------------------------------------------------------
+
+
+def test_memory_of_a_step_is_counted() -> None:
+    trial = Trial(0)
+    a = torch.zeros(1000)
+    assert peak_step_bytes(trial, lambda: a.add(1).add(1).add(1)) == 8000  # two at a time
+    assert peak_step_bytes(trial, lambda: a.view(10, 100).add_(1)) == 0  # views and work in place take none
+    with torch.profiler.profile(profile_memory=True) as recorded:
+        net(torch.ones(32, 64)).sum().backward()
+    peak_step_bytes(trial, lambda: net(torch.ones(32, 64)).sum().backward())  # gradients are there now
+    ours = peak_step_bytes(trial, lambda: net(torch.ones(32, 64)).sum().backward())
+    with torch.profiler.profile(profile_memory=True) as recorded:
+        net(torch.ones(32, 64)).sum().backward()
+    alive, most = 0, 0
+    for event in sorted(recorded.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            alive += event.nbytes()
+            most = max(most, alive)
+    assert ours == pytest.approx(most, rel=0.05)  # the allocator's own count
+
+
+net = nn.Sequential(*(layer for _ in range(6) for layer in (nn.Linear(64, 64), nn.ReLU())))
+
+
+def test_local_rules_need_less_memory_in_a_deep_network() -> None:
+    options = {"depth": 16, "width": 32, "batch": 32, "epochs": 1, "shift_batches": 0}
+    whole, local = (float(run(kind, **options).metrics["step_bytes"]) for kind in (Backpropagation, GreedyLocal))
+    assert local < 0.5 * whole
+
+
+class Stepper:
+    """A user's rule without `gradients`: plain descent, and against the gradient where asked."""
+
+    def __init__(self, sign: float = 1.0) -> None:
+        self.sign = sign
+
+    def build(self, network: nn.Sequential, loss: Any, example: Tensor) -> None:
+        self.network, self.loss = network, loss
+
+    def step(self, inputs: Tensor, labels: Tensor) -> None:
+        gradients = torch.autograd.grad(self.loss(self.network(inputs), labels), list(self.network.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
+                parameter -= self.sign * 0.01 * gradient
+
+
+def test_the_direction_of_a_step_is_measured() -> None:
+    assert float(run(lambda trial: Stepper()).metrics["alignment"]) == pytest.approx(1, abs=1e-3)
+    assert float(run(lambda trial: Stepper(-1.0), epochs=1).metrics["alignment"]) == pytest.approx(-1, abs=1e-3)
+
+
+class Knows:
+    """Predicts the brightest of the first three values; its class is the label that `clouds` gives."""
+
+    def build(self, network: nn.Sequential, loss: Any, example: Tensor) -> Any:
+        self.names: dict[int, int] = {}
+        return self
+
+    def step(self, inputs: Tensor, labels: Tensor) -> None:
+        self.names = {int(spot): int(label) for spot, label in zip(inputs[:, :3].argmax(1), labels, strict=True)}
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        places = [self.names.get(int(spot), 0) for spot in inputs[:, :3].argmax(1)]
+        return nn.functional.one_hot(torch.tensor(places), 3).float()
+
+
+def test_shifting_labels_are_predicted_before_they_are_learned() -> None:
+    """A rule that knows a renaming after one batch errs on the first batch of each renaming alone."""
+    outcome = run(lambda trial: Knows(), shift_batches=40, shift_every=10)
+    assert float(outcome.metrics["accuracy"]) == 1
+    shifted = outcome.metrics["shift_accuracy"]
+    assert isinstance(shifted, Proportion)
+    assert shifted.total == 320
+    assert 0.8 < float(shifted) <= 0.95  # 4 first batches of 40, each right by chance on a third or so
+    steady = run(lambda trial: Knows(), shift_batches=40, shift_every=100).metrics["shift_accuracy"]
+    assert float(steady) > float(shifted) + 0.02
+
+
+def test_all_methods_get_the_same_network_and_batches() -> None:
+    seen: list[list[float]] = []
+
+    class Spy(Stepper):
+        def build(self, network: nn.Sequential, loss: Any, example: Tensor) -> None:
+            super().build(network, loss, example)
+            seen.append([float(parameter.detach().sum()) for parameter in network.parameters()])
+
+        def step(self, inputs: Tensor, labels: Tensor) -> None:
+            seen[-1].append(float(inputs.sum()))
+            torch.rand(3)  # and what a method draws does not matter
+
+    run(lambda trial: Spy())
+    torch.manual_seed(5)
+    run(lambda trial: Spy())
+    assert seen[0] == seen[2]
+    assert seen[1] == seen[3]
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (SimpleNamespace(), "has no method build"),
+        (SimpleNamespace(build=lambda *_: SimpleNamespace()), "has no method step"),
+        (SimpleNamespace(build=lambda *_: None, step=lambda *_: None, gradients=lambda *_: {"w": torch.zeros(1)}), "names 'w'"),
+        (SimpleNamespace(build=lambda *_: None, step=lambda *_: None, predict=lambda x: torch.zeros(2)), "returned shape"),
+    ],
+)  # fmt: skip
+def test_wrong_methods_are_told(method: Any, message: str) -> None:
+    with pytest.raises(ReplicaError, match=message):
+        run(lambda trial: method)
+
+
+def test_networks_that_do_not_fit_are_told() -> None:
+    with pytest.raises(ReplicaError, match=r"takes signals or grey images.*give --network mlp"):
+        problem.check(clouds((4, 4, 3)), problem.resolve({"network": "conv"}))
+    with pytest.raises(ReplicaError, match="give --train 3 or more"):
+        problem.check(clouds(), problem.resolve({"train": 2}))
+
+
+@pytest.mark.parametrize(
+    ("form", "shape"), [("conv", (9, 8)), ("conv", (12,)), ("recurrent", (6, 8)), ("recurrent", (12,))]
+)
+def test_every_rule_runs_on_every_form(form: str, shape: tuple[int, ...]) -> None:
+    for kind in RULES:
+        if kind is ForwardForward and form == "recurrent":
+            continue
+        outcome = run(kind, clouds(shape, 40), network=form, epochs=1, depth=3, width=8, shift_batches=2)
+        assert all(np.isfinite(float(value)) for value in outcome.metrics.values())
+
+
+def test_the_picture_shows_layers() -> None:
+    metrics = pd.DataFrame(
+        [("backprop", 2, "accuracy", 0.9, 0.8, 1.0), ("backprop", 4, "accuracy", 0.9, 0.8, 1.0),
+         ("mine", 2, "accuracy", 0.7, 0.6, 0.8), ("mine", 4, "accuracy", 0.7, 0.6, 0.8)],
+        columns=["method", "value", "metric", "mean", "low", "high"],
+    )  # fmt: skip
+    comparison = SimpleNamespace(
+        sweep=("depth", (2, 4)),
+        curves=metrics,
+        rows=[{"method": "backprop"}, {"method": "mine"}],
+        examples={"backprop": {"alignment": [1.0, 1.0, 1.0]}, "mine": {"alignment": [0.1, -0.2, 1.0]}},
+    )
+    figure = Figure(figsize=(12, 4.6))
+    FigureCanvasAgg(figure)
+    problem.draw(figure, comparison)
+    figure.canvas.draw()
+    left, right = figure.axes
+    assert "Hidden layers" in left.get_xlabel()
+    assert {tuple(line.get_ydata()) for line in right.lines} == {(1.0, 1.0, 1.0), (0.1, -0.2, 1.0)}
+    assert right.get_ylim()[0] <= -0.2
