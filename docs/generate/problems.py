@@ -42,6 +42,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "NearestItems",
         "python": 'data={"X": images, "y": labels}, entries={"mine": MyLearner}, tasks=4',
     },
+    "credit": {
+        "data": "--data my_table.csv --target species --sweep depth=2,4,8",
+        "example": "my_rule.py",
+        "entry": "SignedStep",
+        "python": 'data=my_frame, target="species", entries={"mine": MyRule}, depth=4',
+    },
 }
 
 
