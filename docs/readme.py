@@ -23,7 +23,8 @@ def built() -> str:
     """How many papers are built, and how many are not."""
     papers = find(status="built")
     wings = len({record.wing for record in papers})
-    return f"{len(papers)} papers of {wings} fields are built so far; the other {len(records()) - len(papers)} are in the catalogue, and say so."
+    rest = len(records()) - len(papers)
+    return f"{len(papers)} papers of {wings} fields are built so far; the other {rest} are in the catalogue, and say so."
 
 
 def verdicts() -> str:
