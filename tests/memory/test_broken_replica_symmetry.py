@@ -153,6 +153,21 @@ def test_hopfield_capacity_is_that_of_steffan_and_kuehn():
     assert float(branch.residual.max()) < 1e-8
 
 
+def test_a_start_without_a_broken_state_gives_way_to_the_next():
+    """At this load the search over breaking rates finds nothing, a hundredth further it does."""
+    assert float(one_step_retrieval_branch(2, start=0.9028880313942298).load[-1]) == pytest.approx(0.138186, abs=1e-6)
+
+
+def test_a_step_gone_astray_takes_no_other_point_with_it():
+    """On this grid one of Newton's steps leaves the numbers; the points around it are solved as ever."""
+    load = 0.46377854
+    grid = one_step_broken(
+        2, load, np.linspace(0, 0.97, 11) * glass_temperature(2, load), phase="spin glass", stride=0.15
+    )
+    assert bool(grid.free_energy.isfinite().all())
+    assert float(grid.residual.max()) < 1e-8
+
+
 def test_branch_agrees_with_the_state_at_a_load():
     branch = one_step_retrieval_branch(4, start=0.95, tolerance=1e-3)
     k = 1
@@ -179,6 +194,6 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="stride"):
         one_step_broken(2, 0.1, stride=0.0)
     with pytest.raises(ValueError, match="start"):
-        one_step_retrieval_branch(2, start=0.2)
+        one_step_retrieval_branch(2, start=2.0)
     with pytest.raises(ValueError, match="load"):
         glass_temperature(3, 0.0)

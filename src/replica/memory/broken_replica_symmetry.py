@@ -59,7 +59,8 @@ def _outer_nodes(
     with torch.no_grad():
         spread, inner = low.sqrt(), (high - low).clamp_min(0).sqrt()
         sharp = torch.maximum(inner, temperature).minimum(0.5 / rate) / spread
-        step = float((0.8 * sharp).clamp(finest, 0.3).min())
+        # A point where Newton's method has gone astray must not take the others with it.
+        step = float((0.8 * sharp).nan_to_num(nan=0.3).clamp(finest, 0.3).min())
         if float(spread.max()) == 0.0:
             step = 18.0
     count = 2 * round(9.0 / step) + 1
@@ -299,6 +300,7 @@ def _newton(
         _, between, c, rate, alpha = values
         gap = 1 - t[at] * c - between
         good = (c > 0) & (rate > 0) & (gap > 0) & (between > -1e-9) & (alpha > 0)
+        good &= values.isfinite().all(0) & (rate < 1e12)  # a singular Jacobian sends a step to infinity
         if order == 2 and couplings == "hebbian":
             good &= c + rate * gap < 1
         return good
@@ -502,12 +504,12 @@ def one_step_retrieval_branch(order: int, *, start: float = 0.9, tolerance: floa
 
     Args:
         order: interaction order P ≥ 2.
-        start: load to start from, in units of the replica-symmetric capacity; below about 0.8 the breaking is too
-            weak to be found.
+        start: load to start from, in units of the replica-symmetric capacity; where no broken state is found there, as
+            below about 0.8, where the breaking is too weak, the next hundredths are tried.
         tolerance: relative gain in load at which the branch has ended.
 
     Raises:
-        ValueError: if `order` is below 2, or no broken state is found at `start`.
+        ValueError: if `order` is below 2, or no broken state is found from `start` up to the capacity.
 
     Source: arXiv 2111.12997 (ground-state analysis of the capacity). For order 2 Crisanti, Amit and Gutfreund 1986
     report 0.144, Steffan and Kühn 1994 report 0.138186.
@@ -516,10 +518,14 @@ def one_step_retrieval_branch(order: int, *, start: float = 0.9, tolerance: floa
         >>> round(float(one_step_retrieval_branch(2).load[-1]), 4)
         0.1382
     """
-    load = start * retrieval_limit(order, 0.0).reshape(1)
-    zero = torch.zeros_like(load)
-    state, there = _frozen_state(order, load, "retrieval", "hebbian", 1e-11)
-    if not bool(there.all()):
+    limit = retrieval_limit(order, 0.0).reshape(1)
+    zero = torch.zeros_like(limit)
+    for share in [start, *np.arange(start + 0.01, 0.995, 0.01)]:
+        load = share * limit
+        state, there = _frozen_state(order, load, "retrieval", "hebbian", 1e-11)
+        if bool(there.all()):
+            break
+    else:
         raise ValueError(f"start is {start}; wanted a share of the capacity at which a broken retrieval state is found")
     points = [torch.stack([load, *state, zero])]
 

@@ -262,6 +262,11 @@ def forgets_less_on_mnist(trial: Trial) -> tuple[dict[str, float], dict[str, lis
     "on the same frozen encoder.",
     expect=EXPECT,
     limit_seconds=900,
+    why=(
+        "With 15 drawings a class a head of 128 hidden units hardly learns at all (it is right on a fifth of the items), "
+        "so that there is little for it to forget, and the ratio to it varies from seed to seed. Against the linear head "
+        "the ratio is 0.44, near the bound."
+    ),
 )
 def forgets_less_on_omniglot(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """Twenty tasks of two of Omniglot's characters each, 15 drawings to learn; at smoke scale of the small digits."""
@@ -292,6 +297,10 @@ def draw_courses(axes: Any, table: Any) -> None:
 @paper.claim(
     "Learning a new class changes what the bottleneck says of old classes' inputs less than it changes a linear head.",
     expect={"drift_over_linear": below(0.5)},
+    why=(
+        "In four seeds the bottleneck drifts 0.04 to 0.29 of what the linear head does, in one 0.76: how far the linear head "
+        "moves depends much on the rate that it is tuned to."
+    ),
 )
 def updates_are_local(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """How far the prediction among the first task's two digits moves (total variation) while the last task is learned.
@@ -347,6 +356,10 @@ def draw_drift(axes: Any, table: Any) -> None:
     "Keys (and encoder) set on another data set serve nearly as well.",
     expect={"accuracy_lost": below(0.1)},
     limit_seconds=900,
+    why=(
+        "Keys from Omniglot cost 0.095 of accuracy (0.066 to 0.124) beside a bound of 0.1. The encoder was taken from "
+        "there as well, which the paper does not do."
+    ),
 )
 def keys_from_elsewhere(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """The stream of MNIST with an encoder and keys from Omniglot's characters, beside those from MNIST's own images."""
