@@ -192,6 +192,11 @@ WHERE = "difference of median ranks among 29 methods on 21 tables, authors' page
         "rank_gain_over_support_vector_machine": Reported("2", where=WHERE),
     },
     limit_seconds=1800,
+    why=(
+        "Hopular ranks ahead of gradient boosting (2.2 beside 2.9 of four) but level with the random forest, and its lead "
+        "over the support vector machine is not certain with five splits. It is trained here for 150 steps at a quarter "
+        "of the authors' width, and nine of the paper's 21 tables are at hand."
+    ),
 )
 def small_tables(trial: Trial) -> Result:
     """Mean rank by test accuracy over tables (1 is best, ties share), one split of every table a seed.
@@ -258,6 +263,10 @@ ABLATIONS = {
     "Both memories of a Hopular block are needed: the training set, and the row's own features.",
     expect={"gain_of_samples": above(0.0), "gain_of_features": above(0.0)},
     reported={},
+    why=(
+        "Removing either memory changes accuracy by less than the splits do: on four small tables at this size the rest "
+        "of the network makes up for it."
+    ),
 )
 def both_memories(trial: Trial) -> Result:
     """Test accuracy, mean over tables, less that of the same network trained without one of the memories."""
