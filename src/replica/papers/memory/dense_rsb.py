@@ -72,6 +72,11 @@ STYLES = {
             0.144, where="Crisanti, Amit and Gutfreund 1986; 0.138186 in Steffan and Kühn 1994"
         ),
     },
+    why=(
+        "With one step of breaking pairs retrieve up to 0.138186, and no further: the 0.144 of 1986 is not a solution of "
+        "the one-step equations. Steffan and Kühn found the same in 1994, to six digits. Breaking raises the capacity by "
+        "0.2 % at P = 2, and by 22, 16 and 12 % at P = 3, 4 and 6."
+    ),
 )
 def capacity(trial: Trial) -> Result:
     """The load where the retrieval state ends. The theory has no randomness: the seed draws where the solver starts."""
@@ -228,6 +233,10 @@ def finite_size(order: int, dim: Any) -> Any:
     reported={
         "gain_order_2": Reported("RSB lowers the error of the ground state", where="theory of P = 2 and P-spin glasses")
     },
+    why=(
+        "For pairs energies agree to 0.04 %. At P = 3 the extrapolation from at most 96 neurons lies 1.1 % above theory, "
+        "with an interval that reaches past the bound of 2 %; replica symmetry is off by 20 %."
+    ),
 )
 def tempering(trial: Trial) -> Result:
     """Hebbian networks at load 16 (P = 2) and 6 (P = 3), at a fifth of the glass temperature of hard spins.
@@ -386,6 +395,11 @@ def soft_glass_pressure(noise: float, confinement: float) -> float:
         "largest_error_of_decomposition": Reported(0.0, where="abstract: known for P = 2, replica symmetry"),
         "gap_order_4": Reported(0.0, where="abstract: solely the hard spin glass survives"),
     },
+    why=(
+        "The decomposition of pairs is exact. At P = 4 the gap between the dense network and the hard glass is 0.069 with "
+        "16 neurons, the most that can be summed exactly, and still falls with their number; it vanishes only in the "
+        "limit."
+    ),
 )
 def decomposition(trial: Trial) -> Result:
     """Hopfield = SK(b₁) + α Gaussian(b₂, β) − b₁²/4, with b₁ = β√α/(1−C), b₂ = 1 − C, at drawn loads and temperatures.
