@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from replica.lab.claims import Choice, LogUniform, Paper, Trial, above, below
@@ -290,7 +291,8 @@ def draw_courses(axes: Any, table: Any) -> None:
         draw_spread(axes, rows, "task", "accuracy", color=colour, marker=marker, linestyle=line, label=head)
     axes.set_xlabel("Tasks learned, one after another")
     axes.set_ylabel("Accuracy on all tasks so far")
-    axes.set_ylim(0, 1.02)
+    axes.set_ylim(top=1.02)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
 
 
@@ -347,8 +349,9 @@ def draw_drift(axes: Any, table: Any) -> None:
         rows = table[table["head"] == head]
         draw_spread(axes, rows, "task", "drift", color=colour, marker=marker, linestyle=line, label=head)
     axes.set_xlabel("Tasks learned, one after another")
-    axes.set_ylabel("Change of predictions on the first task's items\n(total variation)")
+    axes.set_ylabel("Drift on the first task's items\n(total variation)")
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
 
 
@@ -396,7 +399,8 @@ def draw_keys(axes: Any, table: Any) -> None:
         draw_spread(axes, rows, "task", "accuracy", color=colour, marker=marker, linestyle=line, label=label)
     axes.set_xlabel("Tasks learned, one after another")
     axes.set_ylabel("Accuracy on all tasks so far")
-    axes.set_ylim(0, 1.02)
+    axes.set_ylim(top=1.02)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
 
 
