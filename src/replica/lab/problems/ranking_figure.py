@@ -24,7 +24,7 @@ COLOURS = ("#2f8fd0", "#e08a00", "#0f9d75", "#d3608f", "#8f7ad6", "#c8523a", "#5
 TEXT_POINTS = 9.0
 _MARKERS = "osD^vPX"  # one fewer than colours: pairs repeat only after 56 methods
 _GREY = "#868686"
-_BASELINE_MARKERS = "osD^"
+_BASELINE_MARKERS = "osD^v<>p"
 
 
 @dataclass(frozen=True)
