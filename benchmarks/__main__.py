@@ -15,6 +15,7 @@ from replica.lab.report.quantities import quantity
 
 from . import (
     dense_hebbian,
+    equilibrium_propagation,
     hypernetwork,
     limit_kernels,
     mgno,
@@ -34,6 +35,7 @@ MODULES = {
     "hypernetwork": hypernetwork,
     "mgno": mgno,
     "unit_matching": unit_matching,
+    "equilibrium_propagation": equilibrium_propagation,
 }
 
 

@@ -31,6 +31,7 @@ from replica.memory import (
     MultitaskingMemory,
 )
 from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution
+from replica.plasticity import LayeredDynamics
 from replica.representations import UnitStatistics
 from replica.training import conv_net, mlp
 
@@ -177,6 +178,12 @@ PARTS: dict[str, Part] = {
         lambda g: SpectralConvolution(2, 3, modes=3, generator=g),
         lambda n, draw: (draw(n, 2, 9, 9),),
         ((lambda: SpectralConvolution(2, 3, modes=0), "modes"),),
+    ),
+    "plasticity.LayeredDynamics": Part(
+        lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: LayeredDynamics.of_sizes((4, 6), 3, damping=2.0), "damping"),),
+        meta=False,  # whether it rests is looked at
     ),
     "representations.UnitStatistics": Part(
         statistics,

@@ -69,6 +69,15 @@ def test_activations_are_holomorphic_and_real_on_the_real_line(activation: Calla
     torch.testing.assert_close(activation(points.conj()), activation(points).conj().resolve_conj())
 
 
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_complex_activations_are_pytorchs(dtype: torch.dtype) -> None:
+    values = torch.randn(200, generator=drawn(), dtype=torch.complex128).mul(0.5).to(dtype)
+    torch.testing.assert_close(shifted_sigmoid(values), torch.sigmoid(4 * values - 2))
+    torch.testing.assert_close(soft_relu(values, 2.0), values * torch.sigmoid(2 * values))
+    far = shifted_sigmoid(torch.tensor([-1e4 + 1j, 1e4 + 1j], dtype=dtype))
+    torch.testing.assert_close(far, torch.tensor([0, 1], dtype=dtype))
+
+
 def test_activations_have_their_limits() -> None:
     far = torch.tensor([-50.0, 50.0])
     torch.testing.assert_close(shifted_sigmoid(far), torch.tensor([0.0, 1.0]))

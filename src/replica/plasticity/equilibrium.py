@@ -123,8 +123,9 @@ class LayeredDynamics(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.readout = readout
         self.links = tuple((upper - 1, lower - 1) for upper, lower in links)
+        like = readout.weight
         self.feedback = nn.ModuleList(
-            nn.Linear(sizes[upper], sizes[lower], bias=False, device=readout.weight.device, dtype=readout.weight.dtype)
+            _undrawn(sizes[upper], sizes[lower], bias=False, device=like.device, dtype=like.dtype)
             for upper, lower in self.links
         )
         self.feedback_gain, self.activation = feedback_gain, activation
@@ -150,10 +151,10 @@ class LayeredDynamics(nn.Module):
             raise ValueError(
                 f"sizes: got {tuple(sizes)} and {classes} classes, want two or more positive numbers and a class"
             )
-        device = None if generator is None else generator.device
+        device = torch.device("cpu") if generator is None else generator.device
         made = []
         for inputs, outputs in zip(sizes, [*sizes[1:], classes], strict=True):
-            layer = nn.Linear(inputs, outputs, device=device)
+            layer = _undrawn(inputs, outputs, device=device)
             with torch.no_grad():
                 layer.weight.normal_(0.0, 1 / math.sqrt(inputs), generator=generator)
                 layer.bias.zero_()
@@ -346,20 +347,20 @@ class LayeredDynamics(nn.Module):
 
     def _sweep(self, states: States, update: Callable[[int], Tensor], sweeps: int | None) -> Settling:
         """Update layers in turn, up and down, until nothing changes; the list of states is changed in place."""
-        depth = len(states)
+        top = len(states) - 1
         rounding = torch.finfo(states[0].dtype).eps
         tolerance = 50 * rounding if self.tolerance is None else self.tolerance
         limit = self.sweeps if sweeps is None else sweeps
         made = 0
         while True:
-            for level in range(depth):
+            # The first layer has just been updated when the next way up begins, and the last when the way down begins.
+            for level in range(min(made, 1), top):
                 states[level] = update(level)
             change: Tensor | None = None
-            for level in reversed(range(depth)):
+            for level in range(top, -1, -1):
                 new = update(level)
-                moved = (new - states[level]).abs() / (1 + new.abs())
-                largest = moved.amax(-1)
-                change = largest if change is None else torch.maximum(change, largest)
+                moved = ((new - states[level]).abs() / (1 + new.abs())).amax(-1)
+                change = moved if change is None else torch.maximum(change, moved)
                 states[level] = new
             made += 2
             assert change is not None
@@ -386,6 +387,13 @@ class _AtRest(torch.autograd.Function):
             with torch.enable_grad():
                 slopes.append(torch.autograd.grad(ctx.dynamics.activation(at).sum(), at)[0])
         return None, *ctx.dynamics.respond(slopes, errors, transposed=True).states
+
+
+def _undrawn(inputs: int, outputs: int, **options: Any) -> nn.Linear:
+    """A linear layer whose weights are still to be drawn, from the caller's generator."""
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, **options)
+    assert isinstance(layer, nn.Linear)
+    return layer
 
 
 def _weight(layer: nn.Module) -> Tensor:

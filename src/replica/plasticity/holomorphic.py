@@ -15,7 +15,7 @@ def shifted_sigmoid(values: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shap
         >>> shifted_sigmoid(torch.tensor([0.0, 0.5, 1.0]))
         tensor([0.1192, 0.5000, 0.8808])
     """
-    return torch.sigmoid(4 * values - 2)
+    return _sigmoid(4 * values - 2)
 
 
 def double_silu(values: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
@@ -28,7 +28,7 @@ def double_silu(values: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
         tensor([-0.0000, 0.5000, 1.0000])
     """
     half = values / 2
-    return half * torch.sigmoid(values) + (1 - half) * torch.sigmoid(values - 2)
+    return half * _sigmoid(values) + (1 - half) * _sigmoid(values - 2)
 
 
 def soft_relu(values: Inexact[Tensor, "*shape"], sharpness: float = 4.0) -> Inexact[Tensor, "*shape"]:
@@ -38,7 +38,17 @@ def soft_relu(values: Inexact[Tensor, "*shape"], sharpness: float = 4.0) -> Inex
         >>> soft_relu(torch.tensor([-3.0, 0.0, 3.0])).round(decimals=3)
         tensor([-0., 0., 3.])
     """
-    return values * torch.sigmoid(sharpness * values)
+    return values * _sigmoid(sharpness * values)
+
+
+def _sigmoid(values: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
+    """1 / (1 + exp(−z)); of complex values by way of real functions, which PyTorch vectorises."""
+    if not values.is_complex():
+        return torch.sigmoid(values)
+    share, turn = torch.sigmoid(values.real), values.imag
+    slope = share * (1 - share)
+    lost = slope * (1 - torch.cos(turn))
+    return torch.complex(share - lost, slope * torch.sin(turn)) / (1 - 2 * lost)
 
 
 def cauchy_derivative(

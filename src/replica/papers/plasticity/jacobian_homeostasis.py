@@ -33,8 +33,9 @@ paper = Paper(
         "symmetric in any case. The probes are the same for all rows of a batch, since those weights are.",
         "The online variant, in which the nudge oscillates while the network learns, is not built.",
         "The entry in credit takes forward weights meant for ReLU; it uses a smooth ReLU, weak feedback (γ below 1, which the "
-        "paper does not have) and double precision, so that its fixed point stays close to the forward pass. "
-        "Its alignment is measured against that forward pass, and so falls short of 1 even with symmetric weights.",
+        "paper does not have), double precision and two nudges (the paper's choice for large nets), so that its fixed "
+        "point stays close to the forward pass. Its alignment is measured against that forward pass, and so falls short "
+        "of 1 even with symmetric weights.",
         "The figures of the paper's tables were not at hand: what it reports is quoted in words, from its abstract.",
     ),
 )
@@ -76,7 +77,12 @@ class CreditByEquilibrium:
         layers = len(list(network.children())) - 1
         gain = max(self.feedback_gain, LEAST_SIGNAL ** (1 / max(layers - 1, 1)))
         self.dynamics = LayeredDynamics.around(
-            network, feedback_gain=gain, activation=soft_relu, sweeps=60, generator=self.generator
+            network,
+            feedback_gain=gain,
+            activation=soft_relu,
+            sweeps=60,
+            tolerance=max(READ_TO * gain ** (layers - 1), FINEST),
+            generator=self.generator,
         )
         self.trainer = EquilibriumPropagation(
             self.dynamics,
@@ -107,6 +113,8 @@ class CreditByEquilibrium:
 
 LEAST_SIGNAL = 1e-10
 """How much of a nudge of the last layer must reach the first: what double precision can still read."""
+READ_TO, FINEST = 1e-6, 1e-14
+"""Activations come to rest within this share of what reaches the first layer, if double precision can tell."""
 
 
 @paper.entry(
@@ -124,7 +132,7 @@ def equilibrium_propagation(
     learning_rate: float = 3e-3,
     homeostasis: float = 100.0,
     feedback_gain: float = 0.03,
-    points: int = 4,
+    points: int = 2,
     radius: float = 0.5,
     probes: int = 64,
 ) -> CreditByEquilibrium:
@@ -404,6 +412,7 @@ def draw_nudges_in_learning(axes: "Axes", table: "pd.DataFrame") -> None:
     draw_curves(axes, table, {"four": "N = 4, complex", "two": "N = 2, ±β", "one": "N = 1, one-sided"})
 
 
+# The best of learning rates 1e-3, 3e-3, 1e-2 and coefficients 1, 10 (loop: 0.1, 1, 10) on seeds 101 and 102.
 RULES = {
     "plain": Rule(1e-2),
     "homeostatic": Rule(3e-3, homeostasis=10.0),
@@ -411,8 +420,8 @@ RULES = {
 }
 LOOP_RULES = {
     "plain": Rule(1e-2),
-    "homeostatic": Rule(3e-3, homeostasis=0.1),
-    "implicit": Rule(3e-3, trainer=RecurrentBackpropagation),
+    "homeostatic": Rule(1e-2, homeostasis=0.1),
+    "implicit": Rule(1e-2, trainer=RecurrentBackpropagation),
 }
 NAMES = {
     "implicit": "recurrent backpropagation",
