@@ -4,6 +4,7 @@ The operations of a step are those of the least number of updates that carry an 
 phase and for the nudged ones.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -46,7 +47,7 @@ def cases() -> Iterator[Case]:
         ends = [settle(free, nudge) for nudge in (radius, -radius)]
         return [(one - other) / (2 * radius) for one, other in zip(*ends, strict=True)]
 
-    pairs = sum(a * b for a, b in zip(sizes[1:], sizes[2:], strict=False))
+    pairs = sum(a * b for a, b in itertools.pairwise(sizes[1:]))
     operations = 2.0 * 50 * (784 * 256 + 3 * 2 * pairs)
     yield Case(
         "errors, 2 nudges, 50 of 784-256-256-10, all at once",

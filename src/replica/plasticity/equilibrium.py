@@ -201,7 +201,7 @@ class LayeredDynamics(nn.Module):
             self._constant(level, inputs) + self._incoming(level, settled.states, self._weights(None))
             for level in range(len(self.layers))
         ]
-        return self.readout(_AtRest.apply(self, *drives)[-1])  # type: ignore[no-any-return]
+        return self.readout(_AtRest.apply(self, *drives)[-1])
 
     @torch.no_grad()
     def settle(
@@ -328,7 +328,7 @@ class LayeredDynamics(nn.Module):
     def _constant(self, level: int, inputs: Tensor) -> Tensor:
         layer = self.layers[level]
         if level == 0:
-            return layer(inputs)  # type: ignore[no-any-return]
+            return layer(inputs)
         return inputs.new_zeros(()) if layer.bias is None else layer.bias  # type: ignore[return-value]
 
     def _incoming(self, level: int, states: Sequence[Tensor], weights: _Weights, *, transposed: bool = False) -> Tensor:
