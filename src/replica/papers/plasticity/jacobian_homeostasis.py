@@ -389,7 +389,7 @@ def draw_curves(axes: "Axes", table: "pd.DataFrame", labels: Mapping[str, str]) 
             linestyle=":",
             markersize=4,
         )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set(xlabel="epoch", ylabel="test accuracy (%)")
     axes.legend()
 
