@@ -19,6 +19,7 @@ from . import (
     dense_hebbian,
     dense_rsb,
     hopular,
+    equilibrium_propagation,
     hypernetwork,
     key_value_bottleneck,
     limit_kernels,
@@ -52,6 +53,7 @@ MODULES = {
     "memory_controller": memory_controller,
     "hopular": hopular,
     "spiking_neurons": spiking_neurons,
+    "equilibrium_propagation": equilibrium_propagation,
 }
 
 

@@ -47,6 +47,7 @@ from replica.memory import (
     TableColumns,
 )
 from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution
+from replica.plasticity import LayeredDynamics
 from replica.representations import UnitStatistics
 from replica.spiking import LeakyIntegrateAndFire, LeakyIntegrator, RecurrentLeakyIntegrateAndFire
 from replica.training import CausalTransformer, conv_net, mlp
@@ -383,6 +384,12 @@ PARTS: dict[str, Part] = {
         ((lambda: RecurrentLeakyIntegrateAndFire(5, threshold=-1.0), "threshold"),),
         use=over_time,
         meta=False,  # the decay is read as a number
+    ),
+    "plasticity.LayeredDynamics": Part(
+        lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: LayeredDynamics.of_sizes((4, 6), 3, damping=2.0), "damping"),),
+        meta=False,  # whether it rests is looked at
     ),
     "representations.UnitStatistics": Part(
         statistics,
