@@ -14,6 +14,7 @@ from rich.table import Table
 from replica.lab.report.quantities import quantity
 
 from . import (
+    counter_current,
     dense_hebbian,
     hypernetwork,
     limit_kernels,
@@ -34,6 +35,7 @@ MODULES = {
     "hypernetwork": hypernetwork,
     "mgno": mgno,
     "unit_matching": unit_matching,
+    "counter_current": counter_current,
 }
 
 

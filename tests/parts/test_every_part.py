@@ -31,6 +31,7 @@ from replica.memory import (
     MultitaskingMemory,
 )
 from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution
+from replica.plasticity import CounterCurrentLearning, DifferenceTargetPropagation, MirroredLayer
 from replica.representations import UnitStatistics
 from replica.training import conv_net, mlp
 
@@ -177,6 +178,27 @@ PARTS: dict[str, Part] = {
         lambda g: SpectralConvolution(2, 3, modes=3, generator=g),
         lambda n, draw: (draw(n, 2, 9, 9),),
         ((lambda: SpectralConvolution(2, 3, modes=0), "modes"),),
+    ),
+    "plasticity.CounterCurrentLearning": Part(
+        lambda g: CounterCurrentLearning(
+            mlp((4, 8, 3), activation=nn.Identity, generator=g)[::2], torch.zeros(1, 4), generator=g
+        ),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: CounterCurrentLearning(nn.Sequential(nn.ReLU()), torch.zeros(1, 4)), "layer"),),
+        smooth=False,  # the feedback network has no part in the scores
+    ),
+    "plasticity.DifferenceTargetPropagation": Part(
+        lambda g: DifferenceTargetPropagation(
+            mlp((4, 8, 8, 3), activation=nn.Identity, generator=g)[::2], torch.zeros(1, 4), generator=g
+        ),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: DifferenceTargetPropagation(mlp((4, 3)), torch.zeros(1, 4), step_size=0.0), "step_size"),),
+        smooth=False,  # nor have the inverses
+    ),
+    "plasticity.MirroredLayer": Part(
+        lambda g: MirroredLayer(nn.utils.skip_init(nn.Conv2d, 2, 3, 3, stride=2, padding=1), torch.zeros(1, 2, 5, 5), generator=g),
+        lambda n, draw: (draw(n, 3, 3, 3),),
+        ((lambda: MirroredLayer(nn.ReLU(), torch.zeros(1, 4)), "layer"),),
     ),
     "representations.UnitStatistics": Part(
         statistics,
