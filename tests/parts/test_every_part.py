@@ -31,7 +31,7 @@ from replica.memory import (
     MultitaskingMemory,
 )
 from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution
-from replica.plasticity import CounterCurrentLearning, DifferenceTargetPropagation, MirroredLayer
+from replica.plasticity import CounterCurrentLearning, DifferenceTargetPropagation, MirroredLayer, TargetProjection
 from replica.representations import UnitStatistics
 from replica.training import conv_net, mlp
 
@@ -196,9 +196,16 @@ PARTS: dict[str, Part] = {
         smooth=False,  # nor have the inverses
     ),
     "plasticity.MirroredLayer": Part(
-        lambda g: MirroredLayer(nn.utils.skip_init(nn.Conv2d, 2, 3, 3, stride=2, padding=1), torch.zeros(1, 2, 5, 5), generator=g),
+        lambda g: MirroredLayer(
+            nn.utils.skip_init(nn.Conv2d, 2, 3, 3, stride=2, padding=1), torch.zeros(1, 2, 5, 5), generator=g
+        ),
         lambda n, draw: (draw(n, 3, 3, 3),),
         ((lambda: MirroredLayer(nn.ReLU(), torch.zeros(1, 4)), "layer"),),
+    ),
+    "plasticity.TargetProjection": Part(
+        lambda g: TargetProjection(mlp((4, 8, 3), activation=nn.Tanh, generator=g), torch.zeros(1, 4), generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: TargetProjection(mlp((4, 3)), torch.zeros(1, 4), scale=0.0), "scale"),),
     ),
     "representations.UnitStatistics": Part(
         statistics,

@@ -5,3 +5,6 @@ from .counter_current import (
 )
 from .target_propagation import DifferenceTargetPropagation as DifferenceTargetPropagation
 from .mirrored_layers import MirroredLayer as MirroredLayer
+
+# Layers that fit random projections of the label in the forward pass (target_projection)
+from .target_projection import TargetProjection as TargetProjection

@@ -15,6 +15,7 @@ from replica.lab.data import digits, mnist
 from replica.lab.problems.credit_networks import network
 from replica.lab.problems.credit_rules import Backpropagation, DirectFeedbackAlignment, FeedbackAlignment
 from replica.plasticity.counter_current import CounterCurrentLearning
+from replica.plasticity.target_projection import TargetProjection
 from replica.plasticity.target_propagation import DifferenceTargetPropagation
 
 if TYPE_CHECKING:
@@ -97,12 +98,25 @@ def target_propagation(trial: Trial, learning_rate: float = 1e-3, step_size: flo
     )
 
 
+def direct_target_projection(trial: Trial, learning_rate: float) -> Trained:
+    """Direct random target projection, which the paper compares with."""
+    return Trained(
+        partial(
+            TargetProjection,
+            layer_loss="direct",
+            optimiser=partial(torch.optim.Adam, lr=learning_rate),
+            generator=trial.generator("feedback"),
+        )
+    )
+
+
 RULES: dict[str, Callable[[Trial, float], Any]] = {
     "counter-current": counter_current,
     "backprop": Backpropagation,
     "feedback alignment": FeedbackAlignment,
     "direct feedback alignment": DirectFeedbackAlignment,
     "target propagation": target_propagation,
+    "direct random target projection": direct_target_projection,
 }
 
 
@@ -193,9 +207,7 @@ def draw_rules(axes: "Axes", table: "pd.DataFrame") -> None:
         colour, marker = COLOURS.get(name, OTHERS)
         axes.plot(values, [place] * len(values), marker, color=colour, markersize=6, alpha=0.6)
         axes.plot([values.mean()], [place], "|", color="black", markersize=18)
-    axes.set(
-        xlabel="accuracy on digits not seen (%), a point a seed", ylabel="learning rule", ylim=(-0.5, len(names) - 0.5)
-    )
+    axes.set(xlabel="accuracy on digits not seen (%)", ylabel="learning rule", ylim=(-0.5, len(names) - 0.5))
     axes.set_yticks(range(len(names)), names)
 
 
@@ -215,11 +227,13 @@ near_backprop.figure(draw_rules)
 
 
 @paper.claim(
-    "It is more accurate than feedback alignment, direct feedback alignment and target propagation.",
+    "It is more accurate than feedback alignment, direct feedback alignment, target propagation and direct random target "
+    "projection.",
     expect={
         "gain_over_feedback_alignment": above(0.0),
         "gain_over_direct_feedback_alignment": above(0.0),
         "gain_over_target_propagation": above(0.0),
+        "gain_over_direct_random_target_projection": above(0.0),
     },
     reported={
         "gain_over_feedback_alignment": Reported(0.0117, where="Table 1, MNIST: 98.13 % and 96.96 %"),
@@ -227,6 +241,7 @@ near_backprop.figure(draw_rules)
         "gain_over_target_propagation": Reported(
             0.0093, where="Table 1, MNIST: 98.13 % and 97.20 % of FW-DTP, the best of its kind there"
         ),
+        "gain_over_direct_random_target_projection": Reported(0.0597, where="Table 1, MNIST: 98.13 % and 92.16 %"),
     },
 )
 def above_others(trial: Trial) -> Result:
@@ -432,4 +447,5 @@ def draw_cost(axes: "Axes", table: "pd.DataFrame") -> None:
         xlim=(-0.5, len(found) - 0.5),
     )
     axes.set_xticks(places, found.index)
+    axes.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
     axes.legend()
