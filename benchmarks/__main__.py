@@ -22,6 +22,7 @@ from . import (
     modern_hopfield,
     multitasking,
     runner,
+    target_projection,
     unit_matching,
 )  # fmt: skip
 from .case import Case, median_seconds, peak_bytes, peak_flops
@@ -36,6 +37,7 @@ MODULES = {
     "mgno": mgno,
     "unit_matching": unit_matching,
     "counter_current": counter_current,
+    "target_projection": target_projection,
 }
 
 
