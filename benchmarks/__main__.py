@@ -16,10 +16,11 @@ from replica.lab.report.quantities import quantity
 from . import (
     active_dendrites,
     codebook,
+    counter_current,
     dense_hebbian,
     dense_rsb,
-    hopular,
     equilibrium_propagation,
+    hopular,
     hypernetwork,
     key_value_bottleneck,
     limit_kernels,
@@ -31,6 +32,7 @@ from . import (
     runner,
     sparsey,
     spiking_neurons,
+    target_projection,
     unit_matching,
 )  # fmt: skip
 from .case import Case, median_seconds, peak_bytes, peak_flops
@@ -54,6 +56,8 @@ MODULES = {
     "hopular": hopular,
     "spiking_neurons": spiking_neurons,
     "equilibrium_propagation": equilibrium_propagation,
+    "counter_current": counter_current,
+    "target_projection": target_projection,
 }
 
 
