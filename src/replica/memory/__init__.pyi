@@ -56,7 +56,7 @@ from .parallel_tempering import (
     symmetric_tensor as symmetric_tensor,
 )
 
-# Sparse codes and cell assemblies: dendrites that detect patterns, macrocolumns that store in one trial
+# Sparse codes: dendrites that detect patterns with few synapses
 from .active_dendrites import (
     ActiveDendriteNeuron as ActiveDendriteNeuron,
     ActiveDendriteSegments as ActiveDendriteSegments,
