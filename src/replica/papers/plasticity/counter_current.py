@@ -34,8 +34,8 @@ paper = Paper(
         "convolutional ones 5 layers of 32 channels and 10 epochs; size is halved by strides, not by pooling, and the head "
         "sees the mean over positions.",
         "All rules use Adam; the paper uses SGD with clipped gradients. Each rule's learning rate is the best of 0.0003, "
-        "0.001, 0.003 and 0.01 on seeds 100 to 102 (of 0.001 and 0.003 on seed 100 for convolutional networks), apart from "
-        "those that are judged.",
+        "0.001, 0.003 and 0.01 on seeds 100 to 102 (of 0.001 and 0.003 on seed 100 for convolutional networks) by accuracy on "
+        "their test rows; none of these seeds is judged.",
         "Activations are the paper's: ELU for counter-current learning, tanh for other rules on perceptrons; on convolutional "
         "networks both have ELU, as in the authors' configuration.",
         "The loss is equation 2 as a mean of squares, with one row of feedback signals a class and cosines throughout, as in "
@@ -250,6 +250,11 @@ near_backprop.figure(draw_rules)
         ),
         "gain_over_direct_random_target_projection": Reported(0.0597, where="Table 1, MNIST: 98.13 % and 92.16 %"),
     },
+    why=(
+        "It is ahead of feedback alignment, direct feedback alignment and direct random target projection by half a point "
+        "to a point; difference target propagation, tuned with the same care, is 0.2 points behind, with an interval "
+        "across zero."
+    ),
 )
 def above_others(trial: Trial) -> Result:
     """The same networks, rows and batches for every rule."""

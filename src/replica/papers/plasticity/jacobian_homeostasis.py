@@ -37,6 +37,8 @@ paper = Paper(
         "weak feedback over 7 layers or more would round a finite one away), so that its fixed point stays close to the "
         "forward pass. Its alignment is measured against that forward pass, and so falls short of 1 even with symmetric "
         "weights.",
+        "The bound on what is left to backpropagation, 0.05, was set after tuning on seeds that are not judged (it was 0.1) and "
+        "before the claim was run.",
         "The figures of the paper's tables were not at hand: what it reports is quoted in words, from its abstract.",
     ),
 )
@@ -454,6 +456,10 @@ def compared(trial: Trial, rules: Mapping[str, Rule], **options: Any) -> Result:
         "accuracy_gain": Reported("dramatically improved", where="abstract, on ImageNet 32 × 32"),
         "left_to_backprop": Reported("a small gap to the symmetric case", where="introduction, on ImageNet 32 × 32"),
     },
+    why=(
+        "Accuracy and alignment rise by far; what is unclear is only whether less than 0.05 is left to backpropagation, "
+        "which seeds answer from −0.02 to 0.08."
+    ),
 )
 def homeostasis(trial: Trial) -> Result:
     """Feedback weights at 90° to the forward ones at first; alignment is that of the first layer.
@@ -473,6 +479,10 @@ def draw_homeostasis(axes: "Axes", table: "pd.DataFrame") -> None:
     "The homeostatic loss also helps where no connection has a partner to be symmetric with: in a loop of layers.",
     expect={"accuracy_gain": above(0.0), "alignment_gain": above(0.0)},
     reported={},
+    why=(
+        "In a loop of three layers the loss can only bring the Jacobian nearer to symmetry, since no connection has a "
+        "partner; at this size its gain is smaller than what seeds differ by."
+    ),
 )
 def loop(trial: Trial) -> Result:
     """Layers 1 → 2 → 3 → 1. Measures as with `homeostasis`; nothing is asked of what is left to backpropagation."""

@@ -33,8 +33,8 @@ paper = Paper(
         "every step and no error back in time (option moments) accuracy on digits was 0.58 in place of 0.95 on seed 100. "
         "So this one layer's graph over time is held until the layer is done, which is more than forward passes alone.",
         "Projections are normal with standard deviation 1, and the head descends cross-entropy.",
-        "All rules use Adam in place of plain SGD, each with the best learning rate of 0.001, 0.003 and 0.01 on seeds 100 and "
-        "101, apart from those that are judged.",
+        "All rules use Adam in place of plain SGD, each with the best learning rate of 0.001, 0.003 and 0.01 on the test rows of seeds 100 and "
+        "101, which are not judged.",
         "Data are scikit-learn's 8×8 digits, half of them to learn from, in 2 splits a seed (MNIST at full scale). Networks "
         "are shallow, with tanh: two dense layers; a convolution with pooling and a dense layer; two Elman layers over rows.",
         "Deep networks (VGG) and domain shift are not covered. Of the gradient-free rules that the paper compares with, "
@@ -238,6 +238,11 @@ def recurrent(trial: Trial) -> Result:
         f"gain_{form}": Reported("outperforms other gradient-free algorithms in shallow models", where="abstract")
         for form in FORMS
     },
+    why=(
+        "Ahead by 4 points on convolutions and 2 on recurrent layers. On two dense layers direct random target "
+        "projection, tuned with the same care, is level: there one fixed projection of the label serves as well as a "
+        "fitted one."
+    ),
 )
 def above_direct(trial: Trial) -> Result:
     """The same networks, projections and batches; only the layers' loss differs."""
@@ -288,6 +293,11 @@ def draw_losses(axes: "Axes", table: "pd.DataFrame") -> None:
     "A step takes less memory than one of backpropagation.",
     expect={f"share_{form}": below(1.0) for form in FORMS},
     reported={f"share_{form}": Reported("greatly reducing memory allocation", where="abstract") for form in FORMS},
+    why=(
+        "In nets this shallow one layer decides: of two recurrent layers each holds its own graph over time, as large as "
+        "what backpropagation holds at its peak, and Adam and the largest matrix outweigh activations in the dense one. "
+        "At 12 convolutions a step takes a third of the memory (benchmarks)."
+    ),
 )
 def memory(trial: Trial) -> Result:
     """The most bytes alive at once in one step of 32 rows, beyond weights and Adam's state."""
