@@ -33,8 +33,8 @@ paper = Paper(
         "every step and no error back in time (option moments) accuracy on digits was 0.58 in place of 0.95 on seed 100. "
         "So this one layer's graph over time is held until the layer is done, which is more than forward passes alone.",
         "Projections are normal with standard deviation 1, and the head descends cross-entropy.",
-        "All rules use Adam in place of plain SGD, each with the best learning rate of 0.001, 0.003 and 0.01 on the test rows of seeds 100 and "
-        "101, which are not judged.",
+        "All rules use Adam in place of plain SGD, each with the best learning rate of 0.001, 0.003 and 0.01 on the test rows "
+        "of seeds 100 and 101, which are not judged.",
         "Data are scikit-learn's 8×8 digits, half of them to learn from, in 2 splits a seed (MNIST at full scale). Networks "
         "are shallow, with tanh: two dense layers; a convolution with pooling and a dense layer; two Elman layers over rows.",
         "Deep networks (VGG) and domain shift are not covered. Of the gradient-free rules that the paper compares with, "
