@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .mirrored_layers import MirroredLayer
+from .optimiser_states import OptimiserStates
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Optimiser = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
@@ -62,7 +62,7 @@ def counter_current_loss(
     return loss
 
 
-class CounterCurrentLearning(nn.Module):
+class CounterCurrentLearning(OptimiserStates):
     """Trains a network beside its mirror image, layer by layer, without an error that travels.
 
     The network runs bottom-up, a_l = g_l(a_{l−1}) from the inputs a_0; its mirror image runs top-down, b_{l−1} = h_l(b_l)
@@ -203,12 +203,6 @@ class CounterCurrentLearning(nn.Module):
                 found[names[parameter]] = gradient
         return found
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """The optimisers' part of ``state_dict``."""
-        return {"optimisers": [optimiser.state_dict() for optimiser in self.optimisers if optimiser is not None]}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Give the optimisers back what ``state_dict`` held of them."""
-        learning = [optimiser for optimiser in self.optimisers if optimiser is not None]
-        for optimiser, own in zip(learning, state["optimisers"], strict=True):
-            optimiser.load_state_dict(own)
+    def learning(self) -> list[torch.optim.Optimizer]:
+        """See `OptimiserStates.learning`."""
+        return [optimiser for optimiser in self.optimisers if optimiser is not None]

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .optimiser_states import OptimiserStates
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 Optimiser = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 ADAM: Optimiser = partial(torch.optim.Adam, lr=1e-3)
@@ -26,7 +28,7 @@ LAYER_LOSSES: dict[str, Loss] = {
 }
 
 
-class TargetProjection(nn.Module):
+class TargetProjection(OptimiserStates):
     """Trains a network in forward passes alone: target projection SGD (Lomnitz, Daniels, Zhang and Piacentino 2022).
 
     Hidden layer i has a fixed random matrix P_i. With inputs x_i that count as given, outputs y_i = f_i(x_i) and the
@@ -203,15 +205,9 @@ class TargetProjection(nn.Module):
         for parameter in self.network.parameters():
             parameter.grad = None
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """The optimisers' part of ``state_dict``."""
-        return {"optimisers": [optimiser.state_dict() for optimiser in self.optimisers if optimiser is not None]}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Give the optimisers back what ``state_dict`` held of them."""
-        learning = [optimiser for optimiser in self.optimisers if optimiser is not None]
-        for optimiser, own in zip(learning, state["optimisers"], strict=True):
-            optimiser.load_state_dict(own)
+    def learning(self) -> list[torch.optim.Optimizer]:
+        """See `OptimiserStates.learning`."""
+        return [optimiser for optimiser in self.optimisers if optimiser is not None]
 
 
 def is_recurrent(layer: nn.Module) -> bool:

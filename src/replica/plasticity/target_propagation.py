@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .mirrored_layers import MirroredLayer
+from .optimiser_states import OptimiserStates
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Optimiser = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 ADAM: Optimiser = partial(torch.optim.Adam, lr=1e-3)
 
 
-class DifferenceTargetPropagation(nn.Module):
+class DifferenceTargetPropagation(OptimiserStates):
     """Trains a network by targets for its hidden layers instead of errors (Lee, Zhang, Fischer and Bengio 2015).
 
     With layers h_l = f_l(h_{l−1}) and an approximate inverse g_l of each but the first and the head:
@@ -166,14 +166,9 @@ class DifferenceTargetPropagation(nn.Module):
                 found[f"{name}.{key}"] = gradient
         return found
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """The optimisers' part of ``state_dict``."""
-        return {"optimisers": [each.state_dict() for each in (*self.optimisers, *self.inverse_optimisers)]}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Give the optimisers back what ``state_dict`` held of them."""
-        for optimiser, own in zip((*self.optimisers, *self.inverse_optimisers), state["optimisers"], strict=True):
-            optimiser.load_state_dict(own)
+    def learning(self) -> list[torch.optim.Optimizer]:
+        """See `OptimiserStates.learning`."""
+        return [*self.optimisers, *self.inverse_optimisers]
 
 
 def _distance(values: Tensor, target: Tensor) -> Tensor:

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from replica.lab.claims import Trial
-from replica.papers.plasticity.counter_current import fresh, linear_cka, paper, similarities, split
+from replica.papers.plasticity.counter_current import fresh, linear_cka, paper, similarities
+from replica.papers.plasticity.split_digits import split
 from replica.plasticity import CounterCurrentLearning
 
 

@@ -11,19 +11,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, above, below
-from replica.lab.data import digits, mnist
 from replica.lab.problems.credit_networks import network
 from replica.lab.problems.credit_rules import Backpropagation, DirectFeedbackAlignment, FeedbackAlignment
 from replica.plasticity.counter_current import CounterCurrentLearning
 from replica.plasticity.target_projection import TargetProjection
 from replica.plasticity.target_propagation import DifferenceTargetPropagation
 
+from .split_digits import Split, split
+from .trained import Trained
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 Result = tuple[dict[str, float], dict[str, list[Any]]]
-Split = tuple[Tensor, Tensor, Tensor, Tensor]
 
 paper = Paper(
     "counter_current",
@@ -59,22 +60,6 @@ RATES = {
 CONV_RATE = 3e-3  # the better one for both rules
 COLOURS = {"counter-current": ("tab:blue", "o"), "backprop": ("tab:orange", "s")}
 OTHERS = ("tab:green", "^")
-
-
-class Trained:
-    """A trainer of the wing in the protocol of the problem credit."""
-
-    def __init__(self, make: Callable[..., Any]) -> None:
-        self.make = make
-
-    def build(self, network: nn.Sequential, loss: Callable[[Tensor, Tensor], Tensor], example: Tensor) -> Any:
-        """The trainer, which has all the rest of the protocol."""
-        self.trainer = self.make(network, example, loss=loss)
-        return self.trainer
-
-    def step(self, inputs: Tensor, labels: Tensor) -> None:
-        """One update on a batch."""
-        self.trainer.step(inputs, labels)
 
 
 @paper.entry("credit", name="counter-current", space={"learning_rate": LogUniform(1e-4, 1e-2)}, network=("mlp", "conv"))
@@ -125,25 +110,6 @@ RULES: dict[str, Callable[[Trial, float], Any]] = {
     "target propagation": target_propagation,
     "direct random target projection": direct_target_projection,
 }
-
-
-def split(trial: Trial, number: int, form: str) -> Split:
-    """Inputs and labels to learn from, and to be asked, standardised by the first."""
-    if trial.scale == "full":
-        sets = [mnist(split="train"), mnist(split="test")]
-        values = torch.cat([torch.tensor(part.values) for part in sets])
-        labels = torch.cat([torch.tensor(part.labels) for part in sets])
-        order, known = torch.arange(len(values)), len(sets[0])
-    else:
-        data = digits()
-        values, labels = torch.tensor(data.values), torch.tensor(data.labels)
-        order = torch.as_tensor(trial.rng(f"split-{number}").permutation(len(values)))
-        known = trial.pick(smoke=64, laptop=len(values) // 2, full=0)
-        order = order[: trial.pick(smoke=2 * known, laptop=len(values), full=0)]
-    values = (values - values[order[:known]].mean()) / values[order[:known]].std()
-    values = values.flatten(1) if form == "mlp" else values[:, None]
-    values, labels = values[order].to(trial.device), labels[order].to(trial.device)
-    return values[:known], labels[:known], values[known:], labels[known:]
 
 
 def fresh(
