@@ -131,10 +131,10 @@ def _to_events(file: Path, arrays: dict[str, NDArray[Any]], steps: int) -> Event
             raise refuse(file, f"'polarity' has {len(values):,} different values", "wanted two, such as -1 and 1")
         unit, shape = unit + units * side, (2, units)
     size = len(label) * steps * math.prod(shape)
-    if 4 * size > limits.LIMIT_BYTES:
+    if 8 * size > limits.LIMIT_BYTES:  # as they are counted
         raise refuse(
             file,
-            f"{len(label):,} recordings × {steps} steps × {math.prod(shape):,} units need {4 * size / 2**30:.1f} GiB",
+            f"{len(label):,} recordings × {steps} steps × {math.prod(shape):,} units need {8 * size / 2**30:.1f} GiB",
             f"wanted at most {limits.LIMIT_BYTES / 2**30:g} GiB: fewer --steps, recordings or units",
         )
     begin, end = float(time.min()), float(time.max())
