@@ -104,8 +104,13 @@ def test_coincidences_are_counted_as_a_loop_would() -> None:
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"classes": 1}, "classes: got 1"), ({"steps": 10}, "steps: got 10, want 22"), ({"lost": 1.0}, "lost: got 1.0"), ({"count": 3}, "count")],
-)  # fmt: skip
+    [
+        ({"classes": 1}, "classes: got 1"),
+        ({"steps": 10}, "steps: got 10, want 22"),
+        ({"lost": 1.0}, "lost: got 1.0"),
+        ({"count": 3}, "count: got 3"),
+    ],
+)
 def test_numbers_out_of_range_are_named(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         delayed_coincidences(**{"count": 50} | given)
@@ -269,7 +274,7 @@ def test_events_from_python(tmp_path: Path) -> None:
         "events", data=given, steps=8, only=["majority", "counts-linear"], scale="smoke", store=tmp_path / "s.db", quiet=True
     )  # fmt: skip
     assert not comparison.results.errors
-    assert "in 8 steps, 4 units, 2 classes" in comparison.dataset.description
+    assert "in 8 steps, 4 units, 2 classes" in comparison.results.dataset.description
 
 
 # --- what is measured ----------------------------------------------------------------------------------------------------
@@ -310,6 +315,8 @@ def test_spikes_are_additions() -> None:
             by_hand += 8 * float(events[sample, step].sum())
             by_hand += 8 * float(first[step, sample].sum()) + 3 * float(second[step, sample].sum())
     assert counted["operations"] == pytest.approx(by_hand / 5)
+    for layer in (net.first, net.second):
+        nn.init.zeros_(layer.bias)
     assert net.operations(torch.zeros(2, 12, 6)) == {"operations": 0.0, "spikes": 0.0}
 
 

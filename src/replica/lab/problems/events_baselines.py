@@ -136,6 +136,7 @@ class SpikingNetwork(nn.Module):
         first = leaky_integrate_and_fire(self.first(events.transpose(0, 1)), self.decay)
         return first, leaky_integrate_and_fire(self.second(first), self.decay)
 
+    @torch.no_grad()
     def operations(self, events: Tensor) -> Mapping[str, float]:
         """Additions of an inference: each event and each spike adds one weight to every neuron it reaches."""
         counts = [float(each.sum()) / len(events) for each in (events, *self.spikes(events))]
