@@ -37,14 +37,21 @@ class CountsLinear(nn.Module):
 
     def __init__(self, units: int, classes: int) -> None:
         super().__init__()
-        self.scale = nn.BatchNorm1d(units, affine=False)
+        self.mean: Tensor
+        self.variance: Tensor
+        self.register_buffer("mean", torch.zeros(units))
+        self.register_buffer("variance", torch.ones(units))
         self.head = nn.Linear(units, classes)
 
     def forward(self, events: Tensor) -> Tensor:
         """Scores of ``(batch, time, units)`` events."""
         counts = events.sum(dim=1)
-        # A last batch of one recording has no spread to be scaled by.
-        scaled = self.scale(counts) if len(counts) > 1 or not self.training else counts - self.scale.running_mean
+        scaled = nn.functional.batch_norm(
+            counts,
+            self.mean,
+            self.variance,
+            training=self.training and len(counts) > 1,  # one recording has no spread to be scaled by
+        )
         scores: Tensor = self.head(scaled)
         return scores
 
@@ -159,7 +166,7 @@ def leaky_integrate_and_fire(currents: Tensor, decay: float) -> Tensor:
         >>> leaky_integrate_and_fire(torch.full((4, 1, 1), 0.6), 0.9).flatten().tolist()
         [0.0, 1.0, 0.0, 1.0]
     """
-    spikes: Tensor = _Integrate.apply(currents, decay)
+    spikes: Tensor = _Integrate.apply(currents, decay)  # type: ignore[no-untyped-call]
     return spikes
 
 
@@ -189,15 +196,17 @@ def _weights(module: nn.Module) -> int:
     return sum(parameter.numel() for name, parameter in module.named_parameters() if "weight" in name)
 
 
-def _network(make: Callable[..., nn.Module], rate: float) -> Callable[..., Any]:
-    def entry(trial: Trial, learning_rate: float = rate, **settings: float) -> EventClassifier:
+def _network(make: Callable[[int, int], nn.Module], rate: float) -> Callable[..., Any]:
+    def entry(trial: Trial, learning_rate: float = rate) -> EventClassifier:
         return EventClassifier(
-            lambda steps, classes, shape: make(math.prod(shape), classes, **settings),
-            trial,
-            learning_rate=learning_rate,
+            lambda steps, classes, shape: make(math.prod(shape), classes), trial, learning_rate=learning_rate
         )
 
     return entry
+
+
+def _spiking_network(trial: Trial, learning_rate: float = 5e-3, decay: float = 0.9) -> EventClassifier:
+    return _network(lambda units, classes: SpikingNetwork(units, classes, decay=decay), learning_rate)(trial)
 
 
 _RATES = {"learning_rate": LogUniform(5e-4, 5e-2)}
@@ -215,7 +224,7 @@ BASELINES = (
     Baseline("conv-1d", _network(TemporalConvolutions, 4e-3), "two convolutions along time with pooling", space=_RATES),
     Baseline(
         "spiking-net",
-        _network(SpikingNetwork, 5e-3),
+        _spiking_network,
         "two layers of leaky integrate-and-fire neurons, with surrogate gradients",
         space={**_RATES, "decay": Uniform(0.6, 0.99)},
     ),

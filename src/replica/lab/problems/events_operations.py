@@ -24,7 +24,7 @@ def multiply_accumulates(call: Callable[[], Any]) -> float:
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         call()
-    return counter.get_total_flops() / 2
+    return float(counter.get_total_flops()) / 2
 
 
 def cost_of_inference(method: Any, events: Any) -> tuple[float, float]:

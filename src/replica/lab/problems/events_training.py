@@ -121,7 +121,8 @@ class EventClassifier:
         for _ in range(epochs):
             self.module.train()  # it may have been asked for predictions in between
             total = torch.zeros((), device=events.device)
-            for rows in torch.randperm(len(events), generator=shuffle).to(events.device).split(self.batch_size):
+            order = torch.randperm(len(events), generator=shuffle).to(events.device)
+            for rows in torch.split(order, self.batch_size):
                 loss = nn.functional.cross_entropy(self.module(events[rows]), labels[rows])
                 optimiser.zero_grad()
                 torch.autograd.backward(loss)
@@ -137,7 +138,7 @@ class EventClassifier:
     def predict(self, events: Tensor) -> Tensor:
         """Give scores of shape ``(count, classes)`` for recordings of the same length and units."""
         self.module.eval()
-        return torch.cat([self.module(batch) for batch in events.split(_PREDICT_BATCH)])
+        return torch.cat([self.module(batch) for batch in torch.split(events, _PREDICT_BATCH)])
 
     def operations(self, events: Tensor) -> Mapping[str, float]:
         """The operations and spikes of one inference, mean over the recordings: the network's own count where it has one."""
