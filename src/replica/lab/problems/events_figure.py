@@ -87,11 +87,10 @@ def _draw_costs(
         ends.append((method, max(float(last["operations"]), floor), float(last[metric.name])))
     axes.set_xscale("log")
     axes.set_ylim(-0.03, 1.03)
-    if least_is_none := not (spent > 0).all():
+    none = not (spent > 0).all()
+    if none:
         axes.axvline(floor * 3**0.5, color="tab:gray", linewidth=0.6, linestyle=":")
-    axes.set_xlabel(
-        "Operations an inference" + (" (left of the dots: none)" if least_is_none else ""), fontsize=TEXT_POINTS
-    )
+    axes.set_xlabel("Operations an inference" + (" (left of the dots: none)" if none else ""), fontsize=TEXT_POINTS)
     axes.set_ylabel(metric.label, fontsize=TEXT_POINTS)
     label_ends(axes, ends, {method: rank for rank, method in enumerate(methods)}, styles, height_points, apart_points=8)
 
