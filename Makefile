@@ -19,8 +19,13 @@ test: .venv/dev
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
 
-bench: .venv/user
+bench: .venv/bench
 	$(BIN)/python -m benchmarks
+
+.venv/bench: .venv/user
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps "spikingjelly>=2"
+	@touch $@
 
 # Measure the claims of every built paper again and record them; one claim after the other, on both cores.
 evidence: .venv/user
