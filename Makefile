@@ -61,6 +61,7 @@ site-serve: site
 comparisons: .venv/user
 	$(BIN)/python -m docs.comparisons
 	$(BIN)/python -m docs.recall_map
+	$(BIN)/python -m docs.events_map
 
 # The README's screenshots of the report and the site (needs Chromium).
 screenshots: .venv/dev site
