@@ -140,7 +140,12 @@ def test_own_effects_of_classes() -> None:
     rates = []
     for excitatory in (torch.tensor([True] * 4), torch.tensor([False] * 4)):
         learner = HomeostaticLearner(
-            perceptron(), LOSS, 0.1, regulation="random", excitatory=excitatory, generator=torch.Generator().manual_seed(0)
+            perceptron(),
+            LOSS,
+            0.1,
+            regulation="random",
+            excitatory=excitatory,
+            generator=torch.Generator().manual_seed(0),
         )
         for inputs, labels in stream(5, 2):
             learner.step(inputs, labels)

@@ -214,9 +214,7 @@ class HomeostaticLearner:
         """How many remembered rows are classified right after a step with this rate."""
         assert self.remembered is not None
         inputs, labels = self.remembered
-        after: dict[str, Tensor] = {
-            name: p - self._scaled(rate, gradient[name]) for name, p in self.parameters.items()
-        }
+        after: dict[str, Tensor] = {name: p - self._scaled(rate, gradient[name]) for name, p in self.parameters.items()}
         # Buffers as copies: a look into the future leaves no trace in running statistics.
         after |= {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         return (functional_call(self.network, after, (inputs,)).argmax(-1) == labels).sum(-1)
