@@ -39,9 +39,18 @@ def test_one_streams_swaps_do_not_depend_on_others() -> None:
 
 
 def test_wrong_arguments_are_named() -> None:
-    with pytest.raises(ValueError, match="^classes: got 1"):
+    with pytest.raises(ValueError, match=r"^classes: got 1"):
         LabelSwaps(1)
-    with pytest.raises(ValueError, match="^streams: got 0"):
+    with pytest.raises(ValueError, match=r"^streams: got 0"):
         LabelSwaps(3, 0)
-    with pytest.raises(ValueError, match="^which: got"):
+    with pytest.raises(ValueError, match=r"^which: got"):
         LabelSwaps(3, 2).swap(torch.tensor([True]))
+
+
+def test_a_swap_tells_what_names_become() -> None:
+    swaps = LabelSwaps(6, 4, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(6)
+    for which in (None, torch.tensor([True, False, False, True])):
+        before = swaps.rename(labels)
+        becomes = swaps.swap(which)
+        assert torch.equal(becomes.gather(1, before), swaps.rename(labels))

@@ -206,18 +206,29 @@ def test_images_and_frozen_layers() -> None:
     ],
 )
 def test_wrong_arguments_are_named(name: str, options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"^{name}: got"):
+    with pytest.raises(ValueError, match=rf"^{name}: got"):
         HomeostaticLearner(perceptron(), LOSS, **options)
 
 
 def test_wrong_batches_are_named() -> None:
     learner = HomeostaticLearner(perceptron(), LOSS, excitatory=torch.tensor([True, False]), regulation="random")
     inputs, labels = stream(1, 6)[0]
-    with pytest.raises(ValueError, match="^labels: got"):
+    with pytest.raises(ValueError, match=r"^labels: got"):
         learner.step(inputs, labels[:3])
-    with pytest.raises(ValueError, match="^inputs: got"):
+    with pytest.raises(ValueError, match=r"^inputs: got"):
         learner.step(inputs[:0], labels[:0])
-    with pytest.raises(ValueError, match="^excitatory: got"):
+    with pytest.raises(ValueError, match=r"^excitatory: got"):
         learner.step(inputs, labels)
-    with pytest.raises(ValueError, match="^network: got"):
+    with pytest.raises(ValueError, match=r"^network: got"):
         HomeostaticLearner(nn.ReLU(), LOSS)
+
+
+def test_remembered_rows_are_renamed() -> None:
+    learner = HomeostaticLearner(perceptron(), LOSS, 0.1, memory=3)
+    learner.rename(torch.tensor([1, 0, 2, 3]))
+    inputs, _ = stream(1, 4)[0]
+    learner.step(inputs, torch.tensor([3, 0, 1, 2]))
+    learner.rename(torch.tensor([1, 0, 2, 3]))
+    assert learner.remembered is not None
+    assert learner.remembered[1].tolist() == [1, 0, 2]
+    assert torch.equal(learner.remembered[0], inputs[1:])

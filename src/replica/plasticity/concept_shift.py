@@ -27,7 +27,7 @@ class LabelSwaps:
 
     Example:
         >>> swaps = LabelSwaps(10, streams=2, generator=torch.Generator().manual_seed(0))
-        >>> swaps.swap(torch.tensor([True, False]))
+        >>> _ = swaps.swap(torch.tensor([True, False]))
         >>> (swaps.rename(torch.arange(10)) != torch.arange(10)).sum(1).tolist()
         [2, 0]
     """
@@ -47,10 +47,13 @@ class LabelSwaps:
         self.classes, self.generator = classes, generator
         self.names = torch.arange(classes, device=device).repeat(streams, 1)
 
-    def swap(self, which: Bool[Tensor, " streams"] | None = None) -> None:
+    def swap(self, which: Bool[Tensor, " streams"] | None = None) -> Int[Tensor, "streams classes"]:
         """Exchange two names in these streams; in all if None.
 
         The draw is made for every stream, so that one stream's swaps do not depend on when others swap.
+
+        Returns:
+            What each name becomes, in each stream: rows that were called c are now called ``swapped[stream, c]``.
 
         Raises:
             ValueError: If ``which`` does not have one entry a stream.
@@ -60,8 +63,12 @@ class LabelSwaps:
             raise ValueError(f"which: got shape {tuple(which.shape)}, want ({streams},)")
         drawn = torch.rand(streams, self.classes, generator=self.generator, device=self.names.device).argsort(1)
         one, other = drawn[:, :1], drawn[:, 1:2]
-        swapped = torch.where(self.names == one, other, torch.where(self.names == other, one, self.names))
-        self.names = swapped if which is None else torch.where(which[:, None], swapped, self.names)
+        same = torch.arange(self.classes, device=self.names.device).expand_as(self.names)
+        exchanged = torch.where(same == one, other, torch.where(same == other, one, same))
+        if which is not None:
+            exchanged = torch.where(which[:, None], exchanged, same)
+        self.names = exchanged.gather(1, self.names)
+        return exchanged
 
     def rename(self, labels: Int[Tensor, " batch"]) -> Int[Tensor, "streams batch"]:
         """What rows of these classes are called now, in every stream."""

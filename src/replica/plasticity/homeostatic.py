@@ -148,6 +148,18 @@ class HomeostaticLearner:
         if self.regulation == "foresight":
             self._remember(inputs.detach(), labels)
 
+    def rename(self, becomes: Int[Tensor, "*replicas classes"]) -> None:
+        """Tell the learner that classes have other names now, also those of the rows that it remembers.
+
+        In the authors' program remembered rows are judged by what they are called now, not by what they were called then.
+
+        Args:
+            becomes: What a row of each class is called from now on, as `LabelSwaps.swap` returns it.
+        """
+        if self.remembered is not None:
+            inputs, labels = self.remembered
+            self.remembered = inputs, becomes.to(labels.device).gather(-1, labels)
+
     def gradients(self, inputs: Float[Tensor, "..."], labels: Int[Tensor, "*replicas batch"]) -> dict[str, Tensor]:
         """The loss's gradient, along which a step descends, by the names of the parameters."""
         return self._gradient(self.network(inputs), labels, retain_graph=False)

@@ -129,7 +129,14 @@ def data(trial: Trial) -> tuple[Float[Tensor, "rows inputs"], Int[Tensor, " rows
 
 
 def live(
-    trial: Trial, name: str, regulation: Regulation, swaps_at: np.ndarray, rates: Float[Tensor, "streams rates"]
+    trial: Trial,
+    name: str,
+    regulation: Regulation,
+    swaps_at: np.ndarray,
+    rates: Float[Tensor, "streams rates"],
+    *,
+    renamed: bool = True,
+    simulate: Simulation = "batch",
 ) -> History:
     """Let learners of one kind live through streams; all that share ``name`` meet the same rows, swaps and first weights.
 
@@ -139,6 +146,8 @@ def live(
         regulation: How they treat their learning rate.
         swaps_at: Whether two labels are swapped before a batch, ``(batches, streams)``.
         rates: First rates of the learners on each stream.
+        renamed: Whether a swap also renames the rows that a learner remembers, as in the authors' program.
+        simulate: See `HomeostaticLearner`.
     """
     inputs, labels = data(trial)
     batches, streams = swaps_at.shape
@@ -151,6 +160,7 @@ def live(
         nn.functional.cross_entropy,
         rates.flatten().to(trial.device),
         regulation=regulation,
+        simulate=simulate,
         replicas=replicas,
         generator=trial.generator(f"{name}-choices"),
     )
@@ -162,7 +172,9 @@ def live(
             left = torch.randperm(len(inputs), generator=order, device=trial.device)
         rows, left = left[:BATCH], left[BATCH:]
         if swaps.any():
-            names.swap(torch.as_tensor(swaps, device=trial.device))
+            becomes = names.swap(torch.as_tensor(swaps, device=trial.device))
+            if renamed:
+                learner.rename(becomes.repeat_interleave(tried, 0))
         shown = inputs[rows].expand(replicas, -1, -1)
         called = names.rename(labels[rows]).repeat_interleave(tried, 0)
         with torch.no_grad():
