@@ -1,4 +1,4 @@
-"""Homeostatic learning: what a network perceives acts on its own learning rate, and it decides what to let act (Man et al., 2022)."""
+"""Homeostatic learning: what a network perceives acts on its own learning rate, if it lets it (Man et al., 2022)."""
 
 from collections.abc import Callable
 from typing import Any, Literal, get_args

@@ -1,5 +1,6 @@
 """Need is all you need: homeostatic neural networks adapt to concept shift (Man, Damasio and Neven 2022)."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,8 +45,9 @@ paper = Paper(
         "The two futures are simulated with the gradient of the whole batch. The authors' program uses the part of it that "
         'the perceived row contributes, a tenth of a batch (simulate="sample" in our part): the futures then differ so little '
         "that choices are rarely made within streams of our length.",
-        "Remembered rows keep the labels they came with. In the authors' program a swap renames remembered rows too, which "
-        "tells the learner of the shift before it has seen any.",
+        "A swap renames the rows that the learner remembers too, as in the authors' program: the homeostatic learner so learns "
+        "of the shift before it has seen any of it, the controls, which have no memory, do not. In the problem credit, which "
+        "names no swaps, remembered rows keep the labels they came with.",
         "Accuracy is that over the stream, each row asked before it is learned, over all batches from the first.",
         "The first rate is not the authors' 0.001 but tuned by us: for the constant learner in a world at rest where learners "
         "are to begin alike, for each learner on other streams of the same kind where each is to have its best.",
@@ -91,7 +93,7 @@ class StackedPerceptron(nn.Module):
     def __init__(self, sizes: Sequence[int], replicas: int, generator: torch.Generator) -> None:
         super().__init__()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for inputs, units in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, units in itertools.pairwise(sizes):
             weight = torch.randn(inputs, units, generator=generator, device=generator.device) * math.sqrt(2 / inputs)
             bias = torch.randn(1, units, generator=generator, device=generator.device)
             self.weights.append(weight.repeat(replicas, 1, 1))
@@ -310,7 +312,8 @@ def draw_gain(axes: "Axes", table: "pd.DataFrame") -> None:
         colour, marker, line = STYLES[name]
         part = table[table["learner"] == name]
         draw_spread(
-            axes, part, "swaps", "gain", scale=100, color=colour, marker=marker, linestyle=line, markersize=5, label=f"over {name}"
+            axes, part, "swaps", "gain", scale=100, color=colour, marker=marker, linestyle=line, markersize=5,
+            label=f"over {name}",
         )  # fmt: skip
     axes.axhline(0, color="gray", linewidth=1)
     axes.set_xscale("symlog", linthresh=0.3)
@@ -380,7 +383,8 @@ def draw_tuned(axes: "Axes", table: "pd.DataFrame") -> None:
     for place, (name, (colour, marker, _)) in enumerate(STYLES.items()):
         part = table[table["learner"] == name].assign(place=lambda rows: rows["swaps"].map(kinds.index))
         draw_spread(
-            axes, part, "place", "accuracy", scale=100, shift=0.15 * (place - 1), color=colour, marker=marker, markersize=6, label=name
+            axes, part, "place", "accuracy", scale=100, shift=0.15 * (place - 1), color=colour, marker=marker, markersize=6,
+            label=name,
         )  # fmt: skip
     axes.set(
         xlabel="label swaps in 1,000 rows", ylabel="rows named right, rates tuned / %", xlim=(-0.5, len(kinds) - 0.5)
