@@ -111,8 +111,8 @@ def test_replicas_learn_as_they_would_alone() -> None:
     for replica in range(3):
         alone = Side(1)
         alone.weight.data = side.weight.data[replica : replica + 1].clone()
-        lone.append(HomeostaticLearner(alone, LOSS, float(rates[replica]), replicas=1, effect=0.5))
-    together = HomeostaticLearner(side, LOSS, rates, replicas=3, effect=0.5)
+        lone.append(HomeostaticLearner(alone, LOSS, float(rates[replica]), replicas=1, effect=0.5, simulate="batch"))
+    together = HomeostaticLearner(side, LOSS, rates, replicas=3, effect=0.5, simulate="batch")
     streams = [stream(80, 6, seed=replica) for replica in range(3)]
     for number in range(80):
         together.step(*(torch.stack(parts) for parts in zip(*(own[number] for own in streams), strict=True)))
@@ -164,11 +164,11 @@ def test_a_look_into_the_future_leaves_running_statistics_alone() -> None:
 def test_it_goes_on_from_its_state() -> None:
     batches = stream(40, 6)
     net = perceptron()
-    learner = HomeostaticLearner(net, LOSS, 2.0, effect=0.5)
+    learner = HomeostaticLearner(net, LOSS, 2.0, effect=0.5, simulate="batch")
     for batch in batches[:20]:
         learner.step(*batch)
     other = copy.deepcopy(net)
-    resumed = HomeostaticLearner(other, LOSS, 2.0, effect=0.5)
+    resumed = HomeostaticLearner(other, LOSS, 2.0, effect=0.5, simulate="batch")
     resumed.load_state_dict(copy.deepcopy(learner.state_dict()))
     for batch in batches[20:]:
         learner.step(*batch)

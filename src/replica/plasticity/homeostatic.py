@@ -41,8 +41,8 @@ class HomeostaticLearner:
         excitatory: Which classes raise the rate, ``(classes,)``; the upper half if None.
         memory: Rows remembered.
         every: Batches from one choice to the next.
-        simulate: The gradient g of the two futures: the whole ``"batch"``'s, or the part in it of the one perceived
-            ``"sample"`` (its gradient over the number of rows), as in the authors' program.
+        simulate: The gradient g of the two futures: the part that the perceived ``"sample"`` has in the batch's gradient (its
+            own over the number of rows), as in the authors' program; or the whole ``"batch"``'s, the step to be taken.
         replicas: Train many networks at once: all parameters, inputs, labels and scores then have this many entries in a
             leading dimension, and each replica has a rate and a memory of its own. None for one network without it.
         generator: Where ``"random"`` draws from.
@@ -78,7 +78,7 @@ class HomeostaticLearner:
         excitatory: Bool[Tensor, " classes"] | None = None,
         memory: int = 20,
         every: int = 1,
-        simulate: Simulation = "batch",
+        simulate: Simulation = "sample",
         replicas: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
