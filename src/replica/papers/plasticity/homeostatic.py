@@ -44,7 +44,7 @@ paper = Paper(
         "authors' program. Its figures, swaps an epoch and lengths of seasons were not at hand: our rates of shift are ours.",
         "The part can also simulate its two futures with the gradient of the whole batch; the claims use the authors' way, the "
         "share in it of the perceived row. Lengths were set, and that choice made, after looking at one seed outside those "
-        "judged, on which the whole batch's gradient lowered the rate too far and lost up to 70 points to the constant rate.",
+        "judged, on which the whole batch's gradient lowered the rate too far and lost up to 74 points to the constant rate.",
         "A swap renames the rows that the learner remembers too, as in the authors' program: the homeostatic learner so learns "
         "of the shift before it has seen any of it, the controls, which have no memory, do not. In the problem credit, which "
         "names no swaps, remembered rows keep the labels they came with.",
