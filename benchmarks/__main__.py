@@ -16,8 +16,10 @@ from replica.lab.report.quantities import quantity
 from . import (
     active_dendrites,
     codebook,
+    counter_current,
     dense_hebbian,
     dense_rsb,
+    equilibrium_propagation,
     hopular,
     hypernetwork,
     key_value_bottleneck,
@@ -30,6 +32,7 @@ from . import (
     runner,
     sparsey,
     spiking_neurons,
+    target_projection,
     unit_matching,
 )  # fmt: skip
 from .case import Case, median_seconds, peak_bytes, peak_flops
@@ -52,6 +55,9 @@ MODULES = {
     "memory_controller": memory_controller,
     "hopular": hopular,
     "spiking_neurons": spiking_neurons,
+    "equilibrium_propagation": equilibrium_propagation,
+    "counter_current": counter_current,
+    "target_projection": target_projection,
 }
 
 

@@ -24,7 +24,9 @@ def built() -> str:
     papers = find(status="built")
     wings = len({record.wing for record in papers})
     rest = len(records()) - len(papers)
-    return f"{len(papers)} papers of {wings} fields are built so far; the other {rest} are in the catalogue, and say so."
+    return (
+        f"{len(papers)} papers of {wings} fields are built so far; the other {rest} are in the catalogue, and say so."
+    )
 
 
 def verdicts() -> str:

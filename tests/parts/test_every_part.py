@@ -47,6 +47,13 @@ from replica.memory import (
     TableColumns,
 )
 from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution
+from replica.plasticity import (
+    CounterCurrentLearning,
+    DifferenceTargetPropagation,
+    LayeredDynamics,
+    MirroredLayer,
+    TargetProjection,
+)
 from replica.representations import UnitStatistics
 from replica.spiking import LeakyIntegrateAndFire, LeakyIntegrator, RecurrentLeakyIntegrateAndFire
 from replica.training import CausalTransformer, conv_net, mlp
@@ -383,6 +390,40 @@ PARTS: dict[str, Part] = {
         ((lambda: RecurrentLeakyIntegrateAndFire(5, threshold=-1.0), "threshold"),),
         use=over_time,
         meta=False,  # the decay is read as a number
+    ),
+    "plasticity.LayeredDynamics": Part(
+        lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: LayeredDynamics.of_sizes((4, 6), 3, damping=2.0), "damping"),),
+        meta=False,  # whether it rests is looked at
+    ),
+    "plasticity.CounterCurrentLearning": Part(
+        lambda g: CounterCurrentLearning(
+            mlp((4, 8, 3), activation=nn.Identity, generator=g)[::2], torch.zeros(1, 4), generator=g
+        ),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: CounterCurrentLearning(nn.Sequential(nn.ReLU()), torch.zeros(1, 4)), "layer"),),
+        smooth=False,  # the feedback network has no part in the scores
+    ),
+    "plasticity.DifferenceTargetPropagation": Part(
+        lambda g: DifferenceTargetPropagation(
+            mlp((4, 8, 8, 3), activation=nn.Identity, generator=g)[::2], torch.zeros(1, 4), generator=g
+        ),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: DifferenceTargetPropagation(mlp((4, 3)), torch.zeros(1, 4), step_size=0.0), "step_size"),),
+        smooth=False,  # nor have the inverses
+    ),
+    "plasticity.MirroredLayer": Part(
+        lambda g: MirroredLayer(
+            nn.utils.skip_init(nn.Conv2d, 2, 3, 3, stride=2, padding=1), torch.zeros(1, 2, 5, 5), generator=g
+        ),
+        lambda n, draw: (draw(n, 3, 3, 3),),
+        ((lambda: MirroredLayer(nn.ReLU(), torch.zeros(1, 4)), "layer"),),
+    ),
+    "plasticity.TargetProjection": Part(
+        lambda g: TargetProjection(mlp((4, 8, 3), activation=nn.Tanh, generator=g), torch.zeros(1, 4), generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: TargetProjection(mlp((4, 3)), torch.zeros(1, 4), scale=0.0), "scale"),),
     ),
     "representations.UnitStatistics": Part(
         statistics,

@@ -31,7 +31,7 @@ from .multitasking_equations import (
     parallel_overlap as parallel_overlap,
 )
 
-# The physics of storage: replica-symmetric and one-step-broken theory of dense networks (dense_rsb)
+# The physics of storage: replica-symmetric and one-step-broken theory of dense networks
 from .replica_symmetric import (
     ReplicaSymmetric as ReplicaSymmetric,
     replica_symmetric as replica_symmetric,
@@ -56,7 +56,7 @@ from .parallel_tempering import (
     symmetric_tensor as symmetric_tensor,
 )
 
-# Sparse codes and cell assemblies: dendrites that detect patterns, macrocolumns that store in one trial (active_dendrites)
+# Sparse codes: dendrites that detect patterns with few synapses
 from .active_dendrites import (
     ActiveDendriteNeuron as ActiveDendriteNeuron,
     ActiveDendriteSegments as ActiveDendriteSegments,
@@ -75,7 +75,7 @@ from .dendrite_laws import (
     union_synapses as union_synapses,
 )
 
-# Cell assemblies with familiarity-scaled noise (sparsey)
+# Cell assemblies with familiarity-scaled noise
 from .sparsey import (
     FamiliarityRamp as FamiliarityRamp,
     SparseyCode as SparseyCode,
@@ -87,7 +87,7 @@ from .sparsey_network import LabelField as LabelField, SequenceCodes as Sequence
 # Discrete memories inside networks: key-value bottlenecks
 from .key_value_bottleneck import DiscreteKeyValueBottleneck as DiscreteKeyValueBottleneck
 
-# Codebook features: hidden states as sums of a few codes (codebook_features)
+# Codebook features: hidden states as sums of a few codes
 from .codebook_layer import CodebookLayer as CodebookLayer
 from .codebook_wrapping import (
     ablate_codes as ablate_codes,
@@ -102,7 +102,7 @@ from .codebook_wrapping import (
     replace_dead_codes as replace_dead_codes,
 )
 
-# Memory controllers: networks that read and write an external memory (fast_slow_memory)
+# Memory controllers: networks that read and write an external memory
 from .memory_controller import ControllerState as ControllerState, MemoryController as MemoryController
 from .synthetic_gradients import (
     StateFeedback as StateFeedback,
@@ -118,7 +118,7 @@ from .hopular_estimators import HopularClassifier as HopularClassifier, HopularR
 from .lamb import Lamb as Lamb
 from .table_columns import TableColumns as TableColumns
 
-# Boltzmann machines with one mean-field fixed point (monotone_boltzmann)
+# Boltzmann machines with one mean-field fixed point
 from .mean_field_prox import softmax_prox as softmax_prox
 from .mean_field_solvers import (
     MeanField as MeanField,

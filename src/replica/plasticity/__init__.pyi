@@ -1,3 +1,28 @@
 # Homeostatic learning: what a network perceives acts on its learning rate (Man et al., 2022)
 from .homeostatic import HomeostaticLearner as HomeostaticLearner
 from .concept_shift import LabelSwaps as LabelSwaps
+
+# Equilibrium propagation: errors from how a network at rest answers a nudge
+from .equilibrium import LayeredDynamics as LayeredDynamics, Settling as Settling
+from .equilibrium_propagation import (
+    EquilibriumPropagation as EquilibriumPropagation,
+    RecurrentBackpropagation as RecurrentBackpropagation,
+)
+from .holomorphic import (
+    cauchy_derivative as cauchy_derivative,
+    double_silu as double_silu,
+    shifted_sigmoid as shifted_sigmoid,
+    soft_relu as soft_relu,
+)
+from .jacobian_homeostasis import homeostatic_loss as homeostatic_loss, symmetry as symmetry
+
+# Two networks that run against each other, and targets carried down by inverses
+from .counter_current import (
+    CounterCurrentLearning as CounterCurrentLearning,
+    counter_current_loss as counter_current_loss,
+)
+from .target_propagation import DifferenceTargetPropagation as DifferenceTargetPropagation
+from .mirrored_layers import MirroredLayer as MirroredLayer
+
+# Layers that fit random projections of the label in the forward pass
+from .target_projection import TargetProjection as TargetProjection

@@ -178,13 +178,15 @@ def _forward(currents: Tensor, decay: Tensor, settings: _Settings, potential: Te
         else:
             torch.addcmul(current, carried, value, out=u)
         torch.ge(u, threshold, out=s)
-        if reset == "subtract":
-            carried = torch.sub(u, s, alpha=threshold)
-        elif reset == "zero":
-            carried = torch.addcmul(u, u, s, value=-1)
-        else:
-            carried = u
+        carried = after_reset(u, s, threshold, reset)
     return spikes, before
+
+
+def after_reset(before: Tensor, spikes: Tensor, threshold: float, reset: Reset) -> Tensor:
+    """v_t of u_t and s_t, one operation, no gradient."""
+    if reset == "subtract":
+        return torch.sub(before, spikes, alpha=threshold)
+    return torch.addcmul(before, before, spikes, value=-1) if reset == "zero" else before
 
 
 class _Integrate(torch.autograd.Function):

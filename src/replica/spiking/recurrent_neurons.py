@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .leaky_integrate_and_fire import LeakyIntegrateAndFire, Reset
+from .leaky_integrate_and_fire import LeakyIntegrateAndFire, Reset, after_reset
 from .surrogates import Surrogate
 
 
@@ -95,13 +95,7 @@ class _IntegrateRecurrent(torch.autograd.Function):
             if carried is not None and last is not None:
                 u.addmm_(last, weight.T).add_(carried, alpha=decay)
             torch.ge(u, threshold, out=s)
-            if reset == "subtract":
-                carried = torch.sub(u, s, alpha=threshold)
-            elif reset == "zero":
-                carried = torch.addcmul(u, u, s, value=-1)
-            else:
-                carried = u
-            last = s
+            carried, last = after_reset(u, s, threshold, reset), s
         ctx.save_for_backward(before, spikes, weight)
         ctx.neurons, ctx.decay = neurons, decay
         return spikes

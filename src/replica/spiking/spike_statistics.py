@@ -186,8 +186,8 @@ def energy_ratio(operations: Operations, costs: Mapping[str, float] | None = Non
         ValueError: if nothing was counted.
 
     Example:
-        >>> energy_ratio(Operations(additions=10.0, multiplications=0.0, dense=100.0, spikes=2.0))
-        0.0195...
+        >>> round(energy_ratio(Operations(additions=10.0, multiplications=0.0, dense=100.0, spikes=2.0)), 4)
+        0.0196
     """
     if not operations.dense > 0:
         raise ValueError("operations: got none, want a network with linear or convolutional layers")

@@ -285,7 +285,22 @@ class LwF(FineTuning):
         return self.strength * self.temperature**2 * torch.stack(losses).mean()
 
 
-class NearestClassMean:
+class OnFrozenFeatures:
+    """A method on `FrozenFeatures`: learned in pretraining, or else from the first task where its begin is told."""
+
+    features: FrozenFeatures
+
+    def pretrain(self, inputs: Tensor, labels: Tensor | None) -> None:
+        """Learn the features."""
+        self.features.fit(inputs, labels)
+
+    def begin_task(self, task: int, inputs: Tensor, labels: Tensor) -> None:
+        """Learn the features from the first task where there was no pretraining."""
+        if task == 0 and not self.features.fitted:
+            self.features.fit(inputs, labels if labels.min() < labels.max() else None)
+
+
+class NearestClassMean(OnFrozenFeatures):
     """Gives an item the class whose mean is nearest, in features that never change: nothing to forget (Rebuffi et al., 2017).
 
     Features are `FrozenFeatures`, learned in pretraining, or else from the first task where its begin is told, or else the
@@ -304,15 +319,6 @@ class NearestClassMean:
         self.counts = torch.zeros(info.classes, device=info.device)
         self.sums: Tensor | None = None
 
-    def pretrain(self, inputs: Tensor, labels: Tensor | None) -> None:
-        """Learn the features."""
-        self.features.fit(inputs, labels)
-
-    def begin_task(self, task: int, inputs: Tensor, labels: Tensor) -> None:
-        """Learn the features from the first task where there was no pretraining."""
-        if task == 0 and not self.features.fitted:
-            self.features.fit(inputs, labels if labels.min() < labels.max() else None)
-
     def learn(self, inputs: Tensor, labels: Tensor, task: int | None) -> None:
         """Add the minibatch to the means."""
         features = self.features(inputs)
@@ -329,7 +335,7 @@ class NearestClassMean:
         return nearness.masked_fill(self.counts == 0, -torch.inf)
 
 
-class LinearProbe(FineTuning):
+class LinearProbe(OnFrozenFeatures, FineTuning):
     """A linear layer on the same frozen features, fine-tuned on each minibatch as it comes.
 
     Args:
@@ -344,15 +350,6 @@ class LinearProbe(FineTuning):
 
     def _build(self) -> None:
         """Wait for the first minibatch: before, the features' number is not known."""
-
-    def pretrain(self, inputs: Tensor, labels: Tensor | None) -> None:
-        """Learn the features."""
-        self.features.fit(inputs, labels)
-
-    def begin_task(self, task: int, inputs: Tensor, labels: Tensor) -> None:
-        """Learn the features from the first task where there was no pretraining."""
-        if task == 0 and not self.features.fitted:
-            self.features.fit(inputs, labels if labels.min() < labels.max() else None)
 
     def learn(self, inputs: Tensor, labels: Tensor, task: int | None) -> None:
         """Take one step on a minibatch."""

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-import numpy as np
-from matplotlib.transforms import ScaledTranslation
 
 from .problem import Metric
-from .ranking_figure import TEXT_POINTS, MethodStyle, draw_ranking, method_styles, spread
+from .ranking_figure import TEXT_POINTS, MethodStyle, draw_ranking, label_ends, method_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,43 +79,8 @@ def _draw_course(
         )
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.03, 1.03)
-    _label_ends(axes, [(method, examples[method]["accuracy"][-1]) for method in methods], styles)
+    lines = [(method, 1.0, float(examples[method]["accuracy"][-1])) for method in methods]
+    height = 72 * axes.figure.bbox.height / axes.figure.dpi
+    label_ends(axes, lines, {method: rank for rank, method in enumerate(methods)}, styles, height, apart_points=12)
     axes.set_xlabel("Share of the stream learned (lines: a task ends), first seed", fontsize=TEXT_POINTS)
     axes.set_ylabel("Accuracy on the tasks so far", fontsize=TEXT_POINTS)
-
-
-def _label_ends(axes: Axes, ends: Sequence[tuple[str, float]], styles: Mapping[str, MethodStyle]) -> None:
-    """Write each method's name beside the end of its line, moved apart where names would touch."""
-    height = 0.8 * 72 * axes.figure.bbox.height / axes.figure.dpi
-    size = min(TEXT_POINTS, height / (1.25 * len(ends)))
-    gap = min(1.25 * size / height, 1 / len(ends))
-    low, high = axes.get_ylim()
-    ranks = {method: rank for rank, (method, _) in enumerate(ends)}
-    ordered = sorted(ends, key=lambda end: (end[1], -ranks[end[0]]))
-    levels = spread([(value - low) / (high - low) for _, value in ordered], gap, gap / 2, 1 - gap / 2)
-    beside, further = (
-        axes.transAxes + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans) for points in (12, 20)
-    )
-    for (method, value), level in zip(ordered, np.asarray(levels), strict=True):
-        style = styles[method]
-        axes.annotate(
-            "",
-            xy=(1, value),
-            xytext=(1, level),
-            textcoords=beside,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-", "color": style.colour, "linewidth": 0.7, "alpha": 0.6, "shrinkA": 3, "shrinkB": 4,
-            },
-        )  # fmt: skip
-        axes.plot(
-            [1],
-            [level],
-            transform=beside,
-            color=style.colour,
-            marker=style.marker,
-            markersize=0.55 * size,
-            markerfacecolor="none" if style.baseline else style.colour,
-            clip_on=False,
-        )
-        axes.text(1, level, method, transform=further, fontsize=size, verticalalignment="center")
