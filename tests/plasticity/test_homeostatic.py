@@ -86,7 +86,8 @@ def test_without_regulation_it_is_plain_gradient_descent(dtype: torch.dtype) -> 
         for name, parameter in other.named_parameters():
             torch.testing.assert_close(direction[name], parameter.grad)
         peer.step()
-        learner.step(inputs, labels)
+        before = net(inputs).detach()
+        torch.testing.assert_close(learner.step(inputs, labels), before)
     for ours, theirs in zip(net.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert float(learner.rate) == pytest.approx(0.3)

@@ -62,7 +62,7 @@ class HomeostaticLearner:
         >>> net = nn.Linear(4, 3)
         >>> learner = HomeostaticLearner(net, nn.functional.cross_entropy, 0.1, memory=4)
         >>> for _ in range(5):
-        ...     learner.step(torch.randn(8, 4), torch.randint(3, (8,)))
+        ...     before = learner.step(torch.randn(8, 4), torch.randint(3, (8,)))
         >>> learner.rate.shape, bool(learner.rate > 0)
         (torch.Size([]), True)
     """
@@ -119,12 +119,17 @@ class HomeostaticLearner:
         self.steps = 0
         self.remembered: tuple[Tensor, Tensor] | None = None
 
-    def step(self, inputs: Float[Tensor, "..."], labels: Int[Tensor, "*replicas batch"]) -> None:
+    def step(
+        self, inputs: Float[Tensor, "..."], labels: Int[Tensor, "*replicas batch"]
+    ) -> Float[Tensor, "*replicas batch classes"]:
         """Perceive the batch's first row, choose, and take one step of gradient descent on the batch.
 
         Args:
             inputs: What the network takes.
             labels: Class of every row.
+
+        Returns:
+            The scores that the network gave the batch before it learned from it.
 
         Raises:
             ValueError: If shapes do not fit the replicas or each other.
@@ -143,10 +148,11 @@ class HomeostaticLearner:
             self._regulate(scores, labels, gradient)
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                parameter.sub_(self._scaled(self.rate, gradient[name]))
+                parameter.addcmul_(self._per_replica(self.rate, parameter), gradient[name], value=-1)
         self.steps += 1
         if self.regulation == "foresight":
             self._remember(inputs.detach(), labels)
+        return scores.detach()
 
     def rename(self, becomes: Int[Tensor, "*replicas classes"]) -> None:
         """Tell the learner that classes have other names now, also those of the rows that it remembers.
@@ -182,9 +188,9 @@ class HomeostaticLearner:
         kept = state["remembered"]
         self.remembered = None if kept is None else (kept[0].clone(), kept[1].clone())
 
-    def _gradient(self, scores: Tensor, labels: Tensor, *, retain_graph: bool) -> dict[str, Tensor]:
+    def _gradient(self, scores: Tensor, labels: Tensor, *, retain_graph: bool, share: float = 1.0) -> dict[str, Tensor]:
         # The sum of the replicas' losses: none depends on another's parameters.
-        mean = self.loss(scores.flatten(0, -2), labels.flatten()) * (self.replicas or 1)
+        mean = self.loss(scores.flatten(0, -2), labels.flatten()) * (share * (self.replicas or 1))
         found = torch.autograd.grad(mean, list(self.parameters.values()), retain_graph=retain_graph, allow_unused=True)
         return {
             name: torch.zeros_like(parameter) if value is None else value
@@ -200,9 +206,9 @@ class HomeostaticLearner:
             if self.remembered is None or self.remembered[1].shape[-1] < self.memory:
                 return
             if self.simulate == "sample":
-                rows = labels.shape[-1]
-                seen = self._gradient(scores[..., :1, :], labels[..., :1], retain_graph=False)
-                gradient = {name: value / rows for name, value in seen.items()}
+                gradient = self._gradient(
+                    scores[..., :1, :], labels[..., :1], retain_graph=False, share=1 / labels.shape[-1]
+                )
             guess = scores.detach()[..., 0, :].argmax(-1)
             classes = scores.shape[-1]
             stay = self._foreseen(self.rate, gradient)
@@ -226,13 +232,16 @@ class HomeostaticLearner:
         """How many remembered rows are classified right after a step with this rate."""
         assert self.remembered is not None
         inputs, labels = self.remembered
-        after: dict[str, Tensor] = {name: p - self._scaled(rate, gradient[name]) for name, p in self.parameters.items()}
+        after: dict[str, Tensor] = {
+            name: torch.addcmul(p, self._per_replica(rate, p), gradient[name], value=-1)
+            for name, p in self.parameters.items()
+        }
         # Buffers as copies: a look into the future leaves no trace in running statistics.
         after |= {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         return (functional_call(self.network, after, (inputs,)).argmax(-1) == labels).sum(-1)
 
-    def _scaled(self, rate: Tensor, value: Tensor) -> Tensor:
-        return rate.view(-1, *[1] * (value.ndim - 1)) * value if self.replicas is not None else rate * value
+    def _per_replica(self, rate: Tensor, parameter: Tensor) -> Tensor:
+        return rate if self.replicas is None else rate.view(-1, *[1] * (parameter.ndim - 1))
 
     def _remember(self, inputs: Tensor, labels: Tensor) -> None:
         axis = labels.ndim - 1

@@ -16,6 +16,8 @@ from replica.lab.claims.drawing import draw_spread
 from replica.plasticity.concept_shift import LabelSwaps
 from replica.plasticity.homeostatic import HomeostaticLearner, Loss, Regulation, Simulation
 
+from .trained import Trained
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -31,6 +33,8 @@ STYLES = {
 BATCH = 10
 CLASSES = 10
 RATES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.4)
+FIRST_RATES = (0.001, 0.0058, 0.03, 0.2)
+"""The authors' program begins with the first, and names the second in a comment."""
 SPACING = (0, 300, 100, 30, 10)
 """Batches from one swap to the next, from a world at rest to the highest rate of shift."""
 
@@ -39,9 +43,13 @@ paper = Paper(
     departures=(
         "Data are scikit-learn's 1,797 digits of 8×8 pixels (MNIST at full scale) in place of MNIST and Fashion-MNIST; a "
         "stream has 2,000 to 4,000 batches of 10 at laptop scale, where the authors' program runs 50 epochs of 60,000 rows.",
-        "The text of the paper beyond its opening could not be had; the rule, network (ELU, 80 and 60 hidden units, their "
+        "The text of the paper beyond its abstract could not be had; the rule, network (ELU, 80 and 60 hidden units, their "
         "start), batch of 10, memory of 20, effect of a tenth of the first rate and the two controls are read from the "
-        "authors' program. Its figures, swaps an epoch and lengths of seasons were not at hand: our rates of shift are ours.",
+        "authors' program. Its figures, swaps an epoch and lengths of seasons were not at hand: our rates of shift are ours, "
+        "in MNIST's 60,000 rows 20 to 600 swaps.",
+        "On the same rows, swaps and first weights our learner's rate was that of the authors' program after every batch of "
+        "an epoch, its weights to 1e-15. One thing differs: the program lets the first three batches of each epoch pass "
+        "without a choice, ours the first two of a stream.",
         "The part can also simulate its two futures with the gradient of the whole batch; the claims use the authors' way, the "
         "share in it of the perceived row. Lengths were set, and that choice made, after looking at one seed outside those "
         "judged, on which the whole batch's gradient lowered the rate too far and lost up to 74 points to the constant rate.",
@@ -49,26 +57,15 @@ paper = Paper(
         "of the shift before it has seen any of it, the controls, which have no memory, do not. In the problem credit, which "
         "names no swaps, remembered rows keep the labels they came with.",
         "Accuracy is that over the stream, each row asked before it is learned, over all batches from the first.",
-        "The first rate is not the authors' 0.001 but tuned by us: for the constant learner in a world at rest where learners "
-        "are to begin alike, for each learner on other streams of the same kind where each is to have its best.",
+        "The first rate of the authors' program is 0.001 (0.0058 in a comment) for all. One claim begins with it; in the others "
+        "we tune it: for the constant learner in a world at rest where learners are to begin alike, for each learner on other "
+        "streams of the same kind where each is to have its best. The claim with the authors' rate, and its rates and length, "
+        "came after a look at seed 100, on which the homeostatic learner lost the claims that stood before it, which stay.",
+        "Choices are many in the authors' program, 300,000 in 50 epochs, and few of them are taken, about 1 in 100 on digits "
+        "(seed 101): in our 2,000 to 4,000 a rate of 0.001 hardly moves.",
         "For the problem credit the rule keeps plain gradient descent, which is the paper's, where others use Adam.",
     ),
 )
-
-
-class HomeostaticRule:
-    """The rule for the problem credit."""
-
-    def __init__(self, learning_rate: float, effect: float, simulate: Simulation) -> None:
-        self.learning_rate, self.effect, self.simulate = learning_rate, effect, simulate
-
-    def build(self, network: nn.Sequential, loss: Loss, example: Tensor) -> HomeostaticLearner:
-        """Take over a network."""
-        return HomeostaticLearner(network, loss, self.learning_rate, effect=self.effect, simulate=self.simulate)
-
-    def step(self, inputs: Tensor, labels: Tensor) -> None:
-        """The learner that `build` gives has the steps."""
-        raise RuntimeError("build: not called yet; it gives the learner that takes steps")
 
 
 @paper.entry(
@@ -82,13 +79,17 @@ class HomeostaticRule:
 )
 def homeostatic(
     trial: Trial, learning_rate: float = 0.05, effect: float = 0.1, simulate: Simulation = "sample"
-) -> HomeostaticRule:
+) -> Trained:
     """Gradient descent with a rate that the classes raise and lower, by the paper's tenth of the first rate."""
-    return HomeostaticRule(learning_rate, effect, simulate)
+
+    def learner(network: nn.Module, example: Tensor, *, loss: Loss) -> HomeostaticLearner:
+        return HomeostaticLearner(network, loss, learning_rate, effect=effect, simulate=simulate)
+
+    return Trained(learner)
 
 
 class StackedPerceptron(nn.Module):
-    """Equal perceptrons with ELU side by side, as the authors draw them: weights of variance 2/inputs, biases of 1."""
+    """Equal perceptrons with ELU side by side, drawn as the authors do: normal, weights of variance 2/inputs, biases of 1."""
 
     def __init__(self, sizes: Sequence[int], replicas: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -110,7 +111,7 @@ class StackedPerceptron(nn.Module):
 
 @dataclass(frozen=True)
 class History:
-    """What became of learners on streams: right answers and rates by batch, ``(batches, streams, rates)``."""
+    """What became of learners on streams: right answers, and rates before each batch, ``(batches, streams, rates)``."""
 
     right: Float[Tensor, "batches streams rates"]
     rate: Float[Tensor, "batches streams rates"]
@@ -136,9 +137,6 @@ def live(
     regulation: Regulation,
     swaps_at: np.ndarray,
     rates: Float[Tensor, "streams rates"],
-    *,
-    renamed: bool = True,
-    simulate: Simulation = "sample",
 ) -> History:
     """Let learners of one kind live through streams; all that share ``name`` meet the same rows, swaps and first weights.
 
@@ -148,8 +146,6 @@ def live(
         regulation: How they treat their learning rate.
         swaps_at: Whether two labels are swapped before a batch, ``(batches, streams)``.
         rates: First rates of the learners on each stream.
-        renamed: Whether a swap also renames the rows that a learner remembers, as in the authors' program.
-        simulate: See `HomeostaticLearner`.
     """
     inputs, labels = data(trial)
     batches, streams = swaps_at.shape
@@ -162,7 +158,6 @@ def live(
         nn.functional.cross_entropy,
         rates.flatten().to(trial.device),
         regulation=regulation,
-        simulate=simulate,
         replicas=replicas,
         generator=trial.generator(f"{name}-choices"),
     )
@@ -175,14 +170,11 @@ def live(
         rows, left = left[:BATCH], left[BATCH:]
         if swaps.any():
             becomes = names.swap(torch.as_tensor(swaps, device=trial.device))
-            if renamed:
-                learner.rename(becomes.repeat_interleave(tried, 0))
+            learner.rename(becomes.repeat_interleave(tried, 0))
         shown = inputs[rows].expand(replicas, -1, -1)
         called = names.rename(labels[rows]).repeat_interleave(tried, 0)
-        with torch.no_grad():
-            right.append((net(shown).argmax(-1) == called).float().mean(1))
-        learner.step(shown, called)
         path.append(learner.rate)
+        right.append((learner.step(shown, called).argmax(-1) == called).float().mean(1))
     return History(*(torch.stack(values).view(batches, streams, tried).cpu() for values in (right, path)))
 
 
@@ -217,17 +209,15 @@ def begin_alike(trial: Trial, spacing: Sequence[int]) -> dict[str, History]:
     return {name: live(trial, "streams", regulation, swaps, rates) for name, regulation in LEARNERS.items()}
 
 
-def at_their_best(
-    trial: Trial, swaps_at: np.ndarray
-) -> tuple[dict[str, History], dict[str, Float[Tensor, " streams"]]]:
+def at_their_best(trial: Trial, swaps_at: np.ndarray) -> dict[str, History]:
     """Every learner with the first rate that was its best on other streams with swaps at the same times."""
     streams = swaps_at.shape[1]
-    lives, best = {}, {}
+    lives = {}
     for name, regulation in LEARNERS.items():
         tuning = live(trial, "tuning", regulation, swaps_at, torch.tensor(RATES).repeat(streams, 1))
-        best[name] = torch.tensor(RATES)[tuning.accuracy.argmax(1)]
-        lives[name] = live(trial, "streams", regulation, swaps_at, best[name][:, None])
-    return lives, best
+        best = torch.tensor(RATES)[tuning.accuracy.argmax(1)]
+        lives[name] = live(trial, "streams", regulation, swaps_at, best[:, None])
+    return lives
 
 
 def swaps_a_thousand_rows(spacing: int) -> float:
@@ -292,6 +282,46 @@ def adapts_to_shift(trial: Trial) -> Result:
 
 
 adapts_to_shift.figure(draw_by_shift)
+
+
+@paper.claim(
+    "With the first rate of the authors' program for all, the homeostatic network is the most accurate under concept shift.",
+    expect={"gain_over_constant": above(0.0), "gain_over_random": above(0.0)},
+    reported={
+        "gain_over_constant": Reported("increased adaptability under concept shift", where="abstract"),
+        "gain_over_random": Reported("the control of the authors' program", where="lrr.py; figures not at hand"),
+    },
+)
+def with_the_programs_rate(trial: Trial) -> Result:
+    """Means over four rates of shift with the first rate 0.001; the figure has other first rates beside it."""
+    spacing = SPACING[1:]
+    swaps = regular(trial.pick(smoke=24, laptop=3000, full=300_000), spacing)
+    rates = torch.tensor(FIRST_RATES).repeat(len(spacing), 1)
+    accuracy = {name: live(trial, "streams", kind, swaps, rates).accuracy for name, kind in LEARNERS.items()}
+    gain = {name: accuracy["homeostatic"] - accuracy[name] for name in ("constant", "random")}
+    rows: dict[str, list[Any]] = {name: [] for name in ("swaps", "first_rate", "gain", "gain_over_random")}
+    for (stream, every), (column, first) in itertools.product(enumerate(spacing), enumerate(FIRST_RATES)):
+        values = (swaps_a_thousand_rows(every), first, *(float(gain[name][stream, column]) for name in gain))
+        for key, value in zip(rows, values, strict=True):
+            rows[key].append(value)
+    return {f"gain_over_{name}": float(values[:, 0].mean()) for name, values in gain.items()}, rows
+
+
+@with_the_programs_rate.figure
+def draw_first_rates(axes: "Axes", table: "pd.DataFrame") -> None:
+    """Gain over the constant learner over the first rate, one line a rate of shift."""
+    styles = (("tab:blue", "o", "-"), ("tab:orange", "s", "--"), ("tab:green", "^", "-."), ("tab:purple", "D", ":"))
+    for (swaps, part), (colour, marker, line) in zip(table.groupby("swaps"), styles, strict=True):
+        draw_spread(
+            axes, part, "first_rate", "gain", scale=100, color=colour, marker=marker, linestyle=line, markersize=5,
+            label=f"{swaps:.2g}",
+        )  # fmt: skip
+    axes.axhline(0, color="gray", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xticks(FIRST_RATES, [f"{rate:g}" for rate in FIRST_RATES])
+    axes.minorticks_off()
+    axes.set(xlabel="first learning rate of all", ylabel="gain over the constant rate / percentage points")
+    axes.legend(title="swaps in 1,000 rows")
 
 
 @paper.claim(
@@ -375,7 +405,7 @@ def draw_by_time(axes: "Axes", table: "pd.DataFrame") -> None:
 def beats_tuned_rates(trial: Trial) -> Result:
     """At the two highest rates of shift; the first rate of every learner is tuned for each on other streams."""
     spacing = SPACING[-2:]
-    lives, _ = at_their_best(trial, regular(tuning_length(trial), spacing))
+    lives = at_their_best(trial, regular(tuning_length(trial), spacing))
     own = lives["homeostatic"].accuracy.mean()
     measures = {f"gain_over_tuned_{name}": float(own - lives[name].accuracy.mean()) for name in ("constant", "random")}
     return measures, by_shift(lives, spacing)
@@ -418,7 +448,7 @@ def seasons(trial: Trial) -> Result:
     each = season(trial)
     count = trial.pick(smoke=4, laptop=8, full=50)
     shifting = np.repeat(np.arange(count) % 2 == 1, each)
-    lives, _ = at_their_best(trial, regular(count * each, SPACING[-1:]) & shifting[:, None])
+    lives = at_their_best(trial, regular(count * each, SPACING[-1:]) & shifting[:, None])
     own = lives["homeostatic"]
     late = np.tile(np.arange(each) >= each // 2, count)
     log_rate = own.rate[:, 0, 0].double().log()
