@@ -163,8 +163,9 @@ def live(
     )
     names = LabelSwaps(CLASSES, streams, generator=trial.generator(f"{name}-swaps"), device=trial.device)
     order, left = trial.generator(f"{name}-rows"), torch.empty(0, dtype=torch.long, device=trial.device)
-    right, path = [], []
-    for swaps in swaps_at:
+    # Filled in place: small tensors kept one by one between the large ones of a step would tear the heap to pieces.
+    right, path = torch.empty(2, batches, replicas, device=trial.device)
+    for number, swaps in enumerate(swaps_at):
         if len(left) < BATCH:
             left = torch.randperm(len(inputs), generator=order, device=trial.device)
         rows, left = left[:BATCH], left[BATCH:]
@@ -173,9 +174,9 @@ def live(
             learner.rename(becomes.repeat_interleave(tried, 0))
         shown = inputs[rows].expand(replicas, -1, -1)
         called = names.rename(labels[rows]).repeat_interleave(tried, 0)
-        path.append(learner.rate)
-        right.append((learner.step(shown, called).argmax(-1) == called).float().mean(1))
-    return History(*(torch.stack(values).view(batches, streams, tried).cpu() for values in (right, path)))
+        path[number] = learner.rate
+        right[number] = (learner.step(shown, called).argmax(-1) == called).float().mean(1)
+    return History(*(values.view(batches, streams, tried).cpu() for values in (right, path)))
 
 
 def regular(batches: int, every: Sequence[int]) -> np.ndarray:
