@@ -243,25 +243,24 @@ def by_shift(lives: dict[str, History], spacing: Sequence[int]) -> dict[str, lis
     return rows
 
 
+def mark_shifts(axes: "Axes", table: "pd.DataFrame") -> None:
+    """An axis of the rates of shift in the table, rest among them."""
+    rates = sorted(set(table["swaps"]))
+    axes.set_xscale("symlog", linthresh=0.3)
+    axes.set_xticks(rates, [f"{rate:.2g}" for rate in rates])
+    axes.minorticks_off()
+    axes.set(xlabel="label swaps in 1,000 rows", xlim=(rates[0] - 0.05, 1.2 * rates[-1]))
+
+
 def draw_by_shift(axes: "Axes", table: "pd.DataFrame") -> None:
     """Accuracy over the rate of shift, one line a learner."""
     for name, (colour, marker, line) in STYLES.items():
         part = table[table["learner"] == name]
         draw_spread(
-            axes,
-            part,
-            "swaps",
-            "accuracy",
-            scale=100,
-            color=colour,
-            marker=marker,
-            linestyle=line,
-            markersize=5,
-            label=name,
-        )
-    axes.set_xscale("symlog", linthresh=0.3)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set(xlabel="label swaps in 1,000 rows", ylabel="rows named right on the stream / %")
+            axes, part, "swaps", "accuracy", scale=100, color=colour, marker=marker, linestyle=line, markersize=5, label=name
+        )  # fmt: skip
+    mark_shifts(axes, table)
+    axes.set(ylabel="rows named right on the stream / %")
     axes.legend(title="learning rate")
 
 
@@ -352,9 +351,8 @@ def draw_gain(axes: "Axes", table: "pd.DataFrame") -> None:
             label=f"over {name}",
         )  # fmt: skip
     axes.axhline(0, color="gray", linewidth=1)
-    axes.set_xscale("symlog", linthresh=0.3)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set(xlabel="label swaps in 1,000 rows", ylabel="gain of homeostasis / percentage points")
+    mark_shifts(axes, table)
+    axes.set(ylabel="gain of homeostasis / percentage points")
     axes.legend()
 
 
