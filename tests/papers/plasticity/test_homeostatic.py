@@ -103,3 +103,19 @@ def test_the_entry_hands_its_hyperparameters_on() -> None:
     assert learner.simulate == "batch"
     assert float(learner.rate) == pytest.approx(0.02)
     assert float(learner.amount) == pytest.approx(0.005)
+
+
+def test_the_control_in_credit_differs_by_homeostasis_alone() -> None:
+    inputs, labels = torch.randn(30, 8, 4), torch.randint(3, (30, 8))
+    weights, rates = [], []
+    for name, options in (("homeostatic", {"effect": 0.0}), ("gradient-descent", {})):
+        net = nn.Sequential(nn.Linear(4, 3))
+        nn.init.constant_(net[0].weight, 0.1)
+        nn.init.zeros_(net[0].bias)
+        learner = paper.entries[name].make(TRIAL, **options).build(net, nn.functional.cross_entropy, inputs[0])
+        for batch, answers in zip(inputs, labels, strict=True):
+            learner.step(batch, answers)
+        weights.append(net[0].weight.detach().clone())
+        rates.append(float(learner.rate))
+    assert torch.equal(weights[0], weights[1])
+    assert rates == [pytest.approx(0.05)] * 2

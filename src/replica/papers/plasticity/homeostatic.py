@@ -63,7 +63,10 @@ paper = Paper(
         "came after a look at seed 100, on which the homeostatic learner lost the claims that stood before it, which stay.",
         "Choices are many in the authors' program, 300,000 in 50 epochs, and few of them are taken, about 1 in 100 on digits "
         "(seed 101): in our 2,000 to 4,000 a rate of 0.001 hardly moves.",
-        "For the problem credit the rule keeps plain gradient descent, which is the paper's, where others use Adam.",
+        "A look at MNIST's 10,000 test images with first rates 0.001 and 0.0058 (seed 100, 8,000 batches) gave gains over the "
+        "constant rate from -5 to 2 points, the lowest at the highest rate of shift, as on digits.",
+        "For the problem credit the rule keeps plain gradient descent, which is the paper's, where others use Adam; the same "
+        "learner without homeostasis is entered too, with the same rate, since that alone tells the two apart.",
     ),
 )
 
@@ -84,6 +87,16 @@ def homeostatic(
 
     def learner(network: nn.Module, example: Tensor, *, loss: Loss) -> HomeostaticLearner:
         return HomeostaticLearner(network, loss, learning_rate, effect=effect, simulate=simulate)
+
+    return Trained(learner)
+
+
+@paper.entry("credit", name="gradient-descent", space={"learning_rate": LogUniform(1e-3, 0.2)})
+def gradient_descent(trial: Trial, learning_rate: float = 0.05) -> Trained:
+    """The same learner without homeostasis: plain gradient descent with a constant rate."""
+
+    def learner(network: nn.Module, example: Tensor, *, loss: Loss) -> HomeostaticLearner:
+        return HomeostaticLearner(network, loss, learning_rate, regulation="none")
 
     return Trained(learner)
 
