@@ -469,10 +469,17 @@ def seasons(trial: Trial) -> Result:
     }
     rest, shift = (torch.from_numpy(late & (shifting == which)) for which in (False, True))
     measures["log_rate_in_shift_over_rest"] = float(log_rate[shift].mean() - log_rate[rest].mean())
-    return measures, by_time(trial, lives)
+    rows = by_time(trial, lives)
+    return measures, rows | {"shifting": [int(shifting[int(batch)]) for batch in rows["batch"]]}
 
 
 @seasons.figure
 def draw_seasons(axes: "Axes", table: "pd.DataFrame") -> None:
-    """Accuracy along the seasons; seasons of shift are marked by the dips."""
+    """Accuracy along the seasons, those of shift shaded."""
     draw_by_time(axes, table)
+    batches = table.groupby("batch")["shifting"].first()
+    half = batches.index[0]
+    for batch, shifting in batches.items():
+        if shifting:
+            axes.axvspan(batch - half, batch + half, color="gray", alpha=0.15, linewidth=0)
+    axes.set(xlabel=f"batches of {BATCH} rows seen (shaded: labels swap)")
