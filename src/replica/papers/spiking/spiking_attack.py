@@ -1,4 +1,6 @@
-"""Towards Effective and Sparse Adversarial Attack on Spiking Neural Networks via Breaking Invisible Surrogate Gradients (Lun et al., CVPR 2025).
+"""Towards Effective and Sparse Adversarial Attack on Spiking Neural Networks via Breaking Invisible Surrogate Gradients.
+
+(Lun et al., CVPR 2025).
 
 A trained spiking network does not show with which surrogate gradient it was trained; an attack by gradients needs one. It
 takes a bell as wide as the network's own potentials are spread. On binary events, flips are tried and then taken back.
@@ -14,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from replica.lab.claims import Paper, Reported, Trial, above, below
+from replica.lab.claims import Paper, Reported, Trial, above, below, between
 from replica.lab.claims.drawing import draw_spread
 from replica.lab.data import digits, mnist, saccade_digits, saccade_mnist
 from replica.spiking import (
@@ -146,8 +148,8 @@ def victims(kind: str, trial: Trial, count: int) -> Iterator[Trained]:
     """Victims of one kind of input, trained alike but for the surrogate, and what is held out of each for attacks."""
     inputs, labels = load(kind, trial)
     held, taught = split_indices(len(labels), (0.3, 0.7), trial.generator(f"{kind}/split", "cpu"))
-    steps, width = trial.pick(smoke=20, laptop=250, full=2000), trial.pick(smoke=16, laptop=128, full=512)
-    for name, surrogate in TRAINED_WITH.items():
+    steps, width = trial.pick(smoke=10, laptop=250, full=2000), trial.pick(smoke=16, laptop=128, full=512)
+    for name, surrogate in list(TRAINED_WITH.items())[: trial.pick(smoke=2, laptop=3, full=3)]:
         with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global generator
             torch.manual_seed(int(torch.randint(2**62, (), generator=trial.generator(f"{kind}/weights", "cpu"))))
             net = Victim(inputs.shape[-1], width, trial.pick(smoke=2, laptop=3, full=4), 10, surrogate)
@@ -209,10 +211,10 @@ def invisible_surrogates(trial: Trial) -> Result:
     A gain over a fixed surrogate is a mean over the victims that were trained with another; the gain over the best is the
     least of them. `pgd_success` is PGD's at the largest budget.
     """
-    count = trial.pick(smoke=10, laptop=100, full=1000)
+    count = trial.pick(smoke=5, laptop=50, full=1000)
     attacks: Mapping[str, Callable[..., Tensor]] = {
         "fgsm": fast_gradient_sign,
-        "pgd": partial(projected_gradient, steps=trial.pick(smoke=2, laptop=10, full=10)),
+        "pgd": partial(projected_gradient, steps=trial.pick(smoke=1, laptop=10, full=10)),
     }
     attackers = (OURS, RATE, *FIXED)
     found: dict[tuple[str, str], list[float]] = {}
@@ -222,7 +224,7 @@ def invisible_surrogates(trial: Trial) -> Result:
     for kind in ("images", "frames"):
         for victim in victims(kind, trial, count):
             for attack, run in attacks.items():
-                for budget in BUDGETS:
+                for budget in trial.pick(smoke=BUDGETS[-1:], laptop=BUDGETS, full=BUDGETS):
                     success = {}
                     for attacker in attackers:
                         options = {"generator": trial.generator(f"{kind}/start")} if attack == "pgd" else {}
@@ -288,6 +290,16 @@ PATIENCE = 64
 """Flips at which an attack is given up: 5 % of the 1,280 pixels."""
 
 
+STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("one a step", {"per_step": 1}),
+    ("one more a step", {"per_step": 1, "growing": True}),
+    ("ten a step", {"per_step": 10}),
+    ("ten more a step", {"per_step": 10, "growing": True}),
+)
+"""How many of the strongest gradients a plain attack flips at once."""
+SPARSE_ARCTAN = "sparse attack, arctan 2"
+
+
 def fewest(found: FlipAttack) -> Tensor:
     """Flips that each recording took; one more than the most allowed where it failed."""
     return torch.where(found.success, found.flips, PATIENCE + 1).clamp(max=PATIENCE + 1)
@@ -313,7 +325,11 @@ def seen_sparsely(victim: Trained, attacker: str) -> Iterator[None]:
 def sparse_attack(victim: Trained, attacker: str, trial: Trial, *, reduce: bool = True) -> FlipAttack:
     """The sparse dynamic attack on a victim, with a surrogate for its gradients."""
     attack = SparseDynamicAttack(
-        victim.net, steps=trial.pick(smoke=3, laptop=20, full=500), reduce=reduce, generator=trial.generator("ties")
+        victim.net,
+        candidates=trial.pick(smoke=10, laptop=1, full=10),
+        steps=trial.pick(smoke=3, laptop=60, full=500),
+        reduce=reduce,
+        generator=trial.generator("ties"),
     )
     with seen_sparsely(victim, attacker):
         return attack(victim.inputs, victim.labels)
@@ -331,52 +347,53 @@ def sparse_attack(victim: Trained, attacker: str, trial: Trial, *, reduce: bool 
 def sparse_flips(trial: Trial) -> Result:
     """Flips until a recording is misread, beside the best attack by a fixed surrogate's gradient on the same recordings.
 
-    Those attacks flip the strongest gradients, one a step, ten a step, or ten more each step as the sparse attack does, until
-    the victim errs; the best surrogate and step of each seed is taken, for the median and for the curve by itself. All give
-    up at 5 % of the pixels. `success_gain` is a mean over all budgets of flips up to that; `success` is within it;
-    `share_changed` is the median share of pixels flipped.
+    Those attacks flip the strongest gradients, one a step, ten a step, or each step one or ten more than the last, until the
+    victim errs; a surrogate is left out on the victim trained with it. Of all pairs of surrogate and steps, the least gain and
+    the largest ratio of medians count. All give up at 5 % of the pixels. `success_gain` is a mean over all budgets of flips up
+    to that; `success` is within it; `share_changed` is the median share of pixels flipped.
     """
-    count = trial.pick(smoke=4, laptop=40, full=200)
-    steps = {"one a step": (1, False), "ten a step": (10, False), "ten more a step": (10, True)}
+    count = trial.pick(smoke=4, laptop=30, full=200)
+    rules = trial.pick(smoke=STEPS[:1], laptop=STEPS, full=STEPS)
     surrogates = trial.pick(smoke=tuple(FIXED)[:2], laptop=tuple(FIXED), full=tuple(FIXED))
-    found: dict[str, list[Tensor]] = {}
-    fixed: dict[str, list[Tensor]] = {}
+    found: dict[str, dict[str, Tensor]] = {}
     pixels = 1
     for victim in victims("binary", trial, count):
         pixels = victim.inputs[0].numel()
-        found.setdefault("sparse attack", []).append(fewest(sparse_attack(victim, OURS, trial)))
-        found.setdefault("sparse attack, arctan 2", []).append(fewest(sparse_attack(victim, "arctan 2", trial)))
-        for name, (per_step, growing) in steps.items():
-            options: dict[str, Any] = {"per_step": per_step, "growing": growing, "most": PATIENCE}
-            for attacker in (OURS, *surrogates):
+        attacks = {OURS: sparse_attack(victim, OURS, trial), SPARSE_ARCTAN: sparse_attack(victim, "arctan 2", trial)}
+        for attacker in (OURS, *surrogates):
+            if attacker == victim.surrogate:
+                continue
+            for name, options in rules:
                 with seen_sparsely(victim, attacker):
-                    flips = fewest(gradient_flips(victim.net, victim.inputs, victim.labels, **options))
-                (found if attacker == OURS else fixed).setdefault(f"{attacker}, {name}", []).append(flips)
-        found.setdefault("random", []).append(
-            fewest(
-                random_flips(
-                    victim.net, victim.inputs, victim.labels, most=PATIENCE, generator=trial.generator("random")
-                )
-            )
+                    attacks[f"{attacker}, {name}"] = gradient_flips(
+                        victim.net, victim.inputs, victim.labels, most=PATIENCE, **options
+                    )
+        attacks["random"] = random_flips(
+            victim.net, victim.inputs, victim.labels, most=PATIENCE, generator=trial.generator("random")
         )
-    ours = torch.cat(found["sparse attack"])
-    plain = {name: torch.cat(flips) for name, flips in fixed.items()}
-    medians = {name: float(flips.double().quantile(0.5)) for name, flips in plain.items()}
-    areas = {name: float(curve(flips).mean()) for name, flips in plain.items()}
-    median = float(ours.double().quantile(0.5))
+        for name, attack in attacks.items():
+            found.setdefault(name, {})[victim.surrogate] = fewest(attack)
+
+    def ours_beside(name: str) -> tuple[Tensor, Tensor]:
+        """Flips of the sparse attack and of another on the victims of the other."""
+        return torch.cat([found[OURS][victim] for victim in found[name]]), torch.cat(list(found[name].values()))
+
+    plain = {name: ours_beside(name) for name in found if name.startswith(surrogates)}
+    gains = {name: float(curve(ours).mean() - curve(theirs).mean()) for name, (ours, theirs) in plain.items()}
+    best = min(gains, key=gains.__getitem__)
+    ours = torch.cat(list(found[OURS].values()))
     measures = {
         "success": float((ours <= PATIENCE).double().mean()),
-        "success_gain": float(curve(ours).mean()) - max(areas.values()),
-        "flips_ratio": median / min(medians.values()),
-        "share_changed": median / pixels,
+        "success_gain": gains[best],
+        "flips_ratio": max(median(ours) / median(theirs) for ours, theirs in plain.values()),
+        "share_changed": median(ours) / pixels,
     }
-    best = max(areas, key=areas.__getitem__)
     lines = {
         "sparse attack": ours,
-        "sparse attack, arctan": torch.cat(found["sparse attack, arctan 2"]),
-        "best fixed surrogate": plain[best],
-        f"{OURS}, one a step": torch.cat(found[f"{OURS}, one a step"]),
-        "random": torch.cat(found["random"]),
+        SPARSE_ARCTAN: torch.cat(list(found[SPARSE_ARCTAN].values())),
+        "best fixed surrogate": plain[best][1],
+        f"{OURS}, one a step": torch.cat(list(found[f"{OURS}, one a step"].values())),
+        "random": torch.cat(list(found["random"].values())),
     }
     return measures, {
         "attack": [name for name in lines for _ in range(PATIENCE)],
@@ -385,12 +402,17 @@ def sparse_flips(trial: Trial) -> Result:
     }
 
 
+def median(flips: Tensor) -> float:
+    """The middle number of flips."""
+    return float(flips.double().quantile(0.5))
+
+
 @sparse_flips.figure
 def draw_sparse_flips(axes: "Axes", table: "pd.DataFrame") -> None:
     """Share of recordings fooled within so many flips."""
     styles = {
         "sparse attack": ("tab:blue", "-", 2.0),
-        "sparse attack, arctan": ("tab:blue", ":", 1.5),
+        SPARSE_ARCTAN: ("tab:blue", ":", 1.5),
         f"{OURS}, one a step": ("tab:green", "--", 1.5),
         "best fixed surrogate": ("tab:orange", "-.", 1.5),
         "random": ("tab:gray", ":", 1.5),
@@ -406,7 +428,7 @@ def draw_sparse_flips(axes: "Axes", table: "pd.DataFrame") -> None:
 
 @paper.claim(
     "Reduction takes back flips that were not needed, and loses no success.",
-    expect={"lost": below(0.0), "flips_ratio": below(1.0)},
+    expect={"lost": between(0.0, 0.0), "flips_ratio": below(1.0)},
     reported={"flips_ratio": Reported("fully optimises the sparsity", where="abstract")},
 )
 def reduction(trial: Trial) -> Result:
