@@ -40,5 +40,9 @@ from .gradient_attacks import (
     fast_gradient_sign as fast_gradient_sign,
     projected_gradient as projected_gradient,
 )
-from .sparse_dynamic_attack import FlipAttack as FlipAttack, SparseDynamicAttack as SparseDynamicAttack
-from .flip_attacks import gradient_flips as gradient_flips, random_flips as random_flips
+from .sparse_dynamic_attack import SparseDynamicAttack as SparseDynamicAttack
+from .flip_attacks import (
+    FlipAttack as FlipAttack,
+    gradient_flips as gradient_flips,
+    random_flips as random_flips,
+)

@@ -86,27 +86,34 @@ OWN = "the victim's own"
 # --- Victims
 
 
+class Block(nn.Module):
+    """A linear layer, batch normalisation over time and batch, and spiking neurons."""
+
+    def __init__(self, ins: int, outs: int, surrogate: Surrogate) -> None:
+        super().__init__()
+        self.linear, self.normalise = nn.Linear(ins, outs, bias=False), nn.BatchNorm1d(outs)
+        self.neurons = LeakyIntegrateAndFire(decay=0.5, reset="zero", surrogate=surrogate)
+
+    def forward(self, signal: Float[Tensor, "time batch ins"]) -> Float[Tensor, "time batch outs"]:
+        """Spikes."""
+        return self.neurons(self.normalise(self.linear(signal).flatten(0, 1)).view(*signal.shape[:2], -1))
+
+
 class Victim(nn.Module):
-    """Linear layers with batch normalisation and spiking neurons; scores are the mean over time of a linear read-out.
+    """Three such blocks; scores are the mean over time of a linear read-out.
 
     Takes images ``(batch, units)``, held still for four steps, or frames ``(batch, time, units)``.
     """
 
     def __init__(self, units: int, width: int, depth: int, classes: int, surrogate: Surrogate) -> None:
         super().__init__()
-        self.layers = nn.ModuleList()
-        for ins in (units, *[width] * (depth - 1)):
-            neurons = LeakyIntegrateAndFire(decay=0.5, reset="zero", surrogate=surrogate)
-            self.layers.append(nn.ModuleList([nn.Linear(ins, width, bias=False), nn.BatchNorm1d(width), neurons]))
+        self.body = nn.Sequential(*(Block(ins, width, surrogate) for ins in (units, *[width] * (depth - 1))))
         self.head = nn.Linear(width, classes)
 
     def forward(self, inputs: Tensor) -> Float[Tensor, "batch classes"]:
         """Scores of images or frames."""
         signal = inputs.expand(STILL, *inputs.shape) if inputs.ndim == 2 else inputs.transpose(0, 1)
-        for linear, normalise, neurons in self.layers:  # type: ignore[misc]
-            currents = normalise(linear(signal).flatten(0, 1)).view(*signal.shape[:2], -1)
-            signal = neurons(currents)
-        return self.head(signal.mean(0))
+        return self.head(self.body(signal).mean(0))
 
 
 STILL = 4
@@ -286,8 +293,8 @@ def draw_invisible_surrogates(axes: "Axes", table: "pd.DataFrame") -> None:
 # --- Binary events
 
 
-PATIENCE = 64
-"""Flips at which an attack is given up: 5 % of the 1,280 pixels."""
+GIVE_UP = 64
+"""Flips at which an attack is given up: 5 % of the 1,280 pixels of digits."""
 
 
 STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -302,12 +309,12 @@ SPARSE_ARCTAN = "sparse attack, arctan 2"
 
 def fewest(found: FlipAttack) -> Tensor:
     """Flips that each recording took; one more than the most allowed where it failed."""
-    return torch.where(found.success, found.flips, PATIENCE + 1).clamp(max=PATIENCE + 1)
+    return torch.where(found.success, found.flips, GIVE_UP + 1).clamp(max=GIVE_UP + 1)
 
 
 def curve(flips: Tensor) -> Float[Tensor, " budgets"]:
     """The share of recordings fooled within 1, 2, … flips."""
-    budgets = torch.arange(1, PATIENCE + 1, device=flips.device)
+    budgets = torch.arange(1, GIVE_UP + 1, device=flips.device)
     return (flips[:, None] <= budgets).double().mean(0)
 
 
@@ -366,10 +373,10 @@ def sparse_flips(trial: Trial) -> Result:
             for name, options in rules:
                 with seen_sparsely(victim, attacker):
                     attacks[f"{attacker}, {name}"] = gradient_flips(
-                        victim.net, victim.inputs, victim.labels, most=PATIENCE, **options
+                        victim.net, victim.inputs, victim.labels, most=GIVE_UP, **options
                     )
         attacks["random"] = random_flips(
-            victim.net, victim.inputs, victim.labels, most=PATIENCE, generator=trial.generator("random")
+            victim.net, victim.inputs, victim.labels, most=GIVE_UP, generator=trial.generator("random")
         )
         for name, attack in attacks.items():
             found.setdefault(name, {})[victim.surrogate] = fewest(attack)
@@ -383,7 +390,7 @@ def sparse_flips(trial: Trial) -> Result:
     best = min(gains, key=gains.__getitem__)
     ours = torch.cat(list(found[OURS].values()))
     measures = {
-        "success": float((ours <= PATIENCE).double().mean()),
+        "success": float((ours <= GIVE_UP).double().mean()),
         "success_gain": gains[best],
         "flips_ratio": max(median(ours) / median(theirs) for ours, theirs in plain.values()),
         "share_changed": median(ours) / pixels,
@@ -396,8 +403,8 @@ def sparse_flips(trial: Trial) -> Result:
         "random": torch.cat(list(found["random"].values())),
     }
     return measures, {
-        "attack": [name for name in lines for _ in range(PATIENCE)],
-        "flips": [budget for _ in lines for budget in range(1, PATIENCE + 1)],
+        "attack": [name for name in lines for _ in range(GIVE_UP)],
+        "flips": [budget for _ in lines for budget in range(1, GIVE_UP + 1)],
         "success": [value for flips in lines.values() for value in curve(flips).tolist()],
     }
 
