@@ -6,7 +6,7 @@ A trained spiking network does not show with which surrogate gradient it was tra
 takes a bell as wide as the network's own potentials are spread. On binary events, flips are tried and then taken back.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,6 +59,12 @@ paper = Paper(
         "one recording at a time in convolutions, where a channel has many potentials; a unit of a linear layer has one.",
         "The sparse attack tries each flip by itself, tens of times as many forward passes as attacks by the gradient alone: "
         "sparsity is bought with computation, and flips are what is compared.",
+        "A look at one seed outside those judged, where PGD gained nothing, led to the measures on victims of eight layers; they "
+        "have no bound, and the claim is judged on three layers as it was written.",
+        "In each step the sparse attack tries one flip more than in the last, not ten more: of 1, 2, 5 and 10, one took the "
+        "fewest flips on two seeds outside those judged; ten is the authors' for 256 times as many pixels. Plain attacks get "
+        "the best of four rules and six surrogates on each seed. Nothing else was chosen by results: sizes, budgets and the "
+        "number of recordings are set by time.",
         "An attack is no reader of events: there is no entry in the problem events.",
     ),
 )
@@ -100,7 +106,7 @@ class Block(nn.Module):
 
 
 class Victim(nn.Module):
-    """Three such blocks; scores are the mean over time of a linear read-out.
+    """A stack of such blocks; scores are the mean over time of a linear read-out.
 
     Takes images ``(batch, units)``, held still for four steps, or frames ``(batch, time, units)``.
     """
@@ -151,7 +157,7 @@ def load(kind: str, trial: Trial) -> tuple[Tensor, Int[Tensor, " count"]]:
     return torch.from_numpy(values).float().to(trial.device), torch.from_numpy(labels).to(trial.device)
 
 
-def victims(kind: str, trial: Trial, count: int) -> Iterator[Trained]:
+def victims(kind: str, trial: Trial, count: int, depth: int = 3) -> Iterator[Trained]:
     """Victims of one kind of input, trained alike but for the surrogate, and what is held out of each for attacks."""
     inputs, labels = load(kind, trial)
     held, taught = split_indices(len(labels), (0.3, 0.7), trial.generator(f"{kind}/split", "cpu"))
@@ -159,7 +165,7 @@ def victims(kind: str, trial: Trial, count: int) -> Iterator[Trained]:
     for name, surrogate in list(TRAINED_WITH.items())[: trial.pick(smoke=2, laptop=3, full=3)]:
         with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global generator
             torch.manual_seed(int(torch.randint(2**62, (), generator=trial.generator(f"{kind}/weights", "cpu"))))
-            net = Victim(inputs.shape[-1], width, trial.pick(smoke=2, laptop=3, full=4), 10, surrogate)
+            net = Victim(inputs.shape[-1], width, depth, 10, surrogate)
         net = net.to(trial.device)
         optimiser = torch.optim.AdamW(net.parameters(), 4e-3, weight_decay=1e-4)
         fit(
@@ -216,78 +222,116 @@ def invisible_surrogates(trial: Trial) -> Result:
     """Success of FGSM and PGD on images held still and on frames of event counts, mean over victims and budgets.
 
     A gain over a fixed surrogate is a mean over the victims that were trained with another; the gain over the best is the
-    least of them. `pgd_success` is PGD's at the largest budget.
+    least of them. `pgd_success` is PGD's at the largest budget. Measures that start with "deep" are of the images alone, on
+    victims of eight layers instead of three.
     """
-    count = trial.pick(smoke=5, laptop=50, full=1000)
-    attacks: Mapping[str, Callable[..., Tensor]] = {
-        "fgsm": fast_gradient_sign,
-        "pgd": partial(projected_gradient, steps=trial.pick(smoke=1, laptop=10, full=10)),
-    }
-    attackers = (OURS, RATE, *FIXED)
-    found: dict[tuple[str, str], list[float]] = {}
-    gains: dict[tuple[str, str], list[float]] = {}
-    rows: dict[tuple[str, str, float], list[float]] = {}
-    largest: list[float] = []
-    for kind in ("images", "frames"):
-        for victim in victims(kind, trial, count):
-            for attack, run in attacks.items():
-                for budget in trial.pick(smoke=BUDGETS[-1:], laptop=BUDGETS, full=BUDGETS):
-                    success = {}
-                    for attacker in attackers:
-                        options = {"generator": trial.generator(f"{kind}/start")} if attack == "pgd" else {}
-                        with gradients_of(victim, attacker):
-                            moved = run(
-                                victim.net, victim.inputs, victim.labels, budget=budget,
-                                high=1.0 if kind == "images" else torch.inf, **options,
-                            )  # fmt: skip
-                        with torch.no_grad():
-                            wrong = victim.net(moved).argmax(1) != victim.labels
-                        success[attacker] = float(wrong.double().mean())
-                    for attacker, value in success.items():
-                        own = attacker == victim.surrogate
-                        rows.setdefault((attack, OWN if own else attacker, budget), []).append(value)
-                        if not own:
-                            found.setdefault((attack, attacker), []).append(value)
-                            gains.setdefault((attack, attacker), []).append(success[OURS] - value)
-                    if attack == "pgd" and budget == BUDGETS[-1]:
-                        largest.append(success[OURS])
-    measures = {"pgd_success": float(np.mean(largest))}
-    for attack in attacks:
-        fixed = [float(np.mean(gains[attack, name])) for name in FIXED]
-        measures[f"{attack}_gain_over_mean"] = float(np.mean(fixed))
-        measures[f"{attack}_gain_over_best"] = min(fixed)
-        measures[f"{attack}_gain_over_rate"] = float(np.mean(gains[attack, RATE]))
-    keys = list(rows)
+    rows = [row for kind in ("images", "frames") for row in attacked(kind, trial)]
+    strongest = max(row.budget for row in rows)
+    measures = gains(rows)
+    measures["pgd_success"] = mean(
+        row.success for row in rows if (row.attack, row.attacker, row.budget) == ("pgd", OURS, strongest)
+    )
+    deep = gains(attacked("images", trial, trial.pick(smoke=3, laptop=8, full=17)))
+    measures |= {f"deep_{name}": value for name, value in deep.items()}
+    means: dict[tuple[str, str, float], list[float]] = {}
+    for row in rows:
+        attacker = OWN if row.attacker == row.victim else row.attacker
+        means.setdefault((row.attack, attacker, row.budget), []).append(row.success)
     return measures, {
-        "attack": [key[0] for key in keys],
-        "attacker": [key[1] for key in keys],
-        "budget": [key[2] for key in keys],
-        "success": [float(np.mean(rows[key])) for key in keys],
+        "attack": [key[0] for key in means],
+        "attacker": [key[1] for key in means],
+        "budget": [key[2] for key in means],
+        "success": [mean(values) for values in means.values()],
     }
+
+
+class Attacked(NamedTuple):
+    """What came of one attack on one victim.
+
+    Attributes:
+        attack: "fgsm" or "pgd".
+        budget: how far inputs may move.
+        victim: the surrogate that it was trained with.
+        attacker: how its gradients were seen, a name that `gradients_of` knows.
+        success: share of recordings misread.
+    """
+
+    attack: str
+    budget: float
+    victim: str
+    attacker: str
+    success: float
+
+
+def attacked(kind: str, trial: Trial, depth: int = 3) -> list[Attacked]:
+    """Every attack on every victim of one kind of input, seen in every way."""
+    rows = []
+    for victim in victims(kind, trial, trial.pick(smoke=5, laptop=50, full=1000), depth):
+        for budget in trial.pick(smoke=BUDGETS[-1:], laptop=BUDGETS, full=BUDGETS):
+            for attacker in (OURS, RATE, *FIXED):
+                # The same starts for all.
+                attacks: Mapping[str, Callable[..., Tensor]] = {
+                    "fgsm": fast_gradient_sign,
+                    "pgd": partial(
+                        projected_gradient,
+                        steps=trial.pick(smoke=1, laptop=10, full=10),
+                        generator=trial.generator(f"{kind}/start"),
+                    ),
+                }
+                for name, attack in attacks.items():
+                    with gradients_of(victim, attacker):
+                        high = 1.0 if kind == "images" else torch.inf
+                        moved = attack(victim.net, victim.inputs, victim.labels, budget=budget, high=high)
+                    with torch.no_grad():
+                        wrong = victim.net(moved).argmax(1) != victim.labels
+                    rows.append(Attacked(name, budget, victim.surrogate, attacker, float(wrong.double().mean())))
+    return rows
+
+
+def gains(rows: Iterable[Attacked]) -> dict[str, float]:
+    """How much more often the potential-dependent surrogate succeeds, on victims trained with another than its rival."""
+    ours: dict[tuple[str, str, float], float] = {}
+    others: dict[tuple[str, str], list[tuple[tuple[str, str, float], float]]] = {}
+    for row in rows:
+        where = (row.attack, row.victim, row.budget)
+        if row.attacker == OURS:
+            ours[where] = row.success
+        elif row.attacker != row.victim:
+            others.setdefault((row.attack, row.attacker), []).append((where, row.success))
+    found = {key: mean(ours[where] - success for where, success in theirs) for key, theirs in others.items()}
+    measures = {}
+    for attack in ("fgsm", "pgd"):
+        fixed = [gain for (name, attacker), gain in found.items() if name == attack and attacker != RATE]
+        measures[f"{attack}_gain_over_mean"] = mean(fixed)
+        measures[f"{attack}_gain_over_best"] = min(fixed)
+        measures[f"{attack}_gain_over_rate"] = found[attack, RATE]
+    return measures
+
+
+def mean(values: Iterable[float]) -> float:
+    """Their mean."""
+    return float(np.mean(list(values)))
 
 
 @invisible_surrogates.figure
 def draw_invisible_surrogates(axes: "Axes", table: "pd.DataFrame") -> None:
-    """Success of PGD over the budget, for each surrogate of the attacker."""
-    table = table[table["attack"] == "pgd"]
-    styles = {
-        OURS: ("tab:blue", "o", "-", 2.0),
-        OWN: ("black", "*", ":", 1.2),
-        RATE: ("tab:green", "^", "--", 1.2),
-        "arctan 2": ("tab:orange", "s", "-.", 1.0),
-        "triangle 1": ("tab:orange", "v", ":", 1.0),
-        "fast sigmoid 10": ("tab:purple", "D", "-.", 1.0),
-        "fast sigmoid 25": ("tab:purple", "P", ":", 1.0),
-        "logistic 4": ("tab:brown", "X", "-.", 1.0),
-        "rectangle 1/2": ("tab:gray", "<", ":", 1.0),
-    }
-    for number, (name, (colour, marker, line, width)) in enumerate(styles.items()):
-        draw_spread(
-            axes, table[table["attacker"] == name], "budget", "success", scale=100, shift=0.0008 * (number - 4),
-            label=name, color=colour, marker=marker, linestyle=line, linewidth=width,
+    """Success over the budget; the fixed surrogates as a band from the worst to the best."""
+    for attack, line, fill in (("pgd", "-", "full"), ("fgsm", "--", "none")):
+        part = table[table["attack"] == attack]
+        fixed = part[part["attacker"].isin(list(FIXED))].groupby(["budget", "attacker"])["success"].mean().unstack()
+        band = 100 * fixed
+        axes.fill_between(band.index, band.min(axis=1), band.max(axis=1), color="tab:orange", alpha=0.15, linewidth=0)
+        axes.plot(
+            band.index, band.mean(axis=1), color="tab:orange", marker="s", fillstyle=fill, linestyle=line,
+            label=f"{attack.upper()}, fixed: mean, worst to best",
         )  # fmt: skip
-    axes.set(xlabel="budget of PGD (full brightness, or one event)", ylabel="recordings fooled (%)")
-    axes.legend(title="attacker's surrogate", fontsize=9)
+        for name, colour, marker in ((OURS, "tab:blue", "o"), (OWN, "black", "*"), (RATE, "tab:green", "^")):
+            draw_spread(
+                axes, part[part["attacker"] == name], "budget", "success", scale=100, color=colour, marker=marker,
+                fillstyle=fill, linestyle=line, label=f"{attack.upper()}, {name}",
+            )  # fmt: skip
+    axes.set(xlabel="budget (full brightness, or one event)", ylabel="recordings fooled (%)", ylim=(0, 105))
+    axes.legend(fontsize=9, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 # --- Binary events
@@ -357,7 +401,8 @@ def sparse_flips(trial: Trial) -> Result:
     Those attacks flip the strongest gradients, one a step, ten a step, or each step one or ten more than the last, until the
     victim errs; a surrogate is left out on the victim trained with it. Of all pairs of surrogate and steps, the least gain and
     the largest ratio of medians count. All give up at 5 % of the pixels. `success_gain` is a mean over all budgets of flips up
-    to that; `success` is within it; `share_changed` is the median share of pixels flipped.
+    to that; `success` is within it; `share_changed` is the median share of pixels flipped. `flips_ratio_same_steps` is the
+    ratio to flips of one more gradient each step, as many as the sparse attack tries, none tried or taken back.
     """
     count = trial.pick(smoke=4, laptop=30, full=200)
     rules = trial.pick(smoke=STEPS[:1], laptop=STEPS, full=STEPS)
@@ -366,7 +411,9 @@ def sparse_flips(trial: Trial) -> Result:
     pixels = 1
     for victim in victims("binary", trial, count):
         pixels = victim.inputs[0].numel()
-        attacks = {OURS: sparse_attack(victim, OURS, trial), SPARSE_ARCTAN: sparse_attack(victim, "arctan 2", trial)}
+        attacks = {OURS: sparse_attack(victim, OURS, trial)}
+        if victim.surrogate != "arctan 2":
+            attacks[SPARSE_ARCTAN] = sparse_attack(victim, "arctan 2", trial)
         for attacker in (OURS, *surrogates):
             if attacker == victim.surrogate:
                 continue
@@ -387,12 +434,15 @@ def sparse_flips(trial: Trial) -> Result:
 
     plain = {name: ours_beside(name) for name in found if name.startswith(surrogates)}
     gains = {name: float(curve(ours).mean() - curve(theirs).mean()) for name, (ours, theirs) in plain.items()}
+    ratios = {name: median(ours) / median(theirs) for name, (ours, theirs) in plain.items()}
     best = min(gains, key=gains.__getitem__)
+    same = rules[min(1, len(rules) - 1)][0]
     ours = torch.cat(list(found[OURS].values()))
     measures = {
         "success": float((ours <= GIVE_UP).double().mean()),
         "success_gain": gains[best],
-        "flips_ratio": max(median(ours) / median(theirs) for ours, theirs in plain.values()),
+        "flips_ratio": max(ratios.values()),
+        "flips_ratio_same_steps": max(ratio for name, ratio in ratios.items() if name.endswith(same)),
         "share_changed": median(ours) / pixels,
     }
     lines = {
@@ -416,7 +466,7 @@ def median(flips: Tensor) -> float:
 
 @sparse_flips.figure
 def draw_sparse_flips(axes: "Axes", table: "pd.DataFrame") -> None:
-    """Share of recordings fooled within so many flips."""
+    """Share of recordings fooled within so many flips; each on the victims that it counts on."""
     styles = {
         "sparse attack": ("tab:blue", "-", 2.0),
         SPARSE_ARCTAN: ("tab:blue", ":", 1.5),
@@ -501,4 +551,4 @@ def draw_reduction(axes: "Axes", table: "pd.DataFrame") -> None:
             fillstyle="none" if kind == "taken back" else "full", label=f"{label} ({len(rows)})",
         )  # fmt: skip
     axes.set(xlabel="frame", ylabel="unit (64 ON, 64 OFF)")
-    axes.legend(fontsize=9)
+    axes.legend(fontsize=9, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
