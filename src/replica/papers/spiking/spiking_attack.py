@@ -161,7 +161,7 @@ def victims(kind: str, trial: Trial, count: int, depth: int = 3) -> Iterator[Tra
     """Victims of one kind of input, trained alike but for the surrogate, and what is held out of each for attacks."""
     inputs, labels = load(kind, trial)
     held, taught = split_indices(len(labels), (0.3, 0.7), trial.generator(f"{kind}/split", "cpu"))
-    steps, width = trial.pick(smoke=10, laptop=250, full=2000), trial.pick(smoke=16, laptop=128, full=512)
+    steps, width = trial.pick(smoke=10, laptop=150, full=2000), trial.pick(smoke=16, laptop=128, full=512)
     for name, surrogate in list(TRAINED_WITH.items())[: trial.pick(smoke=2, laptop=3, full=3)]:
         with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global generator
             torch.manual_seed(int(torch.randint(2**62, (), generator=trial.generator(f"{kind}/weights", "cpu"))))
