@@ -7,6 +7,7 @@ from .surrogates import (
     ArcTangent as ArcTangent,
     FastSigmoid as FastSigmoid,
     Logistic as Logistic,
+    Rectangle as Rectangle,
     Surrogate as Surrogate,
     Triangle as Triangle,
 )
@@ -27,4 +28,21 @@ from .spike_statistics import (
     interval_variation as interval_variation,
     synaptic_operations as synaptic_operations,
     synchrony as synchrony,
+)
+
+# Attacks on spiking networks whose surrogate gradient nobody knows (Lun et al., 2025)
+from .potential_dependent_surrogate import (
+    PotentialDependent as PotentialDependent,
+    replaced_surrogates as replaced_surrogates,
+)
+from .rate_gradients import rate_gradients as rate_gradients
+from .gradient_attacks import (
+    fast_gradient_sign as fast_gradient_sign,
+    projected_gradient as projected_gradient,
+)
+from .sparse_dynamic_attack import SparseDynamicAttack as SparseDynamicAttack
+from .flip_attacks import (
+    FlipAttack as FlipAttack,
+    gradient_flips as gradient_flips,
+    random_flips as random_flips,
 )
