@@ -28,3 +28,8 @@ from .spike_statistics import (
     synaptic_operations as synaptic_operations,
     synchrony as synchrony,
 )
+
+# Increasing Liquid State Machine Performance with Astrocyte-modulated Plasticity (Ivanov and Michmizos 2021)
+from .astrocyte import Astrocyte as Astrocyte, SpikeTimingPlasticity as SpikeTimingPlasticity
+from .local_branching import local_branching_factor as local_branching_factor
+from .spatial_liquid import LiquidRun as LiquidRun, SpatialLiquid as SpatialLiquid
