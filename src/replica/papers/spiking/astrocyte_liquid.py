@@ -81,7 +81,7 @@ class Task:
 
 def task(trial: Trial) -> Task:
     """Images in random order, their ink normalised, and a new liquid."""
-    size = trial.pick(smoke=2, laptop=6, full=10)
+    size = trial.pick(smoke=3, laptop=6, full=10)
     images = mnist("test") if trial.scale == "full" else digits()
     order = trial.rng("images").permutation(len(images.values))
     values = torch.from_numpy(images.values[order]).flatten(1).to(trial.device)
@@ -94,7 +94,7 @@ def task(trial: Trial) -> Task:
     share = values / values.sum(1, keepdim=True)
     rates = (0.022 * liquid.neurons * share).clamp(max=1)
     labels = torch.from_numpy(images.labels[order]).to(trial.device)
-    return Task(liquid, rates, labels, trial.pick(smoke=20, laptop=100, full=250), trial.generator("spikes"))
+    return Task(liquid, rates, labels, trial.pick(smoke=40, laptop=100, full=250), trial.generator("spikes"))
 
 
 def settled(
@@ -148,7 +148,7 @@ def branching(given: Task, spikes: Float[Tensor, "time batch neurons"]) -> float
     },
 )
 def near_critical(trial: Trial) -> Result:
-    """The branching factor on 50 recordings, as the authors' code measures it, before and after snippets were heard.
+    """The branching factor on 20 recordings, as the authors' code measures it, before and after snippets were heard.
 
     `weak` and `strong`: all weights start at 0.4, the least of the authors' static liquids, or at 3, where their plastic
     liquids start. Before: the static liquid. After: the liquid with its astrocyte at work. `gain`: how much nearer to 1 it
@@ -158,7 +158,7 @@ def near_critical(trial: Trial) -> Result:
     scales = (0.4, 3.0)
     couplings = (given.coupling, 0.0)
     per_check, checks = trial.pick(smoke=(2, 2), laptop=(200, 5), full=(10_000, 5))
-    rows = torch.arange(len(given.rates))[-trial.pick(smoke=3, laptop=50, full=20) :]
+    rows = torch.arange(len(given.rates))[-trial.pick(smoke=3, laptop=20, full=20) :]
     events = given.spikes(rows)
     series: dict[str, list[Any]] = {name: [] for name in ("kind", "start", "snippets", "branching")}
     found: dict[tuple[str, float], float] = {}
