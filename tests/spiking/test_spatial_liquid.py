@@ -229,19 +229,20 @@ def test_activity_that_lives_on_unchanged_has_branching_one() -> None:
     assert branching_factor(dying) == pytest.approx(0.5)
 
 
-def test_the_astrocyte_weakens_a_loud_liquid_and_lifts_a_quiet_one() -> None:
+def test_the_astrocyte_depresses_a_loud_liquid_and_spares_a_quiet_one() -> None:
+    """Against the same plasticity with fixed depression, from the same weights."""
     liquid = SpatialLiquid(30, (4, 4, 4), input_density=0.7, generator=generator())
-    events = (torch.rand(80, 30, 30, generator=generator(2)) < 0.1).float()
-    cell = Astrocyte(15 / 64)
-    starts = torch.stack([liquid.synaptic_weights(scale) for scale in (0.4, 3.0)])
-    settled = liquid.settle(events, SpikeTimingPlasticity(astrocyte=cell), starts)
-    rates = []
-    for weights in (*starts, *settled):
-        liquid.set_weights(weights)
-        rates.append(float(liquid(events.transpose(0, 1)).mean()))
-    quiet, loud, lifted, weakened = rates
-    assert lifted > 2 * quiet + 0.01
-    assert weakened < 0.8 * loud
+    exciting = (liquid.connected.nonzero()[:, 1] < liquid.excitatory).float()
+    cell, rule = Astrocyte(15 / 64), SpikeTimingPlasticity(0.15, 0.15)
+    for rate, weight, louder in ((0.03, 3.0, True), (0.3, 0.4, False)):
+        events = (torch.rand(80, 4, 30, generator=generator(2)) < rate).float()
+        start = liquid.synaptic_weights(weight)
+        with_cell = liquid.adapt(events, SpikeTimingPlasticity(0.15, astrocyte=cell), start)
+        fixed = liquid.adapt(events, rule, start)
+        assert with_cell.spikes.sum() > 0
+        assert bool(with_cell.spikes.sum() > events.sum()) is louder
+        assert bool(with_cell.depression[-1].mean() > 0.15) is louder
+        assert bool((with_cell.weights @ exciting).mean() < (fixed.weights @ exciting).mean()) is louder
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

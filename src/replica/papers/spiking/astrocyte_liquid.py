@@ -34,7 +34,7 @@ paper = Paper(
         "figures are those of the authors' code and of the sheet of simulations that lies beside it. What in our words "
         "stands for a sentence of the paper follows the abstract.",
         "At laptop scale: the 8 × 8 digits, a liquid of 6 × 6 × 6 neurons for 10 × 10 × 10, recordings of 100 steps for 250, "
-        "250 recordings to learn from for 50,000, and 500 or 1,000 snippets of 20 steps to settle for 50,000. MNIST, the "
+        "200 recordings to learn from for 50,000, and 500 or 1,000 snippets of 20 steps to settle for 50,000. MNIST, the "
         "authors' sizes and (of its 10,000 test images, the only ones at hand) 8,000 to learn from at full scale.",
         "The images' rates are scaled so that each neuron of the small liquid gets what one of the authors' gets: 0.022 input "
         "spikes a step for each neuron of the liquid, of which 15 % reach each neuron (the 70 % of the digits' pixels at "
@@ -322,7 +322,7 @@ def better_read(trial: Trial) -> Result:
     Gains are differences of test accuracy at equal wiring, recordings, read-out and choice of starts. The series has the
     cross-validated accuracy of every start.
     """
-    reading = Reading(trial, *trial.pick(smoke=(20, 10), laptop=(250, 250), full=(8000, 2000)))
+    reading = Reading(trial, *trial.pick(smoke=(20, 10), laptop=(200, 200), full=(8000, 2000)))
     series: dict[str, list[Any]] = {name: [] for name in ("kind", "place", "scale", "validated", "chosen")}
     tested = {}
     for kind in LOOKS:
@@ -411,7 +411,7 @@ class AstrocyteLiquidReader:
         self.potentiation = potentiation
 
     def fit(self, events: Tensor, labels: Tensor) -> None:
-        """Settle the liquid on recordings until about 10,000 steps were heard, then learn the read-out."""
+        """Settle the liquid on recordings until about 5,000 steps were heard, then learn the read-out."""
         count, steps, units = events.shape
         # A neuron of the authors' has 118 inputs; a third of them here, for a liquid of a fifth of the size.
         density = min(1.0, 40 / units)
@@ -420,7 +420,7 @@ class AstrocyteLiquidReader:
             generator=self.trial.generator("liquid"),
         ).to(events.device)  # fmt: skip
         order = torch.from_numpy(self.trial.rng("order").permutation(count)).to(events.device)
-        listened = order[: math.ceil(self.trial.pick(smoke=200, laptop=10_000, full=1_000_000) / steps)]
+        listened = order[: math.ceil(self.trial.pick(smoke=200, laptop=5_000, full=1_000_000) / steps)]
         rule = SpikeTimingPlasticity(self.potentiation, astrocyte=self.astrocyte)
         self.liquid.set_weights(self.liquid.settle(events[listened], rule)[0])
         self.read_out = ridge_read_out(self._features(events), labels, int(labels.max()) + 1, self.ridge)
