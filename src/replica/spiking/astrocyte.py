@@ -100,4 +100,5 @@ class SpikeTimingPlasticity:
     def start(self, batch: int, like: Tensor) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
         """A₊ and A₋ of each network before the first step."""
         rest = self.depression if self.astrocyte is None else self.astrocyte.rest
-        return tuple(torch.as_tensor(value).to(like).expand(batch) for value in (self.potentiation, rest))
+        gain, loss = (torch.as_tensor(value).to(like).expand(batch) for value in (self.potentiation, rest))
+        return gain, loss
