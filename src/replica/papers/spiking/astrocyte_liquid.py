@@ -36,10 +36,10 @@ paper = Paper(
         "At laptop scale: the 8 × 8 digits, a liquid of 6 × 6 × 6 neurons for 10 × 10 × 10, recordings of 100 steps for 250, "
         "200 recordings to learn from for 50,000, and 500 or 1,000 snippets of 20 steps to settle for 50,000. MNIST, the "
         "authors' sizes and (of its 10,000 test images, the only ones at hand) 8,000 to learn from at full scale.",
-        "The images' rates are scaled so that each neuron of the small liquid gets what one of the authors' gets: 0.022 input "
-        "spikes a step for each neuron of the liquid, of which 15 % reach each neuron (the 70 % of the digits' pixels at "
-        "laptop scale, 15 % of MNIST's). The astrocyte's coupling is the authors' 0.015 at 1,000 neurons and grows as 1 / "
-        "neurons, because it multiplies sums over neurons.",
+        "The images' rates are scaled so that a neuron of the small liquid gets what one of the authors' gets: the inputs send "
+        "0.022 spikes a step for each neuron of the liquid, and 3.3 of them reach a neuron at once, for which 70 % of the pairs "
+        "of pixel and neuron are connected at laptop scale (15 % on MNIST). The astrocyte's coupling is the authors' 0.015 at "
+        "1,000 neurons and goes as 1 / neurons, because it multiplies sums over neurons.",
         "Synaptic currents add up and take the weight at the time of the spike; in the authors' code they depend on the last "
         "spike alone and on the weight of the moment, which differs by 5 % at most at two spikes three steps apart. Inputs have "
         "no refractory time. Traces start from zero with each snippet.",
@@ -47,6 +47,9 @@ paper = Paper(
         "within the training recordings; the authors train a softmax layer on normalised counts.",
         "All liquids choose their start among the same four scales of the initial weights by the same cross-validation. The "
         "authors start plastic liquids from the largest weights only, and choose the static one's among 11.",
+        "Numbers of recordings were cut to fit the time after a look at one seed that is not judged. The entry's ridge and its "
+        "amplitude of plasticity (0.03 for the authors' 0.15) were set on such a seed of mnist-1d and latency-digits, out of "
+        "seven settings; its recordings are heard whole while the liquid settles, its spikes are counted in four bins.",
     ),
 )
 
@@ -405,10 +408,10 @@ class AstrocyteLiquidReader:
         size: int,
         weight: float = 3.0,
         coupling: float = 15.0,
-        potentiation: float = 0.15,
+        potentiation: float = 0.03,
         membrane_time: float = 64.0,
         bins: int = 4,
-        ridge: float = 100.0,
+        ridge: float = 1000.0,
     ) -> None:
         self.trial, self.size, self.weight, self.membrane_time = trial, size, weight, membrane_time
         self.bins, self.ridge = bins, ridge
@@ -483,10 +486,10 @@ def astrocyte_liquid(
     size: int = 6,
     weight: float = 3.0,
     coupling: float = 15.0,
-    potentiation: float = 0.15,
+    potentiation: float = 0.03,
     membrane_time: float = 64.0,
     bins: int = 4,
-    ridge: float = 100.0,
+    ridge: float = 1000.0,
 ) -> AstrocyteLiquidReader:
     """A liquid of size³ neurons."""
     return AstrocyteLiquidReader(
