@@ -42,7 +42,9 @@ paper = Paper(
         "1,000 neurons and goes as 1 / neurons, because it multiplies sums over neurons.",
         "Synaptic currents add up and take the weight at the time of the spike; in the authors' code they depend on the last "
         "spike alone and on the weight of the moment, which differs by 5 % at most at two spikes three steps apart. Inputs have "
-        "no refractory time. Traces start from zero with each snippet.",
+        "no refractory time. Traces start from zero with each snippet. At the authors' size (one seed that is not judged, five "
+        "images of MNIST) static liquids with weights 0.4, 0.7, 1 and 1.4 have branching factors 0.49, 1.04, 1.36 and 1.44; "
+        "theirs are near 0.36, 0.86, 1.23 and 1.43.",
         "The read-out is ridge regression to the classes on spike counts, its strength chosen by five-fold cross-validation "
         "within the training recordings; the authors train a softmax layer on normalised counts.",
         "All liquids choose their start among the same four scales of the initial weights by the same cross-validation. The "
