@@ -55,7 +55,7 @@ from replica.plasticity import (
     TargetProjection,
 )
 from replica.representations import UnitStatistics
-from replica.spiking import LeakyIntegrateAndFire, LeakyIntegrator, RecurrentLeakyIntegrateAndFire
+from replica.spiking import LeakyIntegrateAndFire, LeakyIntegrator, RecurrentLeakyIntegrateAndFire, SpatialLiquid
 from replica.training import CausalTransformer, conv_net, mlp
 
 Draw = Callable[..., Tensor]
@@ -390,6 +390,13 @@ PARTS: dict[str, Part] = {
         ((lambda: RecurrentLeakyIntegrateAndFire(5, threshold=-1.0), "threshold"),),
         use=over_time,
         meta=False,  # the decay is read as a number
+    ),
+    "spiking.SpatialLiquid": Part(
+        lambda g: SpatialLiquid(5, (3, 3, 3), threshold=3.0, input_density=0.5, generator=g),
+        lambda n, draw: (draw(n, 12, 5).abs(),),
+        ((lambda: SpatialLiquid(5, length=0.0), "length"), (one_row(SpatialLiquid(5, (2, 2, 2)), 3, 1, 4), "events: got")),
+        use=over_time,
+        smooth=False,
     ),
     "plasticity.LayeredDynamics": Part(
         lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, generator=g),

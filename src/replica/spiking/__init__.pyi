@@ -46,3 +46,8 @@ from .flip_attacks import (
     gradient_flips as gradient_flips,
     random_flips as random_flips,
 )
+
+# Liquids in space, tuned by an astrocyte (Ivanov and Michmizos, 2021)
+from .astrocyte import Astrocyte as Astrocyte, SpikeTimingPlasticity as SpikeTimingPlasticity
+from .local_branching import local_branching_factor as local_branching_factor
+from .spatial_liquid import LiquidRun as LiquidRun, SpatialLiquid as SpatialLiquid
