@@ -62,8 +62,8 @@ paper = Paper(
         "A look at one seed outside those judged, where PGD gained nothing, led to the measures on victims of eight layers; they "
         "have no bound, and the claim is judged on three layers as it was written.",
         "In each step the sparse attack tries one flip more than in the last, not ten more: of 1, 2, 5 and 10, one took the "
-        "fewest flips on seed 100 and one victim of seed 101; ten is the authors' for 256 times as many pixels. Plain attacks get "
-        "the best of four rules and six surrogates on each seed. Nothing else was chosen by results: sizes, budgets and the "
+        "fewest flips on seed 100 and one victim of seed 101; ten is the authors' for 256 times as many pixels. Plain attacks "
+        "get the best of four rules and six surrogates on each seed. Nothing else was chosen by results: sizes, budgets and the "
         "number of recordings are set by time.",
         "An attack is no reader of events: there is no entry in the problem events.",
     ),
