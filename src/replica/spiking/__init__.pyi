@@ -28,3 +28,11 @@ from .spike_statistics import (
     synaptic_operations as synaptic_operations,
     synchrony as synchrony,
 )
+
+# SpikeGPT: a language model of spikes, and the recurrence in place of attention
+from .spike_gpt import BlockState as BlockState, SpikeGPT as SpikeGPT, SpikeGPTBlock as SpikeGPTBlock
+from .weighted_key_value import (
+    WeightedState as WeightedState,
+    weighted_key_value as weighted_key_value,
+    weighted_key_value_step as weighted_key_value_step,
+)
