@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -283,7 +283,7 @@ class SpikeGPT(nn.Module):
             )
             for layer in range(layers)
         ]  # fmt: skip
-        self.blocks = nn.ModuleList(made)
+        self.blocks = cast(Sequence[SpikeGPTBlock], nn.ModuleList(made))
 
     def embed(self, tokens: Int[Tensor, "*tokens"]) -> Float[Tensor, "*tokens dim"]:
         """The embeddings, binary where spiking."""

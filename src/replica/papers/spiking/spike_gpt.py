@@ -347,8 +347,9 @@ def fewer_operations(trial: Trial) -> Result:
     best, received = event_driven(model, tokens), synaptic_operations(model, tokens)
     rows: dict[str, list[Any]] = {"count": [], "additions": [], "multiplications": []}
     for name, counted in (("layers as they receive", received), ("events added up, at best", best)):
-        for key, value in zip(rows, (name, counted.additions, counted.multiplications), strict=True):
-            rows[key].append(value if key == "count" else value / tokens.numel())
+        rows["count"].append(name)
+        rows["additions"].append(counted.additions / tokens.numel())
+        rows["multiplications"].append(counted.multiplications / tokens.numel())
     rows["dense"] = [best.dense / tokens.numel()] * 2
     measures = {
         "times_fewer": best.dense / (best.additions + best.multiplications),
