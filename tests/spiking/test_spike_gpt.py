@@ -25,7 +25,7 @@ def tokens_of(batch: int, length: int) -> Tensor:
 def added(model: SpikeGPT, tokens: Tensor) -> list[Tensor]:
     stream, found = model.embedding_norm(model.embed(tokens.T)), []
     for block in model.blocks:
-        for adds in (block.time_spikes, block.channel_spikes):
+        for adds in (block.time_output, block.channel_output):
             found.append(adds(stream))
             stream = stream + found[-1]
     return found

@@ -177,16 +177,16 @@ class SpikeGPTBlock(nn.Module):
 
     def forward(self, stream: Float[Tensor, "time batch dim"]) -> Float[Tensor, "time batch dim"]:
         """The stream after the block, all steps at once."""
-        for added in (self.time_spikes, self.channel_spikes):
+        for added in (self.time_output, self.channel_output):
             stream = stream + added(stream)
         return stream
 
-    def time_spikes(self, stream: Float[Tensor, "time batch dim"]) -> Float[Tensor, "time batch dim"]:
+    def time_output(self, stream: Float[Tensor, "time batch dim"]) -> Float[Tensor, "time batch dim"]:
         """What time mixing adds to the stream."""
         mixed = self.time_mixing(self.time_norm(stream))
         return self.time_neurons(0.5 * mixed) if self.spiking else mixed
 
-    def channel_spikes(self, stream: Float[Tensor, "time batch dim"]) -> Float[Tensor, "time batch dim"]:
+    def channel_output(self, stream: Float[Tensor, "time batch dim"]) -> Float[Tensor, "time batch dim"]:
         """What channel mixing adds to the stream."""
         mixed = self.channel_mixing(self.channel_norm(stream))
         return self.channel_neurons(0.5 * mixed) if self.spiking else mixed
