@@ -40,6 +40,8 @@ paper = Paper(
         "How the authors count operations was not at hand; later versions of the abstract say 32.2 times, which is the ratio "
         "of two energies as others quote them. We count what their code's layers receive, what a machine that adds up "
         "events could save at best, and what one would save if every layer's input were a spike.",
+        "The entry in the problem events is ours: the paper reads no events. Its rate was chosen among 0.005, 0.01 and 0.02 on "
+        "seed 101 of two data sets.",
     ),
 )
 
@@ -466,7 +468,7 @@ class EventReader(nn.Module):
 
 
 @paper.entry("events", name="spike-gpt", space={"learning_rate": LogUniform(5e-4, 5e-2)})
-def spike_gpt(trial: Trial, learning_rate: float = 5e-3) -> EventClassifier:
+def spike_gpt(trial: Trial, learning_rate: float = 1e-2) -> EventClassifier:
     """Two blocks of SpikeGPT over the recording, trained as the problem's networks are."""
     return EventClassifier(
         lambda steps, classes, shape: EventReader(math.prod(shape), classes), trial, learning_rate=learning_rate
