@@ -27,7 +27,7 @@ paper = Paper(
     "spike_gpt",
     departures=(
         "At laptop scale: Tiny Shakespeare by character, 2 layers of 64 units, 300 steps on 32 stretches of 32 characters; the "
-        "paper's small model has 12 layers of 512 units and reads a billion characters of Enwik8, 1,024 at a time. At full "
+        "paper's small model has 12 layers of 512 units and reads Enwik8, 1,024 characters at a time. At full "
         "scale the size is the paper's and the text is still Tiny Shakespeare.",
         "The non-spiking model beside it is its twin: the same parameters and training, with the neurons and the binary "
         "embedding left out, which makes it an RWKV. The paper stands beside transformers, linear transformers and an LSTM.",
