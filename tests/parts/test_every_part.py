@@ -55,7 +55,14 @@ from replica.plasticity import (
     TargetProjection,
 )
 from replica.representations import UnitStatistics
-from replica.spiking import LeakyIntegrateAndFire, LeakyIntegrator, RecurrentLeakyIntegrateAndFire, SpatialLiquid
+from replica.spiking import (
+    LeakyIntegrateAndFire,
+    LeakyIntegrator,
+    RecurrentLeakyIntegrateAndFire,
+    SpatialLiquid,
+    SpikeGPT,
+    SpikeGPTBlock,
+)
 from replica.training import CausalTransformer, conv_net, mlp
 
 Draw = Callable[..., Tensor]
@@ -397,6 +404,19 @@ PARTS: dict[str, Part] = {
         ((lambda: SpatialLiquid(5, length=0.0), "length"), (one_row(SpatialLiquid(5, (2, 2, 2)), 3, 1, 4), "events: got")),
         use=over_time,
         smooth=False,
+    ),
+    "spiking.SpikeGPT": Part(
+        lambda g: SpikeGPT(7, dim=8, layers=2, generator=g),
+        lambda n, draw: (draw(n, 5).abs().long().clamp(max=6),),
+        ((lambda: SpikeGPT(7, dim=1, layers=2), "dim"),),
+        smooth=False,  # tokens are numbers of rows
+        meta=False,  # the neurons' decay is read as a number
+    ),
+    "spiking.SpikeGPTBlock": Part(
+        lambda g: SpikeGPTBlock(8, spiking=False, generator=g),
+        lambda n, draw: (draw(n, 5, 8),),
+        ((lambda: SpikeGPTBlock(8, layer=3, layers=2), "layer"),),
+        use=over_time,
     ),
     "plasticity.LayeredDynamics": Part(
         lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, generator=g),

@@ -51,3 +51,11 @@ from .flip_attacks import (
 from .astrocyte import Astrocyte as Astrocyte, SpikeTimingPlasticity as SpikeTimingPlasticity
 from .local_branching import local_branching_factor as local_branching_factor
 from .spatial_liquid import LiquidRun as LiquidRun, SpatialLiquid as SpatialLiquid
+
+# SpikeGPT: a language model of spikes, and the recurrence in place of attention
+from .spike_gpt import BlockState as BlockState, SpikeGPT as SpikeGPT, SpikeGPTBlock as SpikeGPTBlock
+from .weighted_key_value import (
+    WeightedState as WeightedState,
+    weighted_key_value as weighted_key_value,
+    weighted_key_value_step as weighted_key_value_step,
+)

@@ -217,6 +217,12 @@ BUDGETS = (0.05, 0.1, 0.2)
         "pgd_gain_over_best": Reported("outperforms state-of-the-art attacks", where="abstract"),
         "pgd_success": Reported("100 % on ImageNet", where="abstract"),
     },
+    why=(
+        "A single step (FGSM) gains over every fixed surrogate, 8 points over the best. Ten steps (PGD) gain nothing over "
+        "their mean and lose 5 points to the best, which no attacker could pick beforehand: in three layers narrow bells are "
+        "good enough. In eight layers PGD gains 9 points over the mean and is 4 behind the best. A wide bell pays with depth, "
+        "and the paper's networks are deeper yet."
+    ),
 )
 def invisible_surrogates(trial: Trial) -> Result:
     """Success of FGSM and PGD on images held still and on frames of event counts, mean over victims and budgets.
