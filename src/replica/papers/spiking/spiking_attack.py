@@ -400,6 +400,12 @@ def sparse_attack(victim: Trained, attacker: str, trial: Trial, *, reduce: bool 
         "success": Reported(0.82, where="abstract, CIFAR10-DVS"),
         "share_changed": Reported("0.24 % of the pixels", where="abstract, CIFAR10-DVS"),
     },
+    why=(
+        "Every recording is fooled, with a median of about one pixel in 75. Of 24 pairs of surrogate and number of flips a step "
+        "the best pair, picked after the fact, flips one event of largest gradient a step and is as sparse on these "
+        "small frames; with the same number of flips a step, it takes 28 % more. The paper's frames are 128 × 128 pixels, "
+        "where the victim is asked far less often than there are flips."
+    ),
 )
 def sparse_flips(trial: Trial) -> Result:
     """Flips until a recording is misread, beside the best attack by a fixed surrogate's gradient on the same recordings.
