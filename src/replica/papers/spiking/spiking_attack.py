@@ -403,7 +403,8 @@ def sparse_attack(victim: Trained, attacker: str, trial: Trial, *, reduce: bool 
     why=(
         "Every recording is fooled, with a median of about one pixel in 75. Of 24 pairs of surrogate and number of flips a step "
         "the best pair, picked after the fact, flips one event of largest gradient a step and is as sparse on these "
-        "small frames; with the same number of flips a step, it takes 28 % more. The paper's frames have 256 times as many pixels."
+        "small frames; with the same number of flips a step, it takes 28 % more. The paper's frames have 256 times "
+        "as many pixels."
     ),
 )
 def sparse_flips(trial: Trial) -> Result:
