@@ -151,6 +151,12 @@ def branching(given: Task, spikes: Float[Tensor, "time batch neurons"]) -> float
         "strong_after": Reported(1.25, where="authors' sheet NALSM1000, MNIST, coupling 0.015"),
         "gain_over_fixed_plasticity": Reported(0.18, where="authors' sheets LSM_STDP and NALSM1000, MNIST"),
     },
+    why=(
+        "From both sides the astrocyte takes the branching factor to about 1.2 (the authors' sheet has 1.25 on MNIST), "
+        "and plasticity alone leaves it at 1.5. From weak weights it first rises to 1.29 and then falls slowly: after "
+        "1,000 snippets, where the authors let 50,000 pass, it is still falling, and the interval's upper end lies on the "
+        "bound."
+    ),
 )
 def near_critical(trial: Trial) -> Result:
     """The branching factor on 20 recordings, as the authors' code measures it, before and after snippets were heard.
@@ -323,6 +329,10 @@ def _draw_accuracy(axes: "Axes", table: "pd.DataFrame", column: str, label: str)
             0.065, where="authors' sheets LSM_STDP and NALSM1000, MNIST: 95.96 % over 89.46 %"
         ),
     },
+    why=(
+        "Far ahead of fixed plasticity, level with the static liquid. The authors' gain over that is 0.65 of a point, "
+        "less than 200 test recordings a seed can show, and the static liquid has its best of four starting weights here."
+    ),
 )
 def better_read(trial: Trial) -> Result:
     """Test accuracy of a linear read-out of spike counts, each liquid from the start that cross-validation finds best.
@@ -357,6 +367,10 @@ def draw_validated(axes: "Axes", table: "pd.DataFrame") -> None:
     "plasticity.",
     expect={"spread_saved": above(0.0)},
     reported={"spread_saved": Reported("without the need for data-specific hand-tuning", where="abstract")},
+    why=(
+        "Static liquids of 216 neurons read these digits at 84 to 88 % from all four starting weights, so that there is "
+        "little for an astrocyte to even out."
+    ),
 )
 def no_hand_tuning(trial: Trial) -> Result:
     """The standard deviation of test accuracy over four scales of the start: the static liquid's less the astrocyte's."""

@@ -347,6 +347,11 @@ def event_driven(model: SpikeGPT, tokens: Int[Tensor, "batch length"]) -> Operat
     "It takes 20 times fewer operations than without spikes, on a machine that uses sparse events.",
     expect={"times_fewer": above(20.0)},
     reported={"times_fewer": Reported("20x fewer operations", where="abstract")},
+    why=(
+        "In the authors' code linear layers receive sums of spikes that are normalised and mixed with those of the last "
+        "token, so that no layer's input is binary: as received, nothing is saved. A machine that adds up events wherever "
+        "that is less work saves a factor of 1.7 at best."
+    ),
 )
 def fewer_operations(trial: Trial) -> Result:
     """Multiply-accumulates of the twin over additions and multiply-accumulates of the model, counted to its advantage.
@@ -392,6 +397,11 @@ def draw_fewer_operations(axes: "Axes", table: "pd.DataFrame") -> None:
     "Its spikes are so sparse that it would cost a 20th, were every product a sum over spikes.",
     expect={"times_less_energy": above(20.0)},
     reported={"times_less_energy": Reported("20x fewer operations", where="abstract")},
+    why=(
+        "A neuron fires at 29 % of the tokens here; 20 times less energy, at 4.6 pJ for a multiply-accumulate and 0.9 for "
+        "an addition, wants 26 % or fewer. The paper's models are larger and were trained far longer; how often their "
+        "neurons fire was not at hand."
+    ),
 )
 def sparse_spikes(trial: Trial) -> Result:
     """Energy of the twin over that of a network that adds at its neurons' mean rate wherever the twin multiplies.
