@@ -28,3 +28,14 @@ from .spike_statistics import (
     synaptic_operations as synaptic_operations,
     synchrony as synchrony,
 )
+
+# Resistive liquid (Lin et al. 2023): fixed random weights of resistive memory, and projections that align two modalities
+from .resistive_memory import (
+    ResistiveCells as ResistiveCells,
+    ResistiveLinear as ResistiveLinear,
+)
+from .resistive_liquid import ResistiveLiquid as ResistiveLiquid
+from .contrastive_alignment import (
+    AlignedProjections as AlignedProjections,
+    contrastive_loss as contrastive_loss,
+)
