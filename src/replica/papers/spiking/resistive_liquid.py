@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -53,8 +53,8 @@ paper = Paper(
         "Gains: the authors search one constant for both arrays by the accuracy of each data set. Here the input's gain is set "
         "so that currents have a given size, and the recurrent one is that of the array's spectral radius.",
         "Matching: the authors keep the epoch that is best on the test recordings, of the seen and the unseen classes; here "
-        "the last step counts. Their loss is not published; ours is the symmetric cross-entropy, with all pairs of one class "
-        "right.",
+        "the last step counts, and what such choosing would make of it stands beside. Their loss is not published; ours is the "
+        "symmetric cross-entropy, with all pairs of one class right.",
         "The trained spiking network is the liquid itself with all weights trained through time; the authors' has 200 units too.",
         "What the paper counts as training cost is not known: here multiply-accumulates of the forward and backward products "
         "of all training, at the sizes and epochs of the authors' scripts, with the liquid run once for each recording.",
@@ -70,9 +70,10 @@ class Setting(NamedTuple):
     decay: float = 0.9
 
 
-SETTINGS = {"digits": Setting(), "signals": Setting(decay=0.97)}
-READ_OUT_RATE = 2e-2
-TRAINED_RATE = 5e-3
+SETTINGS = {"digits": Setting(), "signals": Setting(decay=0.8)}
+READ_OUT_RATE = 1e-2
+COUNTS_RATE = 2e-2
+TRAINED_RATE = 3e-3
 GRU_RATE = 1e-2
 SOFTWARE = ResistiveCells(low=0.0, high=1000.0)
 """No limits and no noise: weights are normal numbers."""
@@ -140,6 +141,12 @@ class LiquidReadOut:
         after_epoch: Callable[[int], None] | None = None,
     ) -> None:
         """Take a liquid as it comes, and learn to read it."""
+        self.take_liquid(events)
+        self.read_out.fit(self.rates(events, "learned"), labels, epochs=epochs, after_epoch=after_epoch)
+        self.head = self.read_out.module
+
+    def take_liquid(self, events: Float[Tensor, "count time units"]) -> None:
+        """Form or write the cells, with gains for these recordings."""
         self.liquid = liquid_for(
             events,
             self.setting,
@@ -148,8 +155,6 @@ class LiquidReadOut:
             cells=self.cells,
             weights=None if self.weights is None else self.weights(events.shape[2]),
         )
-        self.read_out.fit(self.rates(events, "learned"), labels, epochs=epochs, after_epoch=after_epoch)
-        self.head = self.read_out.module
 
     def predict(self, events: Float[Tensor, "count time units"]) -> Float[Tensor, "count classes"]:
         """Scores."""
@@ -189,7 +194,7 @@ def resistive_liquid(
     learning_rate: float = READ_OUT_RATE,
     drive: float = 1.0,
     recurrent_gain: float = 1.0,
-    decay: float = 0.9,
+    decay: float = 0.8,
     units: int = UNITS,
 ) -> LiquidReadOut:
     """Its liquid with read noise, and a linear read-out."""
@@ -239,7 +244,7 @@ def recordings(trial: Trial, kind: str, *, train: int = 1000, test: int = 1000) 
     """Event digits or signals, split anew for each trial."""
     digits = saccade_mnist if trial.scale == "full" else saccade_digits
     found = digits() if kind == "digits" else mnist_1d_events()
-    train, test = trial.pick(smoke=(40, 30), laptop=(train, test), full=(2 * train, 2 * test))
+    train, test = trial.pick(smoke=(60, 60), laptop=(train, test), full=(2 * train, 2 * test))
     order = trial.rng(f"split-{kind}").permutation(len(found))[: train + test]
     events = torch.tensor(found.events[order], dtype=torch.float32, device=trial.device)
     labels = torch.tensor(found.labels[order], device=trial.device)
@@ -264,7 +269,7 @@ def classified(trial: Trial, kind: str) -> dict[str, float]:
     methods = {
         "resistive liquid": LiquidReadOut(trial, setting, units=units),
         "counts alone": EventClassifier(
-            lambda steps, classes, shape: CountsLinear(shape[0], classes), trial, learning_rate=READ_OUT_RATE
+            lambda steps, classes, shape: CountsLinear(shape[0], classes), trial, learning_rate=COUNTS_RATE
         ),
         "trained spiking net": EventClassifier(
             lambda steps, classes, shape: TrainedRecurrent(start, classes), trial, learning_rate=TRAINED_RATE
@@ -346,7 +351,7 @@ event_signals.figure(draw_methods)
 MODALITIES = ("digits", "signals")
 TEMPERATURE = 0.1
 PROJECTION_RATE = 3e-3
-STEPS = 300
+STEPS = 100
 BATCH = 128
 
 
@@ -358,24 +363,22 @@ class Pairs(NamedTuple):
     test: dict[str, Tensor]
 
 
-def pairs(trial: Trial, features: str = "liquid", cells: ResistiveCells = DEVICES) -> Pairs:
+def pairs(
+    trial: Trial, features: str = "liquid", cells: ResistiveCells = DEVICES, drives: tuple[float, float] = (1.0, 1.0)
+) -> Pairs:
     """Features of the recordings of both modalities: rates of a liquid each, or the counts of their own events."""
     data = {
         kind: Recordings(*(part.cpu() for part in recordings(trial, kind, train=900, test=890))) for kind in MODALITIES
     }
-    found: dict[str, list[Tensor]] = {}
+    train, test = {}, {}
     for number, (kind, rows) in enumerate(data.items()):
         if features == "counts":
-            found[kind] = [rows.train.sum(1), rows.test.sum(1)]
+            train[kind], test[kind] = rows.train.sum(1), rows.test.sum(1)
             continue
-        reader = LiquidReadOut(trial, SETTINGS[kind], units=size_of(trial), cells=cells, number=number)
-        reader.liquid = liquid_for(
-            rows.train, reader.setting, trial.generator(f"cells-{number}", "cpu"), units=reader.units, cells=cells
-        )
-        found[kind] = [
-            reader.rates(events, name)[:, 0] for events, name in ((rows.train, "learned"), (rows.test, "asked"))
-        ]
-    train, test = ({kind: both[part] for kind, both in found.items()} for part in (0, 1))
+        setting = SETTINGS[kind]._replace(drive=drives[number])
+        reader = LiquidReadOut(trial, setting, units=size_of(trial), cells=cells, number=number)
+        reader.take_liquid(rows.train)
+        train[kind], test[kind] = reader.rates(rows.train, "learned")[:, 0], reader.rates(rows.test, "asked")[:, 0]
     return Pairs(data, train, test)
 
 
@@ -386,8 +389,10 @@ def partners(
     classes = seen[torch.randint(len(seen), (count,), generator=generator)]
     rows = {}
     for kind, own in labels.items():
-        chance = torch.rand(count, len(own), generator=generator)
-        rows[kind] = torch.where(classes[:, None] == own, chance, -1.0).argmax(dim=1)
+        # Sorted by class, the rows of a class lie beside each other.
+        order, many = own.argsort(stable=True), torch.bincount(own, minlength=10)
+        places = torch.rand(count, generator=generator, dtype=torch.float64) * many[classes]
+        rows[kind] = order[(many.cumsum(0) - many)[classes] + places.long()]
     return rows, classes
 
 
@@ -417,6 +422,11 @@ class Matching(NamedTuple):
 
 def match(trial: Trial, given: Pairs, unseen: tuple[int, int], *, trained: bool = True) -> Matching:
     """Learn projections on all classes but two, and match recordings that were not learned from."""
+    return learning(trial, given, unseen, trial.pick(smoke=2, laptop=STEPS, full=10 * STEPS) if trained else 0)[-1]
+
+
+def learning(trial: Trial, given: Pairs, unseen: tuple[int, int], steps: int) -> list[Matching]:
+    """The same at the start, after each tenth of the steps, and at the end."""
     seen, out = split_of(unseen)
     name = "-".join(map(str, unseen))
     labels = {kind: given.data[kind].train_labels for kind in MODALITIES}
@@ -428,16 +438,18 @@ def match(trial: Trial, given: Pairs, unseen: tuple[int, int], *, trained: bool 
     projections = AlignedProjections(
         train[0].shape[1], train[1].shape[1], generator=trial.generator(f"start-{name}", "cpu")
     )
-    if trained:
-        draw = trial.generator(f"pairs-{name}", "cpu")
-        optimiser = torch.optim.Adam(projections.parameters(), lr=PROJECTION_RATE)
-        for _ in range(trial.pick(smoke=2, laptop=STEPS, full=10 * STEPS)):
+    draw = trial.generator(f"pairs-{name}", "cpu")
+    optimiser = torch.optim.Adam(projections.parameters(), lr=PROJECTION_RATE)
+    found = []
+    for step in range(steps + 1):
+        if step == steps or step % max(1, steps // 10) == 0:
+            with torch.no_grad():
+                found.append(matching(projections(*test), given.data, seen, out))
+        if step < steps:
             rows_of, classes = partners(labels, seen, draw, BATCH)
             both = projections(*(values[rows_of[kind]] for kind, values in zip(MODALITIES, train, strict=True)))
             descend(optimiser, contrastive_loss(*both, temperature=TEMPERATURE, labels=classes))
-    with torch.no_grad():
-        found = projections(*test)
-    return matching(found, given.data, seen, out)
+    return found
 
 
 def split_of(unseen: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -530,8 +542,28 @@ def draw_matching(axes: "Axes", table: "pd.DataFrame") -> None:
     },
 )
 def eight_and_nine(trial: Trial) -> Result:
-    """The paper's split (with 0 among the seen); chance is one half."""
-    return zero_shot(trial, [(8, 9)])
+    """The paper's split (with 0 among the seen); chance is one half.
+
+    Beside the result at the last step stands what choosing makes of it: the best of nine pairs of gains and all steps
+    looked at, by the very recordings that are asked about, which is how the authors' scripts choose.
+    """
+    measures, columns = zero_shot(trial, [(8, 9)])
+    drives = trial.pick(smoke=(1.0,), laptop=(0.5, 1.0, 2.0), full=(0.5, 1.0, 2.0))
+    alone = [pairs(trial, drives=(drive, drive)) for drive in drives]
+    steps = trial.pick(smoke=2, laptop=STEPS, full=10 * STEPS)
+    tried = [
+        one
+        for images, sounds in product(alone, repeat=2)
+        for one in learning(
+            trial, Pairs(images.data, mixed(images.train, sounds.train), mixed(images.test, sounds.test)), (8, 9), steps
+        )
+    ]
+    return measures | {"unseen_accuracy_if_chosen_on_test": max(one.unseen for one in tried)}, columns
+
+
+def mixed(images: Mapping[str, Tensor], sounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Digits of the one and signals of the other."""
+    return {"digits": images["digits"], "signals": sounds["signals"]}
 
 
 eight_and_nine.figure(draw_matching)
@@ -643,7 +675,7 @@ beside_trained_encoders.figure(draw_matching)
 
 # What devices do wrong.
 
-NOISES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+NOISES = (0.0, 1.0, 2.0, 5.0, 10.0)
 LIQUIDS = 2
 
 
@@ -701,12 +733,12 @@ def draw_noise(axes: "Axes", table: "pd.DataFrame") -> None:
             )  # fmt: skip
     axes.axvline(READ_NOISE, color="black", linestyle=":", linewidth=1)
     axes.set(xlabel="read noise of a cell (µS)", ylabel="accuracy (%)", ylim=(0, 100))
-    axes.set_xscale("symlog", linthresh=0.5, linscale=0.5)
+    axes.set_xscale("symlog", linthresh=1.0, linscale=0.5)
     axes.set_xticks(NOISES, [f"{noise:g}" for noise in NOISES])
     axes.legend(fontsize=9)
 
 
-LEVELS = (2, 3, 4, 8, 16)
+LEVELS = (2, 4, 16)
 CUT = 2.0
 STUCK = 0.1
 
