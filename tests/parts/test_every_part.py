@@ -408,6 +408,7 @@ PARTS: dict[str, Part] = {
         lambda n, draw: (draw(n, 7, 6).abs(),),
         ((lambda: ResistiveLiquid(6, 5, input_gain=0.0), "input_gain"), (one_row(ResistiveLiquid(6, 5), 3, 2, 7), "events")),
         use=lambda module, events: module(events.transpose(0, 1)),
+        meta=False,  # the decay is read as a number
     ),
     "spiking.AlignedProjections": Part(
         lambda g: AlignedProjections(6, 5, dim=4, generator=g),

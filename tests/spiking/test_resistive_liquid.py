@@ -9,7 +9,6 @@ from torch import nn
 
 from replica.spiking import (
     AlignedProjections,
-    RecurrentLeakyIntegrateAndFire,
     ResistiveCells,
     ResistiveLinear,
     ResistiveLiquid,
@@ -87,15 +86,35 @@ def test_a_silent_input_has_no_noise() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("batch", [1, 5])
-def test_without_noise_it_is_the_fused_recurrent_layer(batch: int, dtype: torch.dtype) -> None:
-    liquid = ResistiveLiquid(7, 30, input_gain=3.0, recurrent_gain=1.5, decay=0.8, generator=seeded()).to(dtype)
-    peer = RecurrentLeakyIntegrateAndFire(30, decay=0.8, reset="zero").to(dtype)
-    peer.weight = nn.Parameter(liquid.recurrent.weight)
+@pytest.mark.parametrize("noise", [0.0, 1e-9])
+def test_it_is_its_equations_written_out(batch: int, dtype: torch.dtype, noise: float) -> None:
+    """Fused without noise and step by step with it; a noise of no size changes nothing."""
+    cells = ResistiveCells(read_noise=noise)
+    options = {"input_gain": 3.0, "recurrent_gain": 1.5, "decay": 0.8, "threshold": 1.2}
+    liquid = ResistiveLiquid(7, 30, cells=cells, generator=seeded(), **options).to(dtype)
     events = (torch.rand(25, batch, 7, generator=seeded(1)) < 0.3).to(dtype)
-    expected = peer(events @ liquid.input.weight.T)
-    assert expected.any()
+    potential, spikes, found = torch.zeros(batch, 30, dtype=dtype), torch.zeros(batch, 30, dtype=dtype), []
+    for event in events:
+        before = 0.8 * potential + event @ liquid.input.weight.T + spikes @ liquid.recurrent.weight.T
+        spikes = (before >= 1.2).to(dtype)
+        potential = before * (1 - spikes)
+        found.append(spikes)
+    expected = torch.stack(found)
+    assert 0.02 < float(expected.mean()) < 0.5
     assert torch.equal(liquid.spikes(events), expected)
     torch.testing.assert_close(liquid(events), expected.sum(0) / 25)
+
+
+def test_gradients_reach_the_events() -> None:
+    """The same gradient by the fused sequence and by the loop."""
+    found = []
+    for cells in (ResistiveCells(), ResistiveCells(read_noise=1e-9)):
+        liquid = ResistiveLiquid(4, 12, cells=cells, input_gain=3.0, generator=seeded()).double()
+        events = torch.rand(9, 2, 4, generator=seeded(1), dtype=torch.float64).requires_grad_()
+        (liquid(events) * torch.arange(12)).sum().backward()
+        found.append(events.grad)
+    assert found[0].abs().max() > 0
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
 
 
 def test_gains_are_those_of_the_weights_however_they_came_into_the_cells() -> None:

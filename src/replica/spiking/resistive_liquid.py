@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .leaky_integrate_and_fire import LeakyIntegrateAndFire
+from .recurrent_neurons import _IntegrateRecurrent
 from .resistive_memory import ResistiveCells, ResistiveLinear
 
 
@@ -97,6 +98,8 @@ class ResistiveLiquid(nn.Module):
             raise ValueError(f"events: got shape {tuple(events.shape)}, want (time, batch, {self.input.inputs})")
         currents = self.input(events, generator=generator)
         weight = self.recurrent.weight
+        if not self.recurrent.cells.read_noise:
+            return _IntegrateRecurrent.apply(currents, weight, self.neurons)
         potential, last, found = None, None, []
         for current in currents:
             if last is not None:

@@ -108,8 +108,8 @@ class ResistiveLinear(nn.Module):
 
         y_i = Σ_j W_ij x_j + c σ √(2 Σ_j x_j²) ε_i,   ε_i normal:
 
-    the noise of all cells of a row in one number, exact where every row of the batch is a reading of its own. Ohm's and
-    Kirchhoff's laws do the product in the array.
+    the noise of all cells of a row in one number, exact where every row of the batch is a reading of its own. Gradients pass
+    through the product and not through the size of the noise.
 
     Args:
         inputs: Dimension of the input.
@@ -203,7 +203,8 @@ class ResistiveLinear(nn.Module):
         product = inputs @ weight.T
         if not self.cells.read_noise:
             return product
-        size = self.scale * self.cells.read_noise * math.sqrt(2.0) * inputs.square().sum(-1, keepdim=True).sqrt()
+        # Noise passes no gradient: its size has none where nothing comes in.
+        size = self.scale * self.cells.read_noise * math.sqrt(2.0) * inputs.detach().norm(dim=-1, keepdim=True)
         return product + size * _normal(product.shape, generator, product.device, product.dtype)
 
     def amplify(self, deviation: float) -> "ResistiveLinear":

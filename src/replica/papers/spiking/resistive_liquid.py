@@ -143,7 +143,7 @@ class LiquidReadOut:
         """Take a liquid as it comes, and learn to read it."""
         self.take_liquid(events)
         self.read_out.fit(self.rates(events, "learned"), labels, epochs=epochs, after_epoch=after_epoch)
-        self.head = self.read_out.module
+        self.head, self.classes = self.read_out.module, int(labels.max()) + 1
 
     def take_liquid(self, events: Float[Tensor, "count time units"]) -> None:
         """Form or write the cells, with gains for these recordings."""
@@ -176,7 +176,7 @@ class LiquidReadOut:
         """Additions in the arrays, for each event and spike one a neuron it reaches, and the read-out's products."""
         spikes = float(self.rates(events, "asked").sum()) * events.shape[1] / len(events)
         arrived = float(events.sum()) / len(events) + spikes
-        return {"operations": self.units * (arrived + self.head.head.out_features), "spikes": spikes}
+        return {"operations": self.units * (arrived + self.classes), "spikes": spikes}
 
 
 @paper.entry(
@@ -430,7 +430,8 @@ def learning(trial: Trial, given: Pairs, unseen: tuple[int, int], steps: int) ->
     seen, out = split_of(unseen)
     name = "-".join(map(str, unseen))
     labels = {kind: given.data[kind].train_labels for kind in MODALITIES}
-    train, test = [], []
+    train: list[Tensor] = []
+    test: list[Tensor] = []
     for kind in MODALITIES:
         rows = torch.isin(labels[kind], seen)
         for parts, values in ((train, given.train[kind]), (test, given.test[kind])):
@@ -675,7 +676,7 @@ beside_trained_encoders.figure(draw_matching)
 
 # What devices do wrong.
 
-NOISES = (0.0, 1.0, 2.0, 5.0, 10.0)
+NOISES = (0.0, 0.3, 1.0, 3.0, 10.0)
 LIQUIDS = 2
 
 
@@ -733,7 +734,7 @@ def draw_noise(axes: "Axes", table: "pd.DataFrame") -> None:
             )  # fmt: skip
     axes.axvline(READ_NOISE, color="black", linestyle=":", linewidth=1)
     axes.set(xlabel="read noise of a cell (µS)", ylabel="accuracy (%)", ylim=(0, 100))
-    axes.set_xscale("symlog", linthresh=1.0, linscale=0.5)
+    axes.set_xscale("symlog", linthresh=0.3, linscale=0.5)
     axes.set_xticks(NOISES, [f"{noise:g}" for noise in NOISES])
     axes.legend(fontsize=9)
 
@@ -848,7 +849,7 @@ def training_cost(trial: Trial) -> Result:
         encoder_weights += network.input.weight.numel() + network.neurons.weight.numel()
 
     def project() -> None:
-        contrastive_loss(*projections(*rates)).backward()
+        torch.autograd.backward(contrastive_loss(*projections(*rates)))
 
     projections_step = products(project)
     # Gradients of the rates, which learned encoders need besides: as many products as the projections' own.
