@@ -50,6 +50,11 @@ paper = Paper(
         "Devices: no measurement of the paper's 40 nm macro was at hand. Conductances of 20 to 80 µS whose differences spread "
         "by 6.6 µS are those that the group's later code uses; a read noise of 1 µS for every cell and reading is the "
         "smallest of the noises that this code looks at (1 to 10 µS), taken for the size of the devices' own.",
+        "Settings chosen on one development seed: decays of 0.9 (digits) and 0.8 (signals; the authors' are 0.9 and 0.97) among "
+        "0.8, 0.9 and 0.97, drives and recurrent gains left at 1, learning rates of the read-outs and of the trained network by "
+        "accuracy; steps and rate of the projections by matching of seen classes. All comparisons had a search of that kind, but "
+        "for the GRU, which keeps the problem's own rate, and the trained encoders, whose rate and 150 steps of 64 pairs are as "
+        "first written.",
         "Gains: the authors search one constant for both arrays by the accuracy of each data set. Here the input's gain is set "
         "so that currents have a given size, and the recurrent one is that of the array's spectral radius.",
         "Matching: the authors keep the epoch that is best on the test recordings, of the seen and the unseen classes; here "
@@ -595,18 +600,16 @@ class TrainedEncoders(nn.Module):
 
     def __init__(self, liquids: list[ResistiveLiquid], generator: torch.Generator) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(TrainedRecurrent(liquid, 2) for liquid in liquids)
+        self.images, self.sounds = (TrainedRecurrent(liquid, 2) for liquid in liquids)
         sizes = [liquid.input.outputs for liquid in liquids]
-        self.scalers = nn.ModuleList(nn.BatchNorm1d(size, affine=False) for size in sizes)
+        self.image_scale, self.sound_scale = (nn.BatchNorm1d(size, affine=False) for size in sizes)
         self.projections = AlignedProjections(sizes[0], sizes[1], generator=generator)
 
     def forward(self, images: Tensor, sounds: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors of events ``(batch, time, units)`` of both modalities."""
-        values = [
-            scaler(network.rates(events))
-            for scaler, network, events in zip(self.scalers, self.networks, (images, sounds), strict=True)
-        ]
-        found: tuple[Tensor, Tensor] = self.projections(*values)
+        found: tuple[Tensor, Tensor] = self.projections(
+            self.image_scale(self.images.rates(images)), self.sound_scale(self.sounds.rates(sounds))
+        )
         return found
 
 
@@ -736,10 +739,11 @@ def draw_noise(axes: "Axes", table: "pd.DataFrame") -> None:
     axes.set(xlabel="read noise of a cell (µS)", ylabel="accuracy (%)", ylim=(0, 100))
     axes.set_xscale("symlog", linthresh=0.3, linscale=0.5)
     axes.set_xticks(NOISES, [f"{noise:g}" for noise in NOISES])
+    axes.minorticks_off()
     axes.legend(fontsize=9)
 
 
-LEVELS = (2, 4, 16)
+LEVELS = (2, 3, 4, 8, 16)
 CUT = 2.0
 STUCK = 0.1
 
@@ -841,9 +845,10 @@ def training_cost(trial: Trial) -> Result:
     rates = []
     for steps, inputs in SIZES.values():
         events = (torch.rand(steps, count, inputs, generator=generator) < 0.1).float()
-        liquid = ResistiveLiquid(inputs, units, generator=generator)
-        liquid_forward += products(partial(liquid, events))
-        rates.append(liquid(events).detach())
+        # With noise, the liquid goes step by step, and every product is seen.
+        liquid = ResistiveLiquid(inputs, units, cells=DEVICES, generator=generator)
+        liquid_forward += products(partial(liquid, events, generator=generator))
+        rates.append(liquid(events, generator=generator).detach())
         network = TrainedRecurrent(liquid, 2)
         encoders_step += products(partial(written_out, network, events))
         encoder_weights += network.input.weight.numel() + network.neurons.weight.numel()
