@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, Uniform, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import mnist_1d_events, saccade_digits, saccade_mnist
+from replica.lab.data import EventSet, latency_digits, mnist_1d_events, saccade_digits, saccade_mnist
 from replica.lab.problems.events_baselines import CountsLinear, Gru
 from replica.lab.problems.events_training import EventClassifier
 from replica.spiking import (
@@ -53,8 +53,10 @@ paper = Paper(
         "Settings chosen on one development seed: decays of 0.9 (digits) and 0.8 (signals; the authors' are 0.9 and 0.97) among "
         "0.8, 0.9 and 0.97, drives and recurrent gains left at 1, learning rates of the read-outs and of the trained network by "
         "accuracy; steps and rate of the projections by matching of seen classes. All comparisons had a search of that kind, but "
-        "for the GRU, which keeps the problem's own rate, and the trained encoders, whose rate and 150 steps of 64 pairs are as "
-        "first written.",
+        "for the GRU, which keeps the problem's own rate; trained encoders get as many pairs as the projections.",
+        "The claim on handwriting was added after a look at that seed, as a control of the two before it: spike times of digits "
+        "stand for the neural signals of writing, and saccade events of digits for the images of letters, of which the "
+        "authors hold out 4 of 26.",
         "Gains: the authors search one constant for both arrays by the accuracy of each data set. Here the input's gain is set "
         "so that currents have a given size, and the recurrent one is that of the array's spectral radius.",
         "Matching: the authors keep the epoch that is best on the test recordings, of the seen and the unseen classes; here "
@@ -75,7 +77,7 @@ class Setting(NamedTuple):
     decay: float = 0.9
 
 
-SETTINGS = {"digits": Setting(), "signals": Setting(decay=0.8)}
+SETTINGS = {"digits": Setting(), "signals": Setting(decay=0.8), "ink": Setting()}
 READ_OUT_RATE = 1e-2
 COUNTS_RATE = 2e-2
 TRAINED_RATE = 3e-3
@@ -246,10 +248,12 @@ class Recordings(NamedTuple):
 
 
 def recordings(trial: Trial, kind: str, *, train: int = 1000, test: int = 1000) -> Recordings:
-    """Event digits or signals, split anew for each trial."""
+    """Digits before a moving eye, signals, or digits whose pixels fire the sooner the more ink; split anew for each trial."""
     digits = saccade_mnist if trial.scale == "full" else saccade_digits
-    found = digits() if kind == "digits" else mnist_1d_events()
+    made: dict[str, Callable[[], EventSet]] = {"digits": digits, "signals": mnist_1d_events, "ink": latency_digits}
+    found = made[kind]()
     train, test = trial.pick(smoke=(60, 60), laptop=(train, test), full=(2 * train, 2 * test))
+    train = min(train, 2 * len(found) // 3)
     order = trial.rng(f"split-{kind}").permutation(len(found))[: train + test]
     events = torch.tensor(found.events[order], dtype=torch.float32, device=trial.device)
     labels = torch.tensor(found.labels[order], device=trial.device)
@@ -369,12 +373,14 @@ class Pairs(NamedTuple):
 
 
 def pairs(
-    trial: Trial, features: str = "liquid", cells: ResistiveCells = DEVICES, drives: tuple[float, float] = (1.0, 1.0)
+    trial: Trial,
+    features: str = "liquid",
+    cells: ResistiveCells = DEVICES,
+    drives: tuple[float, float] = (1.0, 1.0),
+    kinds: tuple[str, str] = MODALITIES,
 ) -> Pairs:
     """Features of the recordings of both modalities: rates of a liquid each, or the counts of their own events."""
-    data = {
-        kind: Recordings(*(part.cpu() for part in recordings(trial, kind, train=900, test=890))) for kind in MODALITIES
-    }
+    data = {kind: Recordings(*(part.cpu() for part in recordings(trial, kind, train=900, test=890))) for kind in kinds}
     train, test = {}, {}
     for number, (kind, rows) in enumerate(data.items()):
         if features == "counts":
@@ -434,10 +440,10 @@ def learning(trial: Trial, given: Pairs, unseen: tuple[int, int], steps: int) ->
     """The same at the start, after each tenth of the steps, and at the end."""
     seen, out = split_of(unseen)
     name = "-".join(map(str, unseen))
-    labels = {kind: given.data[kind].train_labels for kind in MODALITIES}
+    labels = {kind: given.data[kind].train_labels for kind in given.data}
     train: list[Tensor] = []
     test: list[Tensor] = []
-    for kind in MODALITIES:
+    for kind in given.data:
         rows = torch.isin(labels[kind], seen)
         for parts, values in ((train, given.train[kind]), (test, given.test[kind])):
             parts.append(standardised(given.train[kind], rows, values))
@@ -453,7 +459,7 @@ def learning(trial: Trial, given: Pairs, unseen: tuple[int, int], steps: int) ->
                 found.append(matching(projections(*test), given.data, seen, out))
         if step < steps:
             rows_of, classes = partners(labels, seen, draw, BATCH)
-            both = projections(*(values[rows_of[kind]] for kind, values in zip(MODALITIES, train, strict=True)))
+            both = projections(*(values[rows_of[kind]] for kind, values in zip(given.data, train, strict=True)))
             descend(optimiser, contrastive_loss(*both, temperature=TEMPERATURE, labels=classes))
     return found
 
@@ -472,13 +478,13 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
 
 def matching(found: tuple[Tensor, Tensor], data: Mapping[str, Recordings], seen: Tensor, out: Tensor) -> Matching:
     """How well recordings to be asked about match, among the seen and among the unseen classes."""
-    digits, signals = (data[kind].test_labels for kind in MODALITIES)
+    digits, signals = (rows.test_labels for rows in data.values())
     return Matching(matched(found, (digits, signals), seen), matched(found, (digits, signals), out))
 
 
-def zero_shot(trial: Trial, splits: list[tuple[int, int]]) -> Result:
+def zero_shot(trial: Trial, splits: list[tuple[int, int]], kinds: tuple[str, str] = MODALITIES) -> Result:
     """Matching with learned projections of the liquids, of the events' counts, and with projections as drawn."""
-    given, counted = pairs(trial), pairs(trial, "counts")
+    given, counted = pairs(trial, kinds=kinds), pairs(trial, "counts", kinds=kinds)
     ways = {
         "resistive liquid": [match(trial, given, unseen) for unseen in splits],
         "counts alone": [match(trial, counted, unseen) for unseen in splits],
@@ -531,8 +537,8 @@ def draw_matching(axes: "Axes", table: "pd.DataFrame") -> None:
     axes.axhline(50, color="black", linestyle="--", linewidth=1, label="chance, of two unseen classes")
     axes.axvline(12.5, color="black", linestyle=":", linewidth=1, label="chance, of eight seen classes")
     axes.set(
-        xlabel="signals matched, seen classes (%)",
-        ylabel="signals matched, unseen classes (%)",
+        xlabel="recordings matched, seen classes (%)",
+        ylabel="recordings matched, unseen classes (%)",
         xlim=(0, 100),
         ylim=(0, 100),
     )
@@ -582,12 +588,33 @@ eight_and_nine.figure(draw_matching)
 )
 def any_two(trial: Trial) -> Result:
     """Splits drawn at random: of two classes, one split is right or swapped by luck; chance is one half on average."""
-    every = list(combinations(range(10), 2))
-    count = trial.pick(smoke=1, laptop=12, full=len(every))
-    return zero_shot(trial, [every[place] for place in trial.rng("splits").permutation(len(every))[:count]])
+    return zero_shot(trial, drawn_splits(trial))
 
 
 any_two.figure(draw_matching)
+
+
+def drawn_splits(trial: Trial) -> list[tuple[int, int]]:
+    """Pairs of classes to hold out."""
+    every = list(combinations(range(10), 2))
+    count = trial.pick(smoke=1, laptop=12, full=len(every))
+    return [every[place] for place in trial.rng("splits").permutation(len(every))[:count]]
+
+
+@paper.claim(
+    "Where both modalities come from handwriting, projections that were learned by contrast on some characters match two "
+    "others, whichever.",
+    expect={"unseen_accuracy": above(0.5), "gain_over_untrained": above(0.0)},
+    reported={
+        "unseen_accuracy": Reported("neural and visual data alignment for brain-machine interfaces", where="abstract")
+    },
+)
+def handwriting(trial: Trial) -> Result:
+    """Digits before a moving eye, and digits as spike times, in place of images of letters and the signals of writing."""
+    return zero_shot(trial, drawn_splits(trial), ("digits", "ink"))
+
+
+handwriting.figure(draw_matching)
 
 
 class TrainedEncoders(nn.Module):
@@ -614,7 +641,7 @@ class TrainedEncoders(nn.Module):
 
 
 ENCODER_RATE = 1e-3
-ENCODER_STEPS = 150
+ENCODER_STEPS = 200
 ENCODER_BATCH = 64
 
 
