@@ -37,6 +37,13 @@ def test_partners_have_one_class_and_every_row_its_turn() -> None:
     torch.testing.assert_close(shares, torch.full((3,), 1 / 3), atol=0.03, rtol=0)
 
 
+def test_a_class_that_one_modality_lacks_is_not_drawn() -> None:
+    labels = {"digits": torch.tensor([0, 1, 2, 1]), "signals": torch.tensor([2, 0, 0])}
+    rows, classes = partners(labels, torch.arange(3), seeded(), 200)
+    assert set(classes.tolist()) == {0, 2}
+    assert torch.equal(labels["signals"][rows["signals"]], classes)
+
+
 def test_matching_is_the_nearest_of_the_asked_classes_alone() -> None:
     labels = torch.arange(10).repeat(3)
     axes = torch.eye(10)[labels]

@@ -203,10 +203,11 @@ def resistive_liquid(
     recurrent_gain: float = 1.0,
     decay: float = 0.8,
     units: int = UNITS,
+    read_noise: float = READ_NOISE,
 ) -> LiquidReadOut:
-    """Its liquid with read noise, and a linear read-out."""
-    setting = Setting(drive, recurrent_gain, decay)
-    return LiquidReadOut(trial, setting, learning_rate=learning_rate, units=units)
+    """Its liquid of cells that are read with this noise (in microsiemens), and a linear read-out."""
+    setting, cells = Setting(drive, recurrent_gain, decay), replace(DEVICES, read_noise=read_noise)
+    return LiquidReadOut(trial, setting, learning_rate=learning_rate, units=units, cells=cells)
 
 
 class TrainedRecurrent(nn.Module):
@@ -396,7 +397,8 @@ def pairs(
 def partners(
     labels: Mapping[str, Tensor], seen: Tensor, generator: torch.Generator, count: int
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Rows of both modalities that have the same class, every seen class alike, and these classes."""
+    """Rows of both modalities that have the same class, every seen class that both have alike, and these classes."""
+    seen = seen[torch.stack([torch.bincount(own, minlength=10)[seen] > 0 for own in labels.values()]).all(0)]
     classes = seen[torch.randint(len(seen), (count,), generator=generator)]
     rows = {}
     for kind, own in labels.items():
