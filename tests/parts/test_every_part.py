@@ -62,6 +62,12 @@ from replica.spiking import (
     SpatialLiquid,
     SpikeGPT,
     SpikeGPTBlock,
+    AlignedProjections,
+    LeakyIntegrateAndFire,
+    LeakyIntegrator,
+    RecurrentLeakyIntegrateAndFire,
+    ResistiveLinear,
+    ResistiveLiquid,
 )
 from replica.training import CausalTransformer, conv_net, mlp
 
@@ -417,6 +423,24 @@ PARTS: dict[str, Part] = {
         lambda n, draw: (draw(n, 5, 8),),
         ((lambda: SpikeGPTBlock(8, layer=3, layers=2), "layer"),),
         use=over_time,
+    ),
+    "spiking.ResistiveLinear": Part(
+        lambda g: ResistiveLinear(6, 5, generator=g),
+        lambda n, draw: (draw(n, 6),),
+        ((lambda: ResistiveLinear(6, 0), "outputs"), (one_row(ResistiveLinear(6, 5), 3, 7), "inputs")),
+    ),
+    "spiking.ResistiveLiquid": Part(
+        lambda g: ResistiveLiquid(6, 12, input_gain=2.0, generator=g),
+        lambda n, draw: (draw(n, 7, 6).abs(),),
+        ((lambda: ResistiveLiquid(6, 5, input_gain=0.0), "input_gain"), (one_row(ResistiveLiquid(6, 5), 3, 2, 7), "events")),
+        use=lambda module, events: module(events.transpose(0, 1)),
+        meta=False,  # the decay is read as a number
+    ),
+    "spiking.AlignedProjections": Part(
+        lambda g: AlignedProjections(6, 5, dim=4, generator=g),
+        lambda n, draw: (draw(n, 6), draw(n, 5)),
+        ((lambda: AlignedProjections(6, 5, dim=0), "dim"),),
+        use=lambda module, *inputs: torch.cat(module(*inputs), dim=1),
     ),
     "plasticity.LayeredDynamics": Part(
         lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, generator=g),

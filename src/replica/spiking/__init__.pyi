@@ -58,4 +58,14 @@ from .weighted_key_value import (
     WeightedState as WeightedState,
     weighted_key_value as weighted_key_value,
     weighted_key_value_step as weighted_key_value_step,
+
+# Resistive liquid (Lin et al. 2023): fixed random weights of resistive memory, and projections that align two modalities
+from .resistive_memory import (
+    ResistiveCells as ResistiveCells,
+    ResistiveLinear as ResistiveLinear,
+)
+from .resistive_liquid import ResistiveLiquid as ResistiveLiquid
+from .contrastive_alignment import (
+    AlignedProjections as AlignedProjections,
+    contrastive_loss as contrastive_loss,
 )
