@@ -74,11 +74,11 @@ class PlaceEnsemble(nn.Module):
             raise ValueError(f"peak: got {peak}, want more than 0 and at most 1")
         self.regions, self.places, self.steps, self.peak = regions, places, steps, peak
         self.network = WinnerTakeAllNetwork(inputs, units, regions, generator=generator, **network)
-        like = {"device": self.network.weights.device}
-        self.register_buffer("assigned", torch.full((regions, units), -1, dtype=torch.int64, **like))
-        self.register_buffer("answered", torch.zeros(regions * places, regions, units, **like))
-        self.register_buffer("presented", torch.zeros(regions * places, **like))
-        self.register_buffer("kept", torch.ones(regions, units, dtype=torch.bool, **like))
+        device = self.network.weights.device
+        self.register_buffer("assigned", torch.full((regions, units), -1, dtype=torch.int64, device=device))
+        self.register_buffer("answered", torch.zeros(regions * places, regions, units, device=device))
+        self.register_buffer("presented", torch.zeros(regions * places, device=device))
+        self.register_buffer("kept", torch.ones(regions, units, dtype=torch.bool, device=device))
 
     @torch.no_grad()
     def fit(

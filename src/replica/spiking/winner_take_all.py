@@ -39,6 +39,9 @@ class WinnerTakeAllNetwork(nn.Module):
     Raises:
         ValueError: if an argument is out of range.
 
+    The defaults suit patch-normalised images of 28 × 28 pixels at rates of up to 64 Hz; the authors' constants are about 0.05
+    for the drive, 0.01 for the learning rate and 0.004 for the threshold step.
+
     Source: Diehl and Cook 2015, section 2 (traces, thresholds, one-to-one inhibition), in the form of Hussaini, Milford and
     Fischer 2022, section III; conductances are currents here.
 
@@ -63,11 +66,11 @@ class WinnerTakeAllNetwork(nn.Module):
         modules: int = 1,
         *,
         step: float = 10.0,
-        drive: float = 0.05,
+        drive: float = 0.16,
         membrane: float = 100.0,
         inhibition: float = 1.0,
-        learning_rate: float = 0.01,
-        threshold_step: float = 0.004,
+        learning_rate: float = 0.03,
+        threshold_step: float = 0.0003,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()

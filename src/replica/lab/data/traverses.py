@@ -121,7 +121,7 @@ def traverses(
             top = float(np.clip(row + moved[place, 0], 0, picture.height - window))
             left = float(np.clip(column + moved[place, 1], 0, picture.width - window))
             box = (left, top, left + window, top + window)
-            images[traverse, place] = picture.resize((size, size), Image.Resampling.BOX, box=box)
+            images[traverse, place] = np.asarray(picture.resize((size, size), Image.Resampling.BOX, box=box))
         images[traverse] = seen(images[traverse], look, rng)
     return Traverses(images, tuple(name for name, _, _ in path), np.array([corner for _, *corner in path], np.int64))
 
@@ -171,12 +171,12 @@ def photograph(name: str) -> NDArray[np.float32]:
     if name not in PHOTOGRAPHS:
         raise ReplicaError(f"There is no photograph {name!r}; there are {', '.join(PHOTOGRAPHS)}.")
     if name in _OF_SCIKIT_IMAGE:
-        picture = Image.open(_folder(name) / _OF_SCIKIT_IMAGE[name])
+        picture: Image.Image = Image.open(_folder(name) / _OF_SCIKIT_IMAGE[name])
     else:
         from sklearn.datasets import load_sample_image
 
         picture = Image.fromarray(load_sample_image(f"{name}.jpg"))
-    brightness = np.asarray(picture.convert("L"), np.float32) / 255
+    brightness = np.asarray(picture.convert("L")).astype(np.float32) / np.float32(255)
     brightness.setflags(write=False)
     return brightness
 

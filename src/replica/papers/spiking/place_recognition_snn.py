@@ -36,19 +36,36 @@ Result = tuple[dict[str, float], dict[str, list[Any]]]
 SHARES = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24, 0.32, 0.48, 0.64, 2.0)
 """Shares of the reference images that are tried; 2 keeps all units."""
 
-ENSEMBLE: Mapping[str, float] = {}
-ONE_NETWORK: Mapping[str, float] = {}
+AUTHORS: Mapping[str, float] = {"drive": 0.05, "learning_rate": 0.01, "threshold_step": 0.004}
+"""The authors' constants in the units of `WinnerTakeAllNetwork`: 65 mV · 1 ms / (100 ms · 13 mV), 0.01 and 0.05 mV / 13 mV."""
+TUNED: Mapping[str, float] = {"drive": 0.16, "learning_rate": 0.03, "threshold_step": 0.0003}
 
 paper = Paper(
     "place_recognition_snn",
     departures=(
         "Data: traverses made of natural photographs that ship with scikit-image and scikit-learn, in place of Nordland and "
         "Oxford RobotCar: windows along a path, seen twice to learn from and once as queries, with the light, shadows, "
-        "sharpness and view changed. What changes was set before a network was run, and kept.",
-        "The paper's text beyond its abstract was not at hand: sizes, rates, the rule by which neurons are hyperactive and "
-        "how they are chosen on calibration places are those of the authors' code. It names no figures of precision.",
-        "The abstract's other comparisons, with NetVLAD and DenseVLAD, want networks and dictionaries that are not at hand; the "
-        "sum of absolute differences is here, and histograms of gradients beside it.",
+        "sharpness, noise and view changed. What changes was set before a network was run, and kept.",
+        "Size at laptop scale: 10 regions of 25 places to test and 2 to calibrate on (the authors: 108 and 24 for Nordland), 100 "
+        "neurons a region and 8 passes, a quarter of the authors' 400 and 30: each neuron is presented as much. The claim on "
+        "more places, for which single networks are trained too: up to 8 regions, 50 neurons a region, 5 passes.",
+        "The paper's text beyond its abstract was not at hand: sizes, rates, traces, the rule by which neurons are hyperactive "
+        "and how that is chosen on calibration places are those of the authors' code. No figure of precision was at hand.",
+        "Network: steps of 10 ms in place of 0.5 ms; currents in place of conductances; at most one neuron of a module fires in "
+        "a step and takes all others back to rest, in place of inhibitory neurons; no delays; rest between images is complete; "
+        "weights move at the end of a presentation; the small change of weights at input spikes is left out.",
+        "Claims on hyperactive neurons use the authors' constants in our units (drive 0.05, learning rate 0.01, threshold step "
+        "0.004 of the distance to the threshold). Comparisons with other methods use constants (0.16, 0.03, 0.0003) found on "
+        "seeds that are not judged, by the precision of single modules on their own regions, where removal has no part: about "
+        "40 settings for modules, and 6 of them for the one network, of which the same was best. What removal then gains stands "
+        "beside the first claim as gain_precision_tuned, without a bound.",
+        "The one network is given the best of all shares to remove, chosen on the test itself; the ensemble's is chosen on "
+        "calibration regions. Candidates: 14 shares from 1 % to none removed (the authors: 13, from 0.15 % to 6 %).",
+        "The abstract's other comparisons, with NetVLAD and DenseVLAD, want networks and dictionaries that are not at hand; "
+        "the sum of absolute differences is here, and histograms of gradients beside it. We take competitive to mean not 0.05 "
+        "worse.",
+        "There is no entry in the problem events: the ensemble wants images and numbers its places by regions along a way, and "
+        "that problem's classes have no neighbours.",
     ),
 )
 
@@ -90,30 +107,28 @@ class Sizes:
 
 
 def sizes_of(trial: Trial) -> Sizes:
-    """The paper: 25 places and 400 units a region, 24 regions to calibrate on and 108 to test, 30 passes."""
+    """The authors' settings for Nordland, and a quarter of their neurons and passes for fewer regions."""
     return trial.pick(
         smoke=Sizes(4, 1, 2, 6, 1),
-        laptop=Sizes(25, 2, 8, 100, 6),
+        laptop=Sizes(25, 2, 10, 100, 8),
         full=Sizes(25, 24, 108, 400, 30),
     )
 
 
 def learned(
-    journey: Journey,
-    regions: int,
-    places: int,
-    units: int,
-    epochs: int,
-    trial: Trial,
-    stream: str = "network",
-    settings: Mapping[str, float] = ENSEMBLE,
+    journey: Journey, regions: int, sizes: Sizes, constants: Mapping[str, float], generator: torch.Generator
 ) -> PlaceEnsemble:
-    """An ensemble that has learned a journey."""
-    generator = trial.generator(stream)
+    """An ensemble that has learned a journey of so many regions; one region of all places is one network."""
+    places = len(journey.queries) // regions
     ensemble = PlaceEnsemble(
-        journey.queries[0].numel(), regions, places=places, units=units, generator=generator, **settings
-    ).to(trial.device)
-    ensemble.fit(journey.reference, journey.reference_places, epochs=epochs, generator=generator)
+        journey.queries[0].numel(),
+        regions,
+        places=places,
+        units=sizes.units * places // sizes.places,
+        generator=generator,
+        **constants,  # type: ignore[arg-type]
+    )
+    ensemble.fit(journey.reference, journey.reference_places, epochs=sizes.epochs, generator=generator)
     return ensemble
 
 
@@ -143,12 +158,12 @@ class Tested:
         return self.ensemble.scores(self.responses[self.first :])[:, self.first :]
 
 
-def tested(trial: Trial) -> Tested:
+def tested(trial: Trial, constants: Mapping[str, float], sizes: Sizes | None = None) -> Tested:
     """Learn all regions, and choose on the regions for calibration from which share on a unit is hyperactive."""
-    sizes = sizes_of(trial)
+    sizes = sizes or sizes_of(trial)
     regions = sizes.calibration + sizes.tested
     journey = journey_of(trial, regions * sizes.places)
-    ensemble = learned(journey, regions, sizes.places, sizes.units, sizes.epochs, trial)
+    ensemble = learned(journey, regions, sizes, constants, trial.generator("network"))
     responses = ensemble.respond(journey.queries, generator=trial.generator("queries"))
     first = sizes.calibration * sizes.places
     share = choose_share(ensemble, responses[:first], torch.arange(first, device=responses.device), SHARES)
@@ -164,12 +179,13 @@ def tested(trial: Trial) -> Tested:
     reported={"gain_precision": Reported("detects and removes problematic hyperactive neurons", where="abstract")},
 )
 def removal(trial: Trial) -> Result:
-    """The same trained ensemble with and without its hyperactive units.
+    """The same trained ensemble, with the authors' constants, with and without its hyperactive units.
 
     `gain_precision`: of precision at 100 % recall; `gain_area`: of the area under the precision-recall curve;
     `gain_over_random_removal`: of precision, over as many units of each module removed at random (mean of ten draws).
+    `gain_precision_tuned`: with the constants that the other claims use.
     """
-    found = tested(trial)
+    found = tested(trial, AUTHORS)
     truth = found.truth
     scores = {"all neurons": found.scores(2.0), "hyperactive removed": found.scores(found.share)}
     precision = {kind: match_precision(values, truth) for kind, values in scores.items()}
@@ -182,6 +198,8 @@ def removal(trial: Trial) -> Result:
         found.ensemble.kept.copy_(order < kept.sum(1, keepdim=True))
         chosen = found.ensemble.scores(found.responses[found.first :])[:, found.first :]
         random.append(match_precision(chosen, truth))
+    tuned = tested(trial, TUNED)
+    gain_tuned = match_precision(tuned.scores(tuned.share), truth) - match_precision(tuned.scores(2.0), truth)
     measures = {
         "gain_precision": precision["hyperactive removed"] - precision["all neurons"],
         "gain_area": area["hyperactive removed"] - area["all neurons"],
@@ -192,6 +210,7 @@ def removal(trial: Trial) -> Result:
         "area_of_all": area["all neurons"],
         "share": found.share,
         "share_of_neurons_removed": 1 - float(kept.double().mean()),
+        "gain_precision_tuned": gain_tuned,
     }
     return measures, _curves(scores, truth)
 
@@ -208,7 +227,7 @@ def _curves(scores: dict[str, Tensor], truth: Tensor) -> dict[str, list[Any]]:
     return rows
 
 
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "hyperactive removed": {"color": "tab:blue", "marker": "o", "linestyle": "-"},
     "all neurons": {"color": "tab:orange", "marker": "s", "linestyle": "--"},
     "one network": {"color": "tab:red", "marker": "v", "linestyle": "-."},
@@ -249,7 +268,7 @@ def outside(trial: Trial) -> Result:
     outside of its region; and removed over kept: `times_as_many_outside`, spikes a query from outside. Where the calibration
     calls none hyperactive, the most active tenth stands in for them.
     """
-    found = tested(trial)
+    found = tested(trial, AUTHORS)
     activity = found.ensemble.activity()
     removed = activity >= found.share
     if not removed.any() or removed.all():
@@ -282,10 +301,11 @@ def outside(trial: Trial) -> Result:
 @outside.figure
 def draw_outside(axes: "Axes", table: "pd.DataFrame") -> None:
     """Spikes for queries from the own region and from others, over how many reference images a neuron answers."""
-    for where, style in (
-        ("their own region", {"color": "tab:blue", "marker": "o", "linestyle": "-"}),
-        ("other regions", {"color": "tab:orange", "marker": "s", "linestyle": "--"}),
-    ):
+    styles: dict[str, dict[str, Any]] = {
+        "their own region": {"color": "tab:blue", "marker": "o", "linestyle": "-"},
+        "other regions": {"color": "tab:orange", "marker": "s", "linestyle": "--"},
+    }
+    for where, style in styles.items():
         rows = table[table["where"] == where]
         draw_spread(axes, rows, "activity", "spikes", label=f"queries from {where}", markersize=5, **style)
     for number, share in enumerate(sorted(set(table.share))):
@@ -311,12 +331,12 @@ def draw_outside(axes: "Axes", table: "pd.DataFrame") -> None:
 def more_places(trial: Trial) -> Result:
     """Precision at 100 % recall on maps of one region up to all, learned by an ensemble and by one network.
 
-    The network has as many neurons and passes as the ensemble's tested regions together, settings of its own from the same
-    search, and is given the best of all shares to remove on the test itself. `drop`: of the ensemble's precision, from one
+    The network has as many neurons and passes as the ensemble's tested regions together, and is given the best of all shares to
+    remove on the test itself. `drop`: of the ensemble's precision, from one
     region to all; `extra_drop_of_one_network`: how much more the network's drops; `gain_over_one_network`: at all regions.
     """
-    found = tested(trial)
-    sizes = sizes_of(trial)
+    sizes = trial.pick(smoke=sizes_of(trial), laptop=Sizes(25, 2, 8, 50, 5), full=sizes_of(trial))
+    found = tested(trial, TUNED, sizes)
     calibration = torch.arange(found.first)
     rows: dict[str, list[Any]] = {"kind": [], "places": [], "precision": []}
     counts = [regions for regions in (1, 2, 4, 8, 16, 32, 64, 108) if regions <= sizes.tested]
@@ -327,9 +347,7 @@ def more_places(trial: Trial) -> Result:
         known = torch.cat([calibration, torch.arange(found.first, found.first + places)])
         together = found.scores(found.share, known)[:places, :places]
         truth = torch.arange(places, device=together.device)
-        single = learned(
-            chart, 1, places, regions * sizes.units, sizes.epochs, trial, f"one network {regions}", ONE_NETWORK
-        )
+        single = learned(chart, 1, sizes, TUNED, trial.generator(f"one network {regions}"))
         responses = single.respond(chart.queries, generator=trial.generator(f"queries {regions}"))
         alone = [
             match_precision(single.scores(responses), truth) for share in SHARES if not single.remove_hyperactive(share)
@@ -386,7 +404,7 @@ def competitive(trial: Trial) -> Result:
     Both see the same patch-normalised images, and know all reference images of the tested places. Competitive means not
     0.05 worse.
     """
-    found = tested(trial)
+    found = tested(trial, TUNED)
     truth = found.truth
     chart = found.journey.part(found.first, len(truth))
     labels = chart.reference_places
