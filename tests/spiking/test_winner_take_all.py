@@ -35,7 +35,7 @@ def written_out(net: WinnerTakeAllNetwork, spikes: Tensor, module: int) -> tuple
         if fires:
             change[:, n] += x * y[n]
         y = [value * math.exp(-net.step / 40) for value in y]
-        v = [(1 - net.inhibition) * value if fires else value for value in u]
+        v = [value - net.inhibition * (value - net.reversal) if fires else value for value in u]
         if fires:
             v[n], y[n] = 0.0, 1.0
             theta[n] += net.threshold_step
@@ -44,9 +44,9 @@ def written_out(net: WinnerTakeAllNetwork, spikes: Tensor, module: int) -> tuple
     return counts, theta, weights * 0.1 / weights.mean(0)
 
 
-@pytest.mark.parametrize("inhibition", [0.0, 0.4, 1.0])
-def test_learning_is_the_equations_one_by_one(inhibition: float) -> None:
-    net = network(inhibition=inhibition)
+@pytest.mark.parametrize(("inhibition", "reversal"), [(0.0, 0.0), (0.4, 0.0), (1.0, 0.0), (0.1, -2.7)])
+def test_learning_is_the_equations_one_by_one(inhibition: float, reversal: float) -> None:
+    net = network(inhibition=inhibition, reversal=reversal)
     for seed in range(3):
         spikes = trains(30, 2, seed)
         expected = [written_out(net, spikes[:, module], module) for module in range(2)]
@@ -125,6 +125,7 @@ def test_a_unit_takes_on_what_it_is_shown() -> None:
     [
         ({"inputs": 0}, "inputs"), ({"units": 0}, "units"), ({"modules": 0}, "modules"), ({"step": 0.0}, "step"),
         ({"drive": -1.0}, "drive"), ({"membrane": 0.0}, "membrane"), ({"inhibition": 1.5}, "inhibition"),
+        ({"reversal": 1.0}, "reversal"),
         ({"learning_rate": -1.0}, "learning_rate"), ({"threshold_step": math.nan}, "threshold_step"),
     ],
 )  # fmt: skip

@@ -14,7 +14,7 @@ class WinnerTakeAllNetwork(nn.Module):
     and potentials v from rest 0 in units of the distance from rest to the first threshold:
 
         u_t = β v_{t−1} + g s_t W,    n* = argmax_n (u_{t,n} − 1 − θ_n)  fires where that is ≥ 0,
-        v_t = (1 − κ) u_t after a spike in the module (the winner: 0),   u_t without one.
+        v_t = u_t − κ (u_t − E) after a spike in the module (the winner: 0),   u_t without one.
 
     While it learns, each spike of a unit raises its threshold, θ ← θ + θ₊, and strengthens inputs that just were active
     (trace x: 1 at a spike, decays with 20 ms), if the unit had fired before (trace y, 40 ms):
@@ -31,7 +31,8 @@ class WinnerTakeAllNetwork(nn.Module):
         step: τ, in ms.
         drive: g: what a spike adds through a weight of 1.
         membrane: Time constant of the potential in ms, β = exp(−τ / membrane).
-        inhibition: κ in [0, 1]: what a spike takes away from the potentials of the others in its module.
+        inhibition: κ in [0, 1]: how far a spike takes the potentials of the others in its module towards the reversal.
+        reversal: E, at most 0: where inhibition takes potentials to; at 0, with κ = 1, a spike starts the race anew.
         learning_rate: η.
         threshold_step: θ₊.
         generator: Source of the first weights, uniform before scaling.
@@ -69,6 +70,7 @@ class WinnerTakeAllNetwork(nn.Module):
         drive: float = 0.16,
         membrane: float = 100.0,
         inhibition: float = 1.0,
+        reversal: float = 0.0,
         learning_rate: float = 0.03,
         threshold_step: float = 0.0003,
         generator: torch.Generator | None = None,
@@ -85,7 +87,10 @@ class WinnerTakeAllNetwork(nn.Module):
                 raise ValueError(f"{name}: got {value}, want 0 or more")
         if not 0 <= inhibition <= 1:
             raise ValueError(f"inhibition: got {inhibition}, want from 0 to 1")
+        if not -torch.inf < reversal <= 0:
+            raise ValueError(f"reversal: got {reversal}, want a finite number of at most 0")
         self.inputs, self.units, self.modules_count = inputs, units, modules
+        self.reversal = reversal
         self.step, self.drive, self.membrane, self.inhibition = step, drive, membrane, inhibition
         self.learning_rate, self.threshold_step = learning_rate, threshold_step
         device = generator.device if generator is not None else None
@@ -148,7 +153,9 @@ class WinnerTakeAllNetwork(nn.Module):
         won = (excess >= 0).to(raised.dtype)
         fired = torch.zeros_like(raised).scatter_(-1, winner, won)
         raised.mul_(1 - self.inhibition * won)
-        if self.inhibition < 1:
+        if self.reversal:
+            raised.add_(won, alpha=self.inhibition * self.reversal)
+        if self.inhibition < 1 or self.reversal:
             raised.mul_(1 - fired)
         return raised, fired
 
