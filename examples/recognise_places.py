@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from replica.lab.data import traverses
 from replica.spiking import PlaceEnsemble, match_precision, patch_normalise
 
-REGIONS, PLACES = 3, 20
+REGIONS, PLACES = 5, 25
 
-path = traverses(REGIONS * PLACES, np.random.default_rng(0), photographs=("china", "flower"))
+path = traverses(REGIONS * PLACES, np.random.default_rng(0), photographs=("china", "flower"), window=48)
 morning, afternoon, dusk = (patch_normalise(images) for images in path.images)
 places = torch.arange(len(path))
 
