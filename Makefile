@@ -39,7 +39,7 @@ evidence: .venv/user
 	@touch $@
 
 .venv/dev: .venv/user
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,ray,track,tables]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,ray,track,tables,photographs]"
 	@touch $@
 
 # The README's output and verdicts, made anew.

@@ -68,6 +68,9 @@ from replica.spiking import (
     RecurrentLeakyIntegrateAndFire,
     ResistiveLinear,
     ResistiveLiquid,
+    PlaceEnsemble,
+    RecurrentLeakyIntegrateAndFire,
+    WinnerTakeAllNetwork,
 )
 from replica.training import CausalTransformer, conv_net, mlp
 
@@ -156,6 +159,12 @@ def accumulate(module: nn.Module, first: Tensor, second: Tensor) -> Tensor:
     fresh = copy.deepcopy(module)
     fresh.update(first, second)
     return fresh.correlation
+
+
+def place_ensemble(generator: torch.Generator) -> nn.Module:
+    ensemble = PlaceEnsemble(6, 2, places=3, units=4, drive=0.4, generator=generator)
+    ensemble.fit(torch.rand(6, 6, generator=generator), torch.arange(6), epochs=1, generator=generator)
+    return ensemble
 
 
 def over_time(module: nn.Module, currents: Tensor) -> Tensor:
@@ -441,6 +450,26 @@ PARTS: dict[str, Part] = {
         lambda n, draw: (draw(n, 6), draw(n, 5)),
         ((lambda: AlignedProjections(6, 5, dim=0), "dim"),),
         use=lambda module, *inputs: torch.cat(module(*inputs), dim=1),
+    ),
+    "spiking.WinnerTakeAllNetwork": Part(
+        lambda g: WinnerTakeAllNetwork(6, 4, 2, drive=0.4, generator=g),
+        lambda n, draw: ((draw(n, 9, 6) > 0).to(draw(0).dtype),),
+        (
+            (lambda: WinnerTakeAllNetwork(6, 4, inhibition=2.0), "inhibition"),
+            (one_row(WinnerTakeAllNetwork(6, 4), 3, 1, 5), "spikes"),
+        ),
+        use=lambda module, spikes: module(spikes.transpose(0, 1)),
+        smooth=False,  # counts of spikes
+    ),
+    "spiking.PlaceEnsemble": Part(
+        place_ensemble,
+        lambda n, draw: ((draw(n, 9, 6) > 0).to(draw(0).dtype),),
+        (
+            (lambda: PlaceEnsemble(6, 0), "regions"),
+            (lambda: PlaceEnsemble(6, 1).match(torch.zeros(1, 5)), "images"),
+        ),
+        use=lambda module, spikes: module(spikes.transpose(0, 1)),
+        smooth=False,  # counts of spikes
     ),
     "plasticity.LayeredDynamics": Part(
         lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, generator=g),

@@ -69,3 +69,15 @@ from .contrastive_alignment import (
     AlignedProjections as AlignedProjections,
     contrastive_loss as contrastive_loss,
 )
+
+# Places recognised by an ensemble of small networks, without the units that answer everywhere (place_recognition_snn)
+from .place_ensemble import (
+    PlaceEnsemble as PlaceEnsemble,
+    absolute_differences as absolute_differences,
+    area_under_precision_recall as area_under_precision_recall,
+    choose_share as choose_share,
+    match_precision as match_precision,
+    patch_normalise as patch_normalise,
+    precision_recall as precision_recall,
+)
+from .winner_take_all import WinnerTakeAllNetwork as WinnerTakeAllNetwork
