@@ -56,20 +56,16 @@ from replica.plasticity import (
 )
 from replica.representations import UnitStatistics
 from replica.spiking import (
-    LeakyIntegrateAndFire,
-    LeakyIntegrator,
-    RecurrentLeakyIntegrateAndFire,
-    SpatialLiquid,
-    SpikeGPT,
-    SpikeGPTBlock,
     AlignedProjections,
     LeakyIntegrateAndFire,
     LeakyIntegrator,
+    PlaceEnsemble,
     RecurrentLeakyIntegrateAndFire,
     ResistiveLinear,
     ResistiveLiquid,
-    PlaceEnsemble,
-    RecurrentLeakyIntegrateAndFire,
+    SpatialLiquid,
+    SpikeGPT,
+    SpikeGPTBlock,
     WinnerTakeAllNetwork,
 )
 from replica.training import CausalTransformer, conv_net, mlp

@@ -58,6 +58,7 @@ from .weighted_key_value import (
     WeightedState as WeightedState,
     weighted_key_value as weighted_key_value,
     weighted_key_value_step as weighted_key_value_step,
+)
 
 # Resistive liquid (Lin et al. 2023): fixed random weights of resistive memory, and projections that align two modalities
 from .resistive_memory import (
