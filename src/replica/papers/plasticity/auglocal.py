@@ -1,0 +1,212 @@
+"""Ma, Wu, Si, Tan 2024: Scaling Supervised Local Learning with Augmented Auxiliary Networks."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from replica.lab.claims import Integer, LogUniform, Paper, Reported, Trial, Uniform, above, below
+from replica.lab.claims.drawing import draw_spread
+from replica.plasticity.auglocal import AugLocal
+
+from .deep_stacks import LocalLearner, accuracy, adam, images, memory, operations
+
+paper = Paper(
+    "auglocal",
+    departures=(
+        "Laptop scale trains plain stacks of 4 to 12 convolutions with ReLU (16 channels) on 8 × 8 digits for 10 epochs; full "
+        "scale 8 to 24 of them on MNIST. The paper trains residual networks of 16 and 55 blocks with batch normalisation on "
+        "CIFAR-10, SVHN, STL-10 and ImageNet, which are not at hand.",
+        "All methods step by Adam at one learning rate, chosen for each on seeds of their own (100 and 101) out of 0.003 and "
+        "0.01; the paper uses gradient descent with momentum and a cosine schedule, the same for all.",
+        "Where a chosen layer takes fewer positions than reach it, they are averaged; the authors' code gives the first "
+        "auxiliary layers a stride instead. It also puts a batch normalisation before the classifier of auxiliary networks "
+        "of depth 1, which ours leave out.",
+        "Sequential selection takes the layers that come next, repeated selection the local layer again and again; what the "
+        "paper's ablation of the selection does in detail could not be consulted.",
+        "Memory is what the tensors of a step of 1,024 images take at their peak, with all weights and the optimiser's state; "
+        "the paper reads the memory of a GPU, which has workspaces besides.",
+        "The paper's full text could not be consulted: the figures under test are those of its abstract, the method's rules "
+        "those of its abstract and its authors' code (github.com/ChenxiangMA/AugLocal).",
+    ),
+)
+
+STYLES = {
+    "backprop": {"color": "tab:blue", "marker": "o"},
+    "AugLocal": {"color": "tab:orange", "marker": "s"},
+    "greedy": {"color": "tab:green", "marker": "^"},
+}
+RATES = {"backprop": 3e-3, "AugLocal": 3e-3, "greedy": 3e-3}
+
+
+@paper.entry(
+    "credit",
+    name="auglocal",
+    space={"learning_rate": LogUniform(1e-4, 1e-2), "depth": Integer(1, 6), "taper": Uniform(0.0, 1.0)},
+)
+def auglocal(trial: Trial, learning_rate: float = 1e-3, depth: int = 3, taper: float = 0.5) -> LocalLearner:
+    """One local block a hidden layer."""
+    generator = trial.generator("auglocal")
+    return LocalLearner(partial(AugLocal, depth=depth, taper=taper, optimiser=adam(learning_rate), generator=generator))
+
+
+def methods() -> dict[str, Callable[..., AugLocal]]:
+    """AugLocal as in the entry, between its two limits: no auxiliary networks at all, and linear ones."""
+    options: dict[str, dict[str, Any]] = {"backprop": {"blocks": 1}, "AugLocal": {"depth": 3}, "greedy": {"depth": 0}}
+    return {name: partial(AugLocal, optimiser=adam(RATES[name]), **own) for name, own in options.items()}
+
+
+@paper.claim(
+    "With a dozen local layers AugLocal is as accurate as backpropagation, where greedy local learning falls far behind.",
+    expect={
+        "greedy_behind_backprop": above(
+            0.05
+        ),  # "a large accuracy gap": five points or more, else nothing is to be closed
+        "past_half_of_the_gap": above(
+            0.0
+        ),  # accuracy less the middle between greedy and backprop: most of it is closed
+        "behind_backprop": below(0.02),  # "comparable": within two points
+    },
+    reported={
+        "greedy_behind_backprop": Reported("a large accuracy gap", where="abstract"),
+        "behind_backprop": Reported("comparable accuracy, at tens of local layers", where="abstract"),
+    },
+)
+def accuracy_over_layers(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Test accuracy of three ways to train the same stacks, over their depth; the bounds are on the deepest."""
+    data = images(trial)
+    series: dict[str, list[Any]] = defaultdict(list)
+    last: dict[str, float] = {}
+    for layers in trial.pick(smoke=(3,), laptop=(4, 8, 12), full=(8, 16, 24)):
+        for name, make in methods().items():
+            last[name] = accuracy(trial, data, layers, make)
+            series["layers"].append(layers)
+            series["method"].append(name)
+            series["accuracy"].append(last[name])
+    return {
+        "greedy_behind_backprop": last["backprop"] - last["greedy"],
+        "past_half_of_the_gap": last["AugLocal"] - (last["greedy"] + last["backprop"]) / 2,
+        "behind_backprop": last["backprop"] - last["AugLocal"],
+    }, dict(series)
+
+
+@accuracy_over_layers.figure
+def draw_accuracy(axes: Axes, table: pd.DataFrame) -> None:
+    """Accuracy over the number of local layers."""
+    for shift, (name, style) in zip((-0.1, 0.0, 0.1), STYLES.items(), strict=True):
+        rows = table[table["method"] == name]
+        draw_spread(axes, rows, "layers", "accuracy", scale=100, shift=shift, label=name, linestyle="-", **style)
+    axes.set(xlabel="hidden layers, each a local block", ylabel="test accuracy (%)")
+    axes.set_xticks(sorted(table["layers"].unique()))
+    axes.legend(fontsize=9)
+
+
+SELECTIONS = ("uniform", "sequential", "repeated")
+
+
+@paper.claim(
+    "Auxiliary networks of layers picked evenly from all that follow serve better than of the next ones or of one repeated.",
+    expect={"gain_over_sequential": above(0.0), "gain_over_repeated": above(0.0)},
+)
+def selection(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Test accuracy with each selection, the depths of the auxiliary networks being the same."""
+    data = images(trial)
+    layers = trial.pick(smoke=4, laptop=12, full=24)
+    found = {
+        name: accuracy(
+            trial, data, layers, partial(AugLocal, depth=3, selection=name, optimiser=adam(RATES["AugLocal"]))
+        )
+        for name in SELECTIONS
+    }
+    return {f"gain_over_{name}": found["uniform"] - found[name] for name in SELECTIONS[1:]}, {
+        "place": list(range(len(SELECTIONS))),
+        "accuracy": [found[name] for name in SELECTIONS],
+    }
+
+
+@selection.figure
+def draw_selection(axes: Axes, table: pd.DataFrame) -> None:
+    """Accuracy with each selection; a thin line joins what one seed gave."""
+    for _, rows in table.groupby("seed"):
+        axes.plot(rows["place"], 100 * rows["accuracy"], color="tab:gray", linewidth=0.8)
+    draw_spread(axes, table, "place", "accuracy", scale=100, color="tab:orange", marker="s", label="mean and range")
+    axes.set(xlabel="how auxiliary layers are picked", ylabel="test accuracy (%)", xlim=(-0.4, 2.4))
+    axes.set_xticks(range(len(SELECTIONS)), SELECTIONS)
+    axes.legend(fontsize=9)
+
+
+@paper.claim(
+    "Auxiliary networks that get shallower towards the output cost less, at the accuracy of equally deep ones.",
+    expect={
+        "operations_saved": above(0.1),  # share of a step's arithmetic: a tenth or more is worth having
+        "accuracy_lost": below(0.01),  # "ensuring sufficient capacity": less than a point
+    },
+    reported={"operations_saved": Reported("reduces the computational cost", where="abstract")},
+)
+def tapering(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Depth 4 for all, and tapered to half way (as the authors' scripts do) and all the way down to 1."""
+    data = images(trial)
+    layers, depth = trial.pick(smoke=4, laptop=12, full=24), trial.pick(smoke=2, laptop=4, full=6)
+    tapers = (0.0, 0.5, 1.0)
+    series: dict[str, list[Any]] = defaultdict(list)
+    for taper in tapers:
+        make = partial(AugLocal, depth=depth, taper=taper, optimiser=adam(RATES["AugLocal"]))
+        series["taper"].append(taper)
+        series["operations"].append(operations(trial, data, layers, make))
+        series["accuracy"].append(accuracy(trial, data, layers, make))
+    return {
+        "operations_saved": 1 - series["operations"][1] / series["operations"][0],
+        "accuracy_lost": series["accuracy"][0] - series["accuracy"][1],
+    }, dict(series)
+
+
+@tapering.figure
+def draw_tapering(axes: Axes, table: pd.DataFrame) -> None:
+    """Accuracy over a step's arithmetic."""
+    styles = zip((0.0, 0.5, 1.0), ("tab:blue", "tab:orange", "tab:green"), ("o", "s", "^"), strict=True)
+    table = table.assign(millions=table["operations"] / 1e6)
+    for taper, colour, marker in styles:
+        rows = table[table["taper"] == taper]
+        draw_spread(
+            axes, rows, "millions", "accuracy", scale=100, color=colour, marker=marker, label=f"taper {taper:g}"
+        )
+    axes.set(xlabel="arithmetic of a step (million operations)", ylabel="test accuracy (%)")
+    axes.legend(fontsize=9)
+
+
+@paper.claim(
+    "AugLocal needs around 40 % less memory than backpropagation.",
+    expect={
+        "saved": above(0.3),  # of all: a step's tensors, weights, the optimiser's state; "around 40 %", or more
+        "saved_of_step": above(0.3),  # of a step's tensors alone, activations above all
+    },
+    reported={"saved": Reported("around 40 %", where="abstract")},
+)
+def memory_of_training(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Peak bytes of a step, measured tensor by tensor, over the number of layers; the bounds are on 12 of them."""
+    data = images(trial)
+    series: dict[str, list[Any]] = defaultdict(list)
+    last: dict[str, tuple[int, int]] = {}
+    for layers in trial.pick(smoke=(3, 6), laptop=(4, 8, 12), full=(8, 16, 24)):
+        for name, make in methods().items():
+            last[name] = memory(trial, data, layers, make)
+            series["layers"].append(layers)
+            series["method"].append(name)
+            series["megabytes"].append(sum(last[name]) / 1e6)
+    return {
+        "saved": 1 - sum(last["AugLocal"]) / sum(last["backprop"]),
+        "saved_of_step": 1 - last["AugLocal"][0] / last["backprop"][0],
+    }, dict(series)
+
+
+@memory_of_training.figure
+def draw_memory(axes: Axes, table: pd.DataFrame) -> None:
+    """Memory over the number of local layers."""
+    for name, style in STYLES.items():
+        draw_spread(axes, table[table["method"] == name], "layers", "megabytes", label=name, linestyle="-", **style)
+    axes.set(xlabel="hidden layers, each a local block", ylabel="memory of training (MB)", ylim=(0, None))
+    axes.set_xticks(sorted(table["layers"].unique()))
+    axes.legend(fontsize=9)

@@ -1,0 +1,201 @@
+"""Su, Cai, Zhu, He, Xu, Guan, Si 2024: Momentum Auxiliary Network for Supervised Local Learning."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from replica.lab.claims import LogUniform, Paper, Reported, Trial, Uniform, above
+from replica.lab.claims.drawing import draw_spread
+from replica.plasticity.auglocal import AugLocal
+from replica.plasticity.local_training import LocalTraining
+from replica.plasticity.momentum_auxiliary import MomentumAuxiliary
+
+from .deep_stacks import LocalLearner, accuracy, adam, images, memory
+
+paper = Paper(
+    "momentum_auxiliary",
+    departures=(
+        "Laptop scale trains plain stacks of 4 to 12 convolutions with ReLU (16 channels) on 8 × 8 digits for 10 epochs; full "
+        "scale 8 to 24 of them on MNIST. The paper trains residual networks on CIFAR-10, STL-10, SVHN and ImageNet, which are "
+        "not at hand.",
+        "The local learning that the auxiliary network joins is the greedy one with a linear classifier a layer; the paper "
+        "joins it to two others as well (DGL and InfoPro), whose classifiers are deeper.",
+        "The average's momentum is 0.9 in claims, as training takes 200 steps; the authors' scripts have 0.995 for some "
+        "20,000. It was chosen out of 0.9 and 0.99 on seeds of its own, as were learning rates out of 0.003 and 0.01, "
+        "for every method.",
+        "The learnable bias is what the authors' code makes of it: a trainable layer of the same form beside the average, "
+        "the two outputs summed.",
+        "The average begins as the weights of the layer that it follows; in the authors' code it begins at random.",
+        "All methods step by Adam; the paper uses gradient descent with momentum and a cosine schedule.",
+        "Memory is what the tensors of a step of 1,024 images take at their peak, with all weights and the optimiser's state; "
+        "the paper reads the memory of a GPU on ImageNet.",
+        "The paper's full text could not be consulted: the figures under test are those of its abstract, the method's rules "
+        "those of its abstract and its authors' code (github.com/JunhaoSu0/MAN).",
+    ),
+)
+
+STYLES = {
+    "backprop": {"color": "tab:blue", "marker": "o"},
+    "average and bias": {"color": "tab:orange", "marker": "s"},
+    "bias alone": {"color": "tab:purple", "marker": "D"},
+    "average alone": {"color": "tab:red", "marker": "v"},
+    "greedy": {"color": "tab:green", "marker": "^"},
+}
+RATES = {"backprop": 3e-3, "average and bias": 3e-3, "bias alone": 3e-3, "average alone": 3e-3, "greedy": 3e-3}
+
+
+@paper.entry(
+    "credit",
+    name="momentum-auxiliary",
+    space={"learning_rate": LogUniform(1e-4, 1e-2), "momentum": Uniform(0.8, 0.999)},
+)
+def momentum_auxiliary(trial: Trial, learning_rate: float = 1e-3, momentum: float = 0.9) -> LocalLearner:
+    """One local block a hidden layer, with averages and learnable biases."""
+    generator = trial.generator("momentum-auxiliary")
+    return LocalLearner(
+        partial(MomentumAuxiliary, momentum=momentum, optimiser=adam(learning_rate), generator=generator)
+    )
+
+
+def methods(*names: str) -> dict[str, Callable[..., LocalTraining]]:
+    """The method with and without each of its halves; backpropagation."""
+
+    def of(name: str) -> Callable[..., LocalTraining]:
+        if name == "backprop":
+            return partial(AugLocal, blocks=1, optimiser=adam(RATES[name]))
+        return partial(
+            MomentumAuxiliary,
+            momentum=0.9,
+            average="average" in name,
+            bias="bias" in name,
+            optimiser=adam(RATES[name]),
+        )
+
+    return {name: of(name) for name in names}
+
+
+@paper.claim(
+    "Auxiliary networks that follow the next block by a moving average make local learning better; learnable biases add to it.",
+    expect={
+        "gain_of_both": above(0.0),  # over greedy local learning
+        "gain_of_bias": above(0.0),  # both, over the average alone
+    },
+    reported={"gain_of_bias": Reported("further boosting performance", where="abstract")},
+)
+def auxiliary_gains(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Test accuracy at 12 local layers with neither, with the average alone, and with both."""
+    found, series = _accuracies(trial, "greedy", "average alone", "average and bias")
+    return {
+        "gain_of_both": found["average and bias"] - found["greedy"],
+        "gain_of_bias": found["average and bias"] - found["average alone"],
+    }, series
+
+
+@paper.claim(
+    "It is the exchange by moving averages that helps: with the same trainable layers and no average, accuracy is lower.",
+    expect={"gain_of_average": above(0.0)},
+    reported={"gain_of_average": Reported("bridges the informational gap between blocks", where="abstract")},
+)
+def exchange_gains(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Test accuracy at 12 local layers with both halves, and with the learnable bias alone."""
+    found, series = _accuracies(trial, "bias alone", "average and bias")
+    return {"gain_of_average": found["average and bias"] - found["bias alone"]}, series
+
+
+@auxiliary_gains.figure
+@exchange_gains.figure
+def draw_gains(axes: Axes, table: pd.DataFrame) -> None:
+    """Accuracy of each method; a thin line joins what one seed gave."""
+    for _, rows in table.groupby("seed"):
+        axes.plot(rows["place"], 100 * rows["accuracy"], color="tab:gray", linewidth=0.8)
+    for name, rows in table.groupby("method"):
+        draw_spread(axes, rows, "place", "accuracy", scale=100, **STYLES[str(name)])
+    names = table.drop_duplicates("place").sort_values("place")["method"]
+    axes.set(xlabel="what auxiliary networks hold", ylabel="test accuracy (%)", xlim=(-0.4, len(names) - 0.6))
+    axes.set_xticks(range(len(names)), names)
+
+
+@paper.claim(
+    "Momentum auxiliary networks bring local learning most of the way to backpropagation, however many the layers.",
+    expect={
+        "past_half_of_the_gap_at_8": above(0.0),  # accuracy less the middle between greedy and backprop
+        "past_half_of_the_gap_at_12": above(0.0),
+    },
+    reported={"past_half_of_the_gap_at_12": Reported("higher performance than end-to-end training", where="abstract")},
+)
+def accuracy_over_layers(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Test accuracy of three ways to train the same stacks, over their depth; the bounds are on the deeper ones."""
+    data = images(trial)
+    series: dict[str, list[Any]] = defaultdict(list)
+    past = []
+    for layers in trial.pick(smoke=(2, 3), laptop=(8, 12), full=(8, 16, 24)):
+        found = {
+            name: accuracy(trial, data, layers, make)
+            for name, make in methods("backprop", "average and bias", "greedy").items()
+        }
+        past.append(found["average and bias"] - (found["greedy"] + found["backprop"]) / 2)
+        for name, value in found.items():
+            series["layers"].append(layers)
+            series["method"].append(name)
+            series["accuracy"].append(value)
+    return {"past_half_of_the_gap_at_8": past[0], "past_half_of_the_gap_at_12": past[-1]}, dict(series)
+
+
+@accuracy_over_layers.figure
+def draw_accuracy(axes: Axes, table: pd.DataFrame) -> None:
+    """Accuracy over the number of local layers."""
+    for shift, name in zip((-0.1, 0.0, 0.1), ("backprop", "average and bias", "greedy"), strict=True):
+        rows, label = table[table["method"] == name], "momentum auxiliary" if name == "average and bias" else name
+        style = STYLES[name]
+        draw_spread(axes, rows, "layers", "accuracy", scale=100, shift=shift, label=label, linestyle="-", **style)
+    axes.set(xlabel="hidden layers, each a local block", ylabel="test accuracy (%)")
+    axes.set_xticks(sorted(table["layers"].unique()))
+    axes.legend(fontsize=9)
+
+
+@paper.claim(
+    "Momentum auxiliary networks need more than 45 % less memory than backpropagation.",
+    expect={
+        "saved": above(0.45),  # of all: a step's tensors, weights, averages, the optimiser's state
+        "saved_of_step": above(0.45),  # of a step's tensors alone, activations above all
+    },
+    reported={"saved": Reported("more than 45 % on ImageNet", where="abstract")},
+)
+def memory_of_training(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Peak bytes of a step, measured tensor by tensor, over the number of layers; the bounds are on 12 of them."""
+    data = images(trial)
+    series: dict[str, list[Any]] = defaultdict(list)
+    last: dict[str, tuple[int, int]] = {}
+    for layers in trial.pick(smoke=(3, 6), laptop=(4, 8, 12), full=(8, 16, 24)):
+        for name, make in methods("backprop", "average and bias", "greedy").items():
+            last[name] = memory(trial, data, layers, make)
+            series["layers"].append(layers)
+            series["method"].append(name)
+            series["megabytes"].append(sum(last[name]) / 1e6)
+    return {
+        "saved": 1 - sum(last["average and bias"]) / sum(last["backprop"]),
+        "saved_of_step": 1 - last["average and bias"][0] / last["backprop"][0],
+    }, dict(series)
+
+
+@memory_of_training.figure
+def draw_memory(axes: Axes, table: pd.DataFrame) -> None:
+    """Memory over the number of local layers."""
+    for name in ("backprop", "average and bias", "greedy"):
+        rows, label = table[table["method"] == name], "momentum auxiliary" if name == "average and bias" else name
+        draw_spread(axes, rows, "layers", "megabytes", label=label, linestyle="-", **STYLES[name])
+    axes.set(xlabel="hidden layers, each a local block", ylabel="memory of training (MB)", ylim=(0, None))
+    axes.set_xticks(sorted(table["layers"].unique()))
+    axes.legend(fontsize=9)
+
+
+def _accuracies(trial: Trial, *names: str) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Test accuracy of some methods on the same stack, data and batches."""
+    data = images(trial)
+    layers = trial.pick(smoke=3, laptop=12, full=24)
+    found = {name: accuracy(trial, data, layers, make) for name, make in methods(*names).items()}
+    return found, {"place": list(range(len(names))), "method": list(names), "accuracy": list(found.values())}
