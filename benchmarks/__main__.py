@@ -17,6 +17,7 @@ from . import (
     dense_hebbian,
     hypernetwork,
     limit_kernels,
+    local_training,
     mgno,
     modern_hopfield,
     multitasking,
@@ -34,6 +35,7 @@ MODULES = {
     "hypernetwork": hypernetwork,
     "mgno": mgno,
     "unit_matching": unit_matching,
+    "local_training": local_training,
 }
 
 

@@ -12,14 +12,15 @@ from replica.lab.claims import Integer, LogUniform, Paper, Reported, Trial, Unif
 from replica.lab.claims.drawing import draw_spread
 from replica.plasticity.auglocal import AugLocal
 
-from .deep_stacks import LocalLearner, accuracy, adam, images, memory, operations
+from .deep_stacks import LocalLearner, accuracy, adam, memory_over_layers, operations, samples
 
 paper = Paper(
     "auglocal",
     departures=(
-        "Laptop scale trains plain stacks of 4 to 12 convolutions with ReLU (16 channels) on 8 × 8 digits for 10 epochs; full "
-        "scale 8 to 24 of them on MNIST. The paper trains residual networks of 16 and 55 blocks with batch normalisation on "
-        "CIFAR-10, SVHN, STL-10 and ImageNet, which are not at hand.",
+        "Laptop scale trains plain stacks of 4 to 12 convolutions with ReLU (16 channels) on signals of MNIST-1D for 12 epochs "
+        "(on 8 × 8 digits greedy local learning is nearly as good as backpropagation); full scale 8 to 24 "
+        "of them on MNIST. The paper trains residual networks of 16 and 55 blocks with batch normalisation on CIFAR-10, SVHN, "
+        "STL-10 and ImageNet, which are not at hand.",
         "All methods step by Adam at one learning rate, chosen for each on seeds of their own (100 and 101) out of 0.003 and "
         "0.01; the paper uses gradient descent with momentum and a cosine schedule, the same for all.",
         "Where a chosen layer takes fewer positions than reach it, they are averaged; the authors' code gives the first "
@@ -27,7 +28,7 @@ paper = Paper(
         "of depth 1, which ours leave out.",
         "Sequential selection takes the layers that come next, repeated selection the local layer again and again; what the "
         "paper's ablation of the selection does in detail could not be consulted.",
-        "Memory is what the tensors of a step of 1,024 images take at their peak, with all weights and the optimiser's state; "
+        "Memory is what the tensors of a step of 1,024 samples take at their peak, with all weights and the optimiser's state; "
         "the paper reads the memory of a GPU, which has workspaces besides.",
         "The paper's full text could not be consulted: the figures under test are those of its abstract, the method's rules "
         "those of its abstract and its authors' code (github.com/ChenxiangMA/AugLocal).",
@@ -77,10 +78,10 @@ def methods() -> dict[str, Callable[..., AugLocal]]:
 )
 def accuracy_over_layers(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """Test accuracy of three ways to train the same stacks, over their depth; the bounds are on the deepest."""
-    data = images(trial)
+    data = samples(trial)
     series: dict[str, list[Any]] = defaultdict(list)
     last: dict[str, float] = {}
-    for layers in trial.pick(smoke=(3,), laptop=(4, 8, 12), full=(8, 16, 24)):
+    for layers in trial.pick(smoke=(3,), laptop=(4, 12), full=(8, 16, 24)):
         for name, make in methods().items():
             last[name] = accuracy(trial, data, layers, make)
             series["layers"].append(layers)
@@ -113,11 +114,11 @@ SELECTIONS = ("uniform", "sequential", "repeated")
 )
 def selection(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """Test accuracy with each selection, the depths of the auxiliary networks being the same."""
-    data = images(trial)
+    data = samples(trial)
     layers = trial.pick(smoke=4, laptop=12, full=24)
     found = {
         name: accuracy(
-            trial, data, layers, partial(AugLocal, depth=3, selection=name, optimiser=adam(RATES["AugLocal"]))
+            trial, data, layers, partial(AugLocal, depth=2, selection=name, optimiser=adam(RATES["AugLocal"]))
         )
         for name in SELECTIONS
     }
@@ -147,12 +148,11 @@ def draw_selection(axes: Axes, table: pd.DataFrame) -> None:
     reported={"operations_saved": Reported("reduces the computational cost", where="abstract")},
 )
 def tapering(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
-    """Depth 4 for all, and tapered to half way (as the authors' scripts do) and all the way down to 1."""
-    data = images(trial)
+    """Depth 4 for all, and tapered half way down to 1, as the authors' scripts do."""
+    data = samples(trial)
     layers, depth = trial.pick(smoke=4, laptop=12, full=24), trial.pick(smoke=2, laptop=4, full=6)
-    tapers = (0.0, 0.5, 1.0)
     series: dict[str, list[Any]] = defaultdict(list)
-    for taper in tapers:
+    for taper in (0.0, 0.5):
         make = partial(AugLocal, depth=depth, taper=taper, optimiser=adam(RATES["AugLocal"]))
         series["taper"].append(taper)
         series["operations"].append(operations(trial, data, layers, make))
@@ -166,7 +166,7 @@ def tapering(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
 @tapering.figure
 def draw_tapering(axes: Axes, table: pd.DataFrame) -> None:
     """Accuracy over a step's arithmetic."""
-    styles = zip((0.0, 0.5, 1.0), ("tab:blue", "tab:orange", "tab:green"), ("o", "s", "^"), strict=True)
+    styles = zip((0.0, 0.5), ("tab:blue", "tab:orange"), ("o", "s"), strict=True)
     table = table.assign(millions=table["operations"] / 1e6)
     for taper, colour, marker in styles:
         rows = table[table["taper"] == taper]
@@ -179,27 +179,16 @@ def draw_tapering(axes: Axes, table: pd.DataFrame) -> None:
 
 @paper.claim(
     "AugLocal needs around 40 % less memory than backpropagation.",
-    expect={
-        "saved": above(0.3),  # of all: a step's tensors, weights, the optimiser's state; "around 40 %", or more
-        "saved_of_step": above(0.3),  # of a step's tensors alone, activations above all
+    expect={  # of all: a step's tensors, weights, the optimiser's state; "around 40 %", or more
+        "saved_at_16_layers": above(0.3),
+        "saved_at_55_layers": above(0.3),
     },
-    reported={"saved": Reported("around 40 %", where="abstract")},
+    reported={"saved_at_55_layers": Reported("around 40 %, at tens of local layers", where="abstract")},
 )
 def memory_of_training(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
-    """Peak bytes of a step, measured tensor by tensor, over the number of layers; the bounds are on 12 of them."""
-    data = images(trial)
-    series: dict[str, list[Any]] = defaultdict(list)
-    last: dict[str, tuple[int, int]] = {}
-    for layers in trial.pick(smoke=(3, 6), laptop=(4, 8, 12), full=(8, 16, 24)):
-        for name, make in methods().items():
-            last[name] = memory(trial, data, layers, make)
-            series["layers"].append(layers)
-            series["method"].append(name)
-            series["megabytes"].append(sum(last[name]) / 1e6)
-    return {
-        "saved": 1 - sum(last["AugLocal"]) / sum(last["backprop"]),
-        "saved_of_step": 1 - last["AugLocal"][0] / last["backprop"][0],
-    }, dict(series)
+    """Peak bytes of a step, tensor by tensor, over depth; the bounds are on the paper's two numbers of local layers."""
+    saved, series = memory_over_layers(trial, methods(), "AugLocal")
+    return {"saved_at_16_layers": saved[-2], "saved_at_55_layers": saved[-1]}, series
 
 
 @memory_of_training.figure
