@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from replica.lab.claims import Integer, LogUniform, Paper, Reported, Trial, Uniform, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.plasticity.auglocal import AugLocal
+from replica.plasticity.auglocal import AugLocal, Selection
 
 from .deep_stacks import LocalLearner, accuracy, adam, memory_over_layers, operations, samples
 
@@ -35,7 +35,7 @@ paper = Paper(
     ),
 )
 
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "backprop": {"color": "tab:blue", "marker": "o"},
     "AugLocal": {"color": "tab:orange", "marker": "s"},
     "greedy": {"color": "tab:green", "marker": "^"},
@@ -105,7 +105,7 @@ def draw_accuracy(axes: Axes, table: pd.DataFrame) -> None:
     axes.legend(fontsize=9)
 
 
-SELECTIONS = ("uniform", "sequential", "repeated")
+SELECTIONS: tuple[Selection, ...] = ("uniform", "sequential", "repeated")
 
 
 @paper.claim(

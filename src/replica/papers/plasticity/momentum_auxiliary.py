@@ -38,7 +38,7 @@ paper = Paper(
     ),
 )
 
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "backprop": {"color": "tab:blue", "marker": "o"},
     "average and bias": {"color": "tab:orange", "marker": "s"},
     "bias alone": {"color": "tab:purple", "marker": "D"},
