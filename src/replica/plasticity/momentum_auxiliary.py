@@ -80,7 +80,7 @@ class MomentumAuxiliary(LocalTraining):
     Args:
         network: Hidden layers and a head, applied in turn: see `layer_stack`. Trained in place.
         example: A few inputs, shape ``(batch, *shape)``, to see shapes by.
-        momentum: m of the averages, 0 to 1.
+        momentum: m of the averages, 0 to 1: they reach back about 1 / (1 − m) steps, which should be few beside all steps.
         average: Whether auxiliary networks hold the average; without it only a trainable layer of the same form.
         bias: Whether they hold the learnable bias. With neither they are linear classifiers: greedy local learning.
         blocks: Local blocks K, runs of neighbouring layers. Default one a hidden layer.
