@@ -23,8 +23,8 @@ paper = Paper(
         "STL-10 and ImageNet, which are not at hand.",
         "All methods step by Adam, each at the learning rate that was best for it on seeds of its own (100 and 101): 0.01 for "
         "backpropagation out of 0.003, 0.01 and 0.02, 0.02 for the local rules out of these and 0.04; the paper uses gradient "
-        "descent with momentum and a cosine schedule, the same for all. What is compared with AugLocal's own variants (selection, "
-        "taper) steps at 0.01, as single variants were not tuned.",
+        "descent with momentum and a cosine schedule, the same for all. Variants of AugLocal (selection, taper) step "
+        "at 0.01, as they were not tuned one by one.",
         "Where a chosen layer takes fewer positions than reach it, they are averaged; the authors' code gives the first "
         "auxiliary layers a stride instead. It also puts a batch normalisation before the classifier of auxiliary networks "
         "of depth 1, which ours leave out.",
