@@ -34,7 +34,7 @@ evidence: .venv/user
 	@touch $@
 
 .venv/dev: .venv/user
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,ray,track]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,ray,track,tables]"
 	@touch $@
 
 # The README's output and verdicts, made anew.
@@ -55,6 +55,7 @@ site-serve: site
 # Each problem's default comparison, run here and recorded for the site (some minutes).
 comparisons: .venv/user
 	$(BIN)/python -m docs.comparisons
+	$(BIN)/python -m docs.recall_map
 
 # The README's screenshots of the report and the site (needs Chromium).
 screenshots: .venv/dev site

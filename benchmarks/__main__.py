@@ -14,28 +14,52 @@ from rich.table import Table
 from replica.lab.report.quantities import quantity
 
 from . import (
+    active_dendrites,
+    codebook,
+    counter_current,
     dense_hebbian,
+    dense_rsb,
+    equilibrium_propagation,
+    hopular,
     hypernetwork,
+    key_value_bottleneck,
     limit_kernels,
     local_training,
+    memory_controller,
     mgno,
     modern_hopfield,
+    monotone_boltzmann,
     multitasking,
     runner,
+    sparsey,
+    spiking_neurons,
+    target_projection,
     unit_matching,
 )  # fmt: skip
 from .case import Case, median_seconds, peak_bytes, peak_flops
 
 HEADS = ("ours beside a peer", "ours", "peer", "ratio", "under", "arithmetic limit", "peak, ours / peer", "updates/s")
 MODULES = {
+    "codebook": codebook,
     "modern_hopfield": modern_hopfield,
     "dense_hebbian": dense_hebbian,
+    "dense_rsb": dense_rsb,
     "multitasking": multitasking,
+    "monotone_boltzmann": monotone_boltzmann,
+    "active_dendrites": active_dendrites,
     "limit_kernels": limit_kernels,
     "hypernetwork": hypernetwork,
     "mgno": mgno,
     "unit_matching": unit_matching,
     "local_training": local_training,
+    "key_value_bottleneck": key_value_bottleneck,
+    "sparsey": sparsey,
+    "memory_controller": memory_controller,
+    "hopular": hopular,
+    "spiking_neurons": spiking_neurons,
+    "equilibrium_propagation": equilibrium_propagation,
+    "counter_current": counter_current,
+    "target_projection": target_projection,
 }
 
 

@@ -3,11 +3,13 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
-from replica.lab.catalogue import find, read_evidence
+from replica.lab.catalogue import WINGS, find, read_evidence, records
 
 ROOT = Path(__file__).parent.parent
+WORDS = {"holds": "hold", "fails": "fail", "unclear": "unclear", "error": "in error"}
 
 
 def compare_output() -> str:
@@ -17,13 +19,26 @@ def compare_output() -> str:
     return "```\n" + "\n".join(line.rstrip() for line in done.stdout.strip().splitlines()) + "\n```"
 
 
+def built() -> str:
+    """How many papers are built, and how many are not."""
+    papers = find(status="built")
+    wings = len({record.wing for record in papers})
+    rest = len(records()) - len(papers)
+    return (
+        f"{len(papers)} papers of {wings} fields are built so far; the other {rest} are in the catalogue, and say so."
+    )
+
+
 def verdicts() -> str:
-    """A row a recorded claim."""
-    lines = ["| paper | what it says | verdict |", "|---|---|---|"]
-    for record in find(status="built"):
+    """A row a built paper: how many of its recorded claims hold, fail and are unclear, and what does not hold."""
+    lines = ["| paper | its claims here | what does not hold, or is not clear |", "|---|---|---|"]
+    for record in sorted(find(status="built"), key=lambda record: (WINGS.index(record.wing), record.slug)):
         evidence = read_evidence(record)
-        for claim in evidence["claims"] if evidence else ():
-            lines.append(f"| `{record.slug}` | {claim['sentence']} | **{claim['verdict']}** |")
+        claims = evidence["claims"] if evidence else ()
+        counts = Counter(claim["verdict"] for claim in claims)
+        tally = ", ".join(f"{counts[verdict]} {word}" for verdict, word in WORDS.items() if counts[verdict])
+        rest = [f"{claim['sentence']} (**{claim['verdict']}**)" for claim in claims if claim["verdict"] != "holds"]
+        lines.append(f"| `{record.slug}` | {tally} | {' '.join(rest)} |")
     return "\n".join(lines)
 
 
@@ -31,7 +46,7 @@ def main() -> None:
     """Replace what stands between the README's marks."""
     readme = ROOT / "README.md"
     text = readme.read_text()
-    for name, new in (("compare", compare_output()), ("verdicts", verdicts())):
+    for name, new in (("built", built()), ("compare", compare_output()), ("verdicts", verdicts())):
         mark = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end {name} -->)", re.S)
         assert mark.search(text), f"README.md lacks the marks of {name}"
         text = mark.sub(lambda m, new=new: m[1] + new + m[2], text)

@@ -36,6 +36,18 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "ring_network",
         "python": 'data={"inputs": inputs, "outputs": outputs}, entries={"mine": my_network}',
     },
+    "stream": {
+        "data": "--data my_images.npz --tasks 4 --setting class",
+        "example": "my_learner.py",
+        "entry": "NearestItems",
+        "python": 'data={"X": images, "y": labels}, entries={"mine": MyLearner}, tasks=4',
+    },
+    "credit": {
+        "data": "--data my_table.csv --target species --sweep depth=2,4,8",
+        "example": "my_rule.py",
+        "entry": "SignedStep",
+        "python": 'data=my_frame, target="species", entries={"mine": MyRule}, depth=4',
+    },
 }
 
 

@@ -28,6 +28,7 @@ from replica.lab.problems import classification_data, get, names
 from replica.lab.problems.operator_training import GridRegressor
 from replica.lab.problems.problem import Dataset, Metric
 from replica.lab.problems.recall_data import PatternSets
+from replica.lab.problems.stream_data import StreamContent, plan
 from replica.lab.report.tuned_settings import tuned_methods, tuning_rule
 from replica.lab.runner.compare import Results, run_comparison
 from replica.lab.runner.job import EntryJob, Method, load_paper
@@ -92,6 +93,26 @@ class Scaled:
         return (self.share * mean).expand(len(inputs), *mean.shape[1:])
 
 
+class Neighbours:
+    """The share of each class among kept items nearby, with a width that by default reaches none of them."""
+
+    space: ClassVar = {"width": LogUniform(1e-3, 1e2)}
+
+    def __init__(self, width: float = 1e-3) -> None:
+        self.width = width
+
+    def start(self, info: Any) -> None:
+        self.items, self.labels = torch.zeros(0, *info.shape), torch.zeros(0, info.classes)
+
+    def learn(self, inputs: Any, labels: Any, task: int | None) -> None:
+        self.items = torch.cat([self.items, inputs])
+        self.labels = torch.cat([self.labels, torch.eye(self.labels.shape[1])[labels]])
+
+    def predict(self, inputs: Any, task: int | None) -> Any:
+        squared = (inputs[:, None] - self.items).square().sum(dim=2)
+        return (-squared / (2 * self.width**2)).exp() @ self.labels
+
+
 class Descent:
     """Gradient descent, by default in such small steps that nothing happens."""
 
@@ -130,11 +151,19 @@ def maps() -> Dataset:
     return Dataset("maps", "", SolutionMap(inputs, inputs + 2, "dirichlet", (1 / 16,)), "maps", (17,))
 
 
+def items() -> Dataset:
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 6
+    values = (rng.normal(size=(120, 5)) + rng.normal(size=(6, 5))[labels]).astype(np.float32)
+    return Dataset("items", "", StreamContent(Labelled(values, labels, tuple("abcdef"))), "items", (5,))
+
+
 SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "recall": (patterns, Blend, {"values": "real", "kind": "gaussian", "stored": 12, "cues": 40}),
     "classification": (rows, Smoother, {}),
     "credit": (rows, Descent, {"depth": 1, "width": 8, "epochs": 3, "batch": 8, "shift_batches": 0}),
     "operator": (maps, Scaled, {"train": 25, "test": 15, "epochs": 9, "stride": 2}),
+    "stream": (items, Neighbours, {"tasks": 3, "epochs": 1, "checks": 1}),
 }
 every_problem = pytest.mark.parametrize("name", names())
 
@@ -185,9 +214,12 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
     elif name in ("classification", "credit"):
         tested = classification_data.split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
+    elif name == "stream":
+        tested = np.concatenate(plan(content, options, rng, "test").tested)
     else:
         tested = rng.rng("split").permutation(len(content))[: options["test"]]
-    hit = np.isin(np.arange(60 if name == "recall" else len(content)), tested) == (part == "test")
+    count = {"recall": 60, "stream": 120}.get(name) or len(content)
+    hit = np.isin(np.arange(count), tested) == (part == "test")
 
     def spoiled(values: Any) -> Any:
         return np.where(hit.reshape(-1, *[1] * (values.ndim - 1)), np.float32(np.nan), values)
@@ -196,6 +228,8 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         content = replace(content, real=spoiled(content.real))
     elif name in ("classification", "credit"):
         content = replace(content, features=spoiled(content.features))
+    elif name == "stream":
+        content = replace(content, labelled=replace(content.labelled, features=spoiled(content.labelled.features)))
     else:
         content = replace(content, inputs=spoiled(content.inputs), outputs=spoiled(content.outputs))
     return replace(dataset, content=content, digest=f"{dataset.digest} {part} {seed}")

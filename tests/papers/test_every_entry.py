@@ -17,6 +17,7 @@ from replica.lab.catalogue import records
 from replica.lab.claims import Trial
 from replica.lab.problems.credit_networks import network
 from replica.lab.problems.registry import get, names
+from replica.lab.problems.stream_info import StreamInfo
 from replica.lab.runner.execute import seed_everything, use_one_thread
 from replica.lab.runner.job import load_paper
 
@@ -118,6 +119,67 @@ class OperatorCases:
         assert error < 0.5 * functions[64:].var()
 
 
+class StreamCases:
+    """Tasks, classes a task, items a class, item's shape: one item, a lone class, a table, images even, odd and in colour."""
+
+    shapes = ((2, 1, 1, 5), (3, 2, 7, 6), (2, 2, 5, 8, 8), (2, 3, 4, 9, 7), (2, 1, 6, 16, 16, 3))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        tasks, classes, count, *item = shape
+        generator = torch.Generator().manual_seed(0)
+        templates = torch.randn(tasks * classes, *item, generator=generator)
+        self.call(method, "start", self.info(tasks, classes, tuple(item)))
+        self.call(method, "pretrain", torch.randn(12, *item, generator=generator), None)
+        outputs = {}
+        for task in range(tasks):
+            labels = torch.arange(task * classes, (task + 1) * classes).repeat_interleave(count)
+            inputs = templates[labels] + 0.3 * torch.randn(len(labels), *item, generator=generator)
+            self.call(method, "begin_task", task, inputs.clone(), labels.clone())
+            for rows in torch.randperm(len(labels), generator=generator).split(4) * 2:
+                method.learn(inputs[rows], labels[rows], task)
+            outputs[f"within {task}"] = self.scores(method, templates)
+            self.call(method, "end_task", task, inputs.clone(), labels.clone())
+            outputs[f"after {task}"] = self.scores(method, templates)
+            outputs[f"one after {task}"] = self.scores(method, templates[:1])
+        return outputs
+
+    @staticmethod
+    def info(tasks: int, classes: int, shape: tuple[int, ...]) -> StreamInfo:
+        parts = tuple(tuple(range(task * classes, (task + 1) * classes)) for task in range(tasks))
+        return StreamInfo(shape, tasks * classes, "class", tasks, parts, 2, 4, torch.device("cpu"))
+
+    @staticmethod
+    def call(method: Any, hook: str, *arguments: Any) -> None:
+        if callable(getattr(method, hook, None)):
+            getattr(method, hook)(*arguments)
+
+    @staticmethod
+    def scores(method: Any, inputs: Tensor) -> Tensor:
+        output = torch.as_tensor(method.predict(inputs.clone(), None)).detach()
+        assert output.shape == (len(inputs), len(output[0]))
+        assert not (output.isnan() | output.isposinf()).any()
+        return output
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Two tasks of two classes, far apart: any learner tells those of the last task apart."""
+        generator = torch.Generator().manual_seed(0)
+        templates = torch.randn(4, 8, 8, generator=generator)
+        method = make(Trial(0, "smoke"))
+        self.call(method, "start", self.info(2, 2, (8, 8)))
+        everything = torch.arange(4).repeat(20)
+        self.call(method, "pretrain", templates[everything] + 0.5 * torch.randn(80, 8, 8, generator=generator), None)
+        for task in range(2):
+            labels = torch.tensor([2 * task, 2 * task + 1]).repeat(40)
+            inputs = templates[labels] + 0.5 * torch.randn(80, 8, 8, generator=generator)
+            self.call(method, "begin_task", task, inputs, labels)
+            for rows in torch.randperm(80, generator=generator).split(8) * 5:
+                method.learn(inputs[rows], labels[rows], task)
+            self.call(method, "end_task", task, inputs, labels)
+        labels = torch.tensor([2, 3]).repeat(20)
+        scores = self.scores(method, templates[labels] + 0.5 * torch.randn(40, 8, 8, generator=generator))
+        assert (scores[:, 2:].argmax(dim=1) + 2 == labels).float().mean() >= 0.9
+
+
 class CreditCases:
     """Features, classes, hidden layers of a small network: one layer, one unit of input more than classes, many."""
 
@@ -164,10 +226,11 @@ class CreditCases:
 
 
 CASES = {
-    "credit": CreditCases(),
     "recall": RecallCases(),
     "classification": ClassificationCases(),
     "operator": OperatorCases(),
+    "stream": StreamCases(),
+    "credit": CreditCases(),
 }
 TRIVIAL = {"random-guess", "majority", "mean-field"}
 ENTRIES = [

@@ -23,17 +23,44 @@ import replica
 from replica.architectures import Hypernetwork
 from replica.kernels import HermiteActivation, SineActivation, SingularKernel, WideNetwork, optimal_activation
 from replica.memory import (
+    ActiveDendriteNeuron,
+    ActiveDendriteSegments,
+    CodebookLayer,
+    ConvolutionalMonotoneBoltzmann,
     DenseHebbianMemory,
+    DiscreteKeyValueBottleneck,
     HopfieldAssociation,
     HopfieldLookup,
     HopfieldPooling,
+    Hopular,
+    HopularBlock,
+    LabelField,
+    MemoryController,
     ModernHopfield,
+    MonotoneBoltzmann,
     MultitaskingMemory,
+    SparseyLayer,
+    SparseyMemory,
+    SparseyNetwork,
+    StateFeedback,
+    SyntheticGradient,
+    TableColumns,
 )
 from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution
-from replica.plasticity import AugLocal, FollowedLayer, LocalTraining, MomentumAuxiliary
+from replica.plasticity import (
+    AugLocal,
+    CounterCurrentLearning,
+    DifferenceTargetPropagation,
+    FollowedLayer,
+    LayeredDynamics,
+    LocalTraining,
+    MirroredLayer,
+    MomentumAuxiliary,
+    TargetProjection,
+)
 from replica.representations import UnitStatistics
-from replica.training import conv_net, mlp
+from replica.spiking import LeakyIntegrateAndFire, LeakyIntegrator, RecurrentLeakyIntegrateAndFire
+from replica.training import CausalTransformer, conv_net, mlp
 
 Draw = Callable[..., Tensor]
 """Normal numbers of a shape: the first is the batch's."""
@@ -72,6 +99,46 @@ def memory_of(kind: Callable[..., Any], **options: Any) -> Callable[[torch.Gener
     return make
 
 
+def learned_feedback(module: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Synthetic gradients are zero until something is learned: here as if they had learned something."""
+    for part in module.modules():
+        if isinstance(part, SyntheticGradient):
+            nn.init.normal_(part.net[-1].weight, generator=generator)
+            part.mean_square.fill_(1.0)
+            part.seen.fill_(1.0)
+    return module
+
+
+def sparsey_layer(generator: torch.Generator) -> nn.Module:
+    layer = SparseyLayer(20, 4, 5)
+    layer.store((torch.rand(6, 20, generator=generator) < 0.4).float(), generator=generator)
+    return layer
+
+
+def sparsey_network(generator: torch.Generator) -> nn.Module:
+    network = SparseyNetwork([SparseyLayer(20, 4, 5, lateral=True, above=18), SparseyLayer(20, 3, 6)])
+    network.store((torch.rand(4, 3, 20, generator=generator) < 0.4).float(), generator=generator)
+    return network
+
+
+def sparsey_memory(generator: torch.Generator) -> nn.Module:
+    memory = SparseyMemory(6, 8, generator=generator)
+    memory.store(torch.randn(5, 16, generator=generator).sign())
+    return memory
+
+
+def label_field(generator: torch.Generator) -> nn.Module:
+    field = LabelField(6, 3)
+    field.store((torch.rand(4, 6, generator=generator) < 0.5).float(), torch.tensor([0, 1, 2, 0]))
+    return field
+
+
+def bottleneck(generator: torch.Generator) -> nn.Module:
+    module = DiscreteKeyValueBottleneck(8, 3, codebooks=4, pairs=6, key_dim=3, generator=generator)
+    module.values.data.normal_(generator=generator)
+    return module
+
+
 def statistics(generator: torch.Generator) -> nn.Module:
     return UnitStatistics(3, 4)
 
@@ -88,6 +155,10 @@ def local_blocks(network: nn.Sequential, auxiliary: nn.Module) -> nn.Module:
 
 def every_block(module: Any, inputs: Tensor) -> Tensor:
     return torch.stack(list(module.block_scores(inputs)), dim=1)
+
+
+def over_time(module: nn.Module, currents: Tensor) -> Tensor:
+    return module(currents.transpose(0, 1)).transpose(0, 1)
 
 
 def one_row(call: Callable[..., Any], *shape: int) -> Callable[[], Any]:
@@ -131,6 +202,130 @@ PARTS: dict[str, Part] = {
         use=lambda module, cues: module.recall(cues),
         smooth=False,
         meta=False,
+    ),
+    "memory.Hopular": Part(
+        lambda g: Hopular(
+            (1, 1, 3), width=4, heads=2, blocks=2, input_dropout=0, lookup_dropout=0, output_dropout=0, generator=g
+        ),
+        lambda n, draw: (draw(n, 5),),
+        ((lambda: Hopular((1, 0)), "sizes"), (lambda: Hopular((1, 1), heads=0), "heads")),
+        use=lambda module, rows: module(rows, torch.linspace(-1, 1, 30).view(6, 5).to(rows)),
+    ),
+    "memory.HopularBlock": Part(
+        lambda g: HopularBlock(3, 4, heads=2, dropout=0, generator=g),
+        lambda n, draw: (draw(n, 3, 4), draw(n, 3, 4)),
+        ((lambda: HopularBlock(3, 4, scaling=-1.0), "scaling"),),
+        use=lambda module, state, own: module(state, own, torch.linspace(-1, 1, 60).view(5, 3, 4).to(state)),
+    ),
+    "memory.TableColumns": Part(
+        lambda g: TableColumns((1, 1)),
+        lambda n, draw: (draw(n, 2),),
+        ((lambda: TableColumns(()), "sizes"), (one_row(TableColumns((1, 2)).encode, 1, 3), "2")),
+        use=lambda module, table: module.encode(table),
+        drawn=False,
+    ),
+    "memory.ActiveDendriteSegments": Part(
+        lambda g: ActiveDendriteSegments(40, threshold=2, synapses_per_pattern=6).store(
+            torch.rand(5, 40, generator=g) < 0.4, generator=g
+        ),
+        lambda n, draw: (draw(n, 40),),
+        (
+            (lambda: ActiveDendriteSegments(40, threshold=0, synapses_per_pattern=6), "threshold"),
+            (one_row(ActiveDendriteSegments(40, threshold=2, synapses_per_pattern=6), 2, 39), "40"),
+        ),
+        use=lambda module, patterns: module.overlaps(patterns),
+    ),
+    "memory.ActiveDendriteNeuron": Part(
+        lambda g: ActiveDendriteNeuron(40, threshold=2, synapses_per_pattern=6, patterns_per_segment=2).store(
+            torch.rand(5, 40, generator=g) < 0.4, generator=g
+        ),
+        lambda n, draw: (draw(n, 40),),
+        ((lambda: ActiveDendriteNeuron(40, threshold=2, synapses_per_pattern=6, patterns_per_segment=0), "patterns_per"),),
+        use=lambda module, patterns: module.evidence(patterns),
+    ),
+    "memory.MemoryController": Part(
+        lambda g: MemoryController(4, 3, hidden=5, slots=4, generator=g),
+        lambda n, draw: (draw(n, 6, 4), draw(n, 6, 3)),
+        (
+            (lambda: MemoryController(4, 3, slots=0), "slots"),
+            (lambda: MemoryController(4, 3)(torch.zeros(2, 4), torch.zeros(2, 3)), "inputs: got"),
+        ),
+        use=lambda module, inputs, targets: module(inputs, targets)[0],
+    ),
+    "memory.SyntheticGradient": Part(
+        lambda g: learned_feedback(SyntheticGradient(4, context_dim=2, hidden=8, generator=g), g),
+        lambda n, draw: (draw(n, 4), draw(n, 2)),
+        ((lambda: SyntheticGradient(4, hidden=-1), "hidden"), (one_row(SyntheticGradient(4), 2, 5), "activity: got")),
+    ),
+    "memory.StateFeedback": Part(
+        lambda g: learned_feedback(StateFeedback((4, 3), context_dim=2, hidden=8, generator=g), g),
+        lambda n, draw: (draw(n, 4), draw(n, 5, 3), draw(n, 2)),
+        ((lambda: StateFeedback(()), "dims"), (lambda: StateFeedback((4,))(()), "state: got")),
+        use=lambda module, one, two, context: torch.cat([part.flatten(1) for part in module((one, two), context)], 1),
+    ),
+    "memory.CodebookLayer": Part(
+        lambda g: CodebookLayer(8, 20, active=2, groups=2, generator=g),
+        lambda n, draw: (draw(n, 3, 8),),
+        ((lambda: CodebookLayer(8, 20, active=21), "active"), (one_row(CodebookLayer(8, 20), 2, 7), "8")),
+    ),
+    "memory.SparseyLayer": Part(
+        sparsey_layer,
+        lambda n, draw: (draw(n, 20),),
+        ((lambda: SparseyLayer(3, 0, 2), "modules"), (one_row(SparseyLayer(3, 2, 2), 1, 4), "inputs: got")),
+        use=lambda module, inputs: module((inputs > 0).to(inputs.dtype)),
+        smooth=False,
+        meta=False,  # only active inputs are gone through
+    ),
+    "memory.SparseyNetwork": Part(
+        sparsey_network,
+        lambda n, draw: (draw(n, 3, 20),),
+        ((lambda: SparseyNetwork([]), "layers"),),
+        use=lambda module, inputs: module((inputs > 0).to(inputs.dtype)),
+        smooth=False,
+        meta=False,
+    ),
+    "memory.SparseyMemory": Part(
+        sparsey_memory,
+        lambda n, draw: (draw(n, 16).sign(),),
+        ((lambda: SparseyMemory(2, 1), "units"),),
+        use=lambda module, cues: module.recall(cues),
+        smooth=False,
+        meta=False,
+    ),
+    "memory.LabelField": Part(
+        label_field,
+        lambda n, draw: (draw(n, 6),),
+        ((lambda: LabelField(6, 1), "classes"),),
+        use=lambda module, codes: module((codes > 0).to(codes.dtype)),
+        smooth=False,
+        meta=False,
+    ),
+    "memory.MonotoneBoltzmann": Part(
+        lambda g: MonotoneBoltzmann([(4, 2), (3, 3)], tolerance=1e-7, generator=g),
+        lambda n, draw: (draw(n, 4, 2),),
+        (
+            (lambda: MonotoneBoltzmann([(4, 1)]), "layers"),
+            (lambda: MonotoneBoltzmann([(4, 2)], margin=1.0), "margin"),
+            (lambda: MonotoneBoltzmann([(4, 2)])(torch.zeros(2, 3, dtype=torch.long)), "states"),
+        ),
+        use=lambda module, fields: module.readout(module.infer(fields=(fields,)))[1],
+        meta=False,  # stops where all have converged
+    ),
+    "memory.ConvolutionalMonotoneBoltzmann": Part(
+        lambda g: ConvolutionalMonotoneBoltzmann((4, 4), 2, 3, hidden=(2, 2), rank=4, label_rank=4, tolerance=1e-7, generator=g),
+        lambda n, draw: (draw(n, 16, 2),),
+        ((lambda: ConvolutionalMonotoneBoltzmann((4, 5), 2, 3), "cell"),),
+        use=lambda module, fields: module.readout(module.infer(fields=(fields,)))[2],
+        meta=False,  # stops where all have converged
+    ),
+    "memory.DiscreteKeyValueBottleneck": Part(
+        bottleneck,
+        lambda n, draw: (draw(n, 8),),
+        (
+            (lambda: DiscreteKeyValueBottleneck(8, 0), "outputs"),
+            (one_row(DiscreteKeyValueBottleneck(8, 2), 2, 7), "inputs"),
+        ),
+        smooth=False,
     ),
     "architectures.Hypernetwork": Part(
         lambda g: Hypernetwork(mlp((4, 8, 3), generator=g), conditions=2, generator=g),
@@ -210,6 +405,61 @@ PARTS: dict[str, Part] = {
         ((lambda: MomentumAuxiliary(mlp((4, 8, 3)), torch.zeros(1, 4), blocks=2), "blocks"),),
         use=every_block,
     ),
+    "spiking.LeakyIntegrateAndFire": Part(
+        lambda g: LeakyIntegrateAndFire(5, learn_decay=True),
+        lambda n, draw: (draw(n, 7, 5).abs(),),
+        ((lambda: LeakyIntegrateAndFire(decay=2.0), "decay"), (one_row(LeakyIntegrateAndFire(4), 3, 1, 5), "currents")),
+        use=over_time,
+        drawn=False,
+    ),
+    "spiking.LeakyIntegrator": Part(
+        lambda g: LeakyIntegrator(0.8),
+        lambda n, draw: (draw(n, 7, 5),),
+        ((lambda: LeakyIntegrator(-0.1), "decay"),),
+        use=over_time,
+        drawn=False,
+    ),
+    "spiking.RecurrentLeakyIntegrateAndFire": Part(
+        lambda g: RecurrentLeakyIntegrateAndFire(5, generator=g),
+        lambda n, draw: (draw(n, 7, 5).abs(),),
+        ((lambda: RecurrentLeakyIntegrateAndFire(5, threshold=-1.0), "threshold"),),
+        use=over_time,
+        meta=False,  # the decay is read as a number
+    ),
+    "plasticity.LayeredDynamics": Part(
+        lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: LayeredDynamics.of_sizes((4, 6), 3, damping=2.0), "damping"),),
+        meta=False,  # whether it rests is looked at
+    ),
+    "plasticity.CounterCurrentLearning": Part(
+        lambda g: CounterCurrentLearning(
+            mlp((4, 8, 3), activation=nn.Identity, generator=g)[::2], torch.zeros(1, 4), generator=g
+        ),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: CounterCurrentLearning(nn.Sequential(nn.ReLU()), torch.zeros(1, 4)), "layer"),),
+        smooth=False,  # the feedback network has no part in the scores
+    ),
+    "plasticity.DifferenceTargetPropagation": Part(
+        lambda g: DifferenceTargetPropagation(
+            mlp((4, 8, 8, 3), activation=nn.Identity, generator=g)[::2], torch.zeros(1, 4), generator=g
+        ),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: DifferenceTargetPropagation(mlp((4, 3)), torch.zeros(1, 4), step_size=0.0), "step_size"),),
+        smooth=False,  # nor have the inverses
+    ),
+    "plasticity.MirroredLayer": Part(
+        lambda g: MirroredLayer(
+            nn.utils.skip_init(nn.Conv2d, 2, 3, 3, stride=2, padding=1), torch.zeros(1, 2, 5, 5), generator=g
+        ),
+        lambda n, draw: (draw(n, 3, 3, 3),),
+        ((lambda: MirroredLayer(nn.ReLU(), torch.zeros(1, 4)), "layer"),),
+    ),
+    "plasticity.TargetProjection": Part(
+        lambda g: TargetProjection(mlp((4, 8, 3), activation=nn.Tanh, generator=g), torch.zeros(1, 4), generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: TargetProjection(mlp((4, 3)), torch.zeros(1, 4), scale=0.0), "scale"),),
+    ),
     "representations.UnitStatistics": Part(
         statistics,
         lambda n, draw: (draw(10 * n, 3), draw(10 * n, 4)),
@@ -221,6 +471,12 @@ PARTS: dict[str, Part] = {
     ),
     "training.mlp": Part(
         lambda g: mlp((4, 8, 3), generator=g), lambda n, draw: (draw(n, 4),), ((lambda: mlp((4,)), "sizes"),)
+    ),
+    "training.CausalTransformer": Part(
+        lambda g: CausalTransformer(7, dim=8, layers=2, heads=2, context=5, generator=g),
+        lambda n, draw: (draw(n, 5).abs().long().clamp(max=6),),
+        ((lambda: CausalTransformer(7, dim=8, layers=2, heads=3, context=5), "heads"),),
+        smooth=False,  # tokens are numbers of rows
     ),
     "training.conv_net": Part(
         lambda g: conv_net((1, 4, 8), 3, generator=g), lambda n, draw: (draw(n, 1, 8, 8),)

@@ -10,6 +10,8 @@ from .problem import Value as Value
 from .recall import Recall as Recall
 from .registry import get as get
 from .registry import names as names
+from .stream import Stream as Stream
+from .stream_info import StreamInfo as StreamInfo
 
 __all__ = [
     "Baseline",
@@ -21,6 +23,8 @@ __all__ = [
     "Outcome",
     "Problem",
     "Recall",
+    "Stream",
+    "StreamInfo",
     "Value",
     "get",
     "names",

@@ -24,7 +24,7 @@ COLOURS = ("#2f8fd0", "#e08a00", "#0f9d75", "#d3608f", "#8f7ad6", "#c8523a", "#5
 TEXT_POINTS = 9.0
 _MARKERS = "osD^vPX"  # one fewer than colours: pairs repeat only after 56 methods
 _GREY = "#868686"
-_BASELINE_MARKERS = "osD^"
+_BASELINE_MARKERS = "osD^v<>p"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _draw_curves(
         axes.set_ylim(-0.03, 1.03)
     elif _spans_decades(curves):
         axes.set_yscale("log")
-    _label_ends(axes, ends, {method: rank for rank, method in enumerate(methods)}, styles, height_points)
+    label_ends(axes, ends, {method: rank for rank, method in enumerate(methods)}, styles, height_points)
 
 
 def _set_ticks(axes: Axes, positions: Sequence[float], labels: Sequence[str]) -> None:
@@ -140,14 +140,25 @@ def _set_ticks(axes: Axes, positions: Sequence[float], labels: Sequence[str]) ->
     axes.set_xticks([positions[i] for i in kept], [labels[i] for i in kept])
 
 
-def _label_ends(
+def label_ends(
     axes: Axes,
     ends: Sequence[tuple[str, float, float]],
     ranks: Mapping[str, int],
     styles: Mapping[str, MethodStyle],
     height_points: float,
+    *,
+    apart_points: float = 18.0,
 ) -> None:
-    """Write each method's name beside the end of its line, moved apart where names would touch."""
+    """Write each method's name beside the end of its line, moved apart where names would touch.
+
+    Args:
+        axes: With its limits and scale set.
+        ends: Method, and the two coordinates of its line's end.
+        ranks: Of methods: of two that end at one height the better stands higher.
+        styles: How methods are drawn.
+        height_points: Height of the figure.
+        apart_points: From the axes to the names' marks.
+    """
     if not ends:
         return
     height = 0.8 * height_points  # of the axes alone; the rest is labels
@@ -160,7 +171,8 @@ def _label_ends(
     fractions = [(scale(end[2]) - scale(low)) / (scale(high) - scale(low)) for end in ordered]
     heights = spread(fractions, gap, gap / 2, 1 - gap / 2)
     beside, further = (
-        axes.transAxes + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans) for points in (18, 26)
+        axes.transAxes + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+        for points in (apart_points, apart_points + 8)
     )
     for (method, x, y), at in zip(ordered, heights, strict=True):
         style = styles[method]

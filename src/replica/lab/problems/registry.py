@@ -16,6 +16,7 @@ PROBLEMS: dict[str, str] = {
     "recall": "replica.lab.problems.recall:Recall",
     "classification": "replica.lab.problems.classification:Classification",
     "operator": "replica.lab.problems.operator:Operator",
+    "stream": "replica.lab.problems.stream:Stream",
     "credit": "replica.lab.problems.credit:Credit",
 }
 
