@@ -48,6 +48,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "SignedStep",
         "python": 'data=my_frame, target="species", entries={"mine": MyRule}, depth=4',
     },
+    "events": {
+        "data": "--data my_events.npz --steps 100",
+        "example": "my_event_network.py",
+        "entry": "leaky_counts",
+        "python": 'data={"time": t, "unit": u, "sample": s, "label": y}, entries={"mine": MyNetwork}, steps=100',
+    },
 }
 
 

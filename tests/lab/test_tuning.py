@@ -22,7 +22,7 @@ import replica
 from replica.lab.catalogue import records
 from replica.lab.claims import Choice, Integer, LogUniform, Trial, Uniform
 from replica.lab.cli.main import main
-from replica.lab.data import Labelled, SolutionMap
+from replica.lab.data import EventSet, Labelled, SolutionMap
 from replica.lab.errors import Interrupted, ReplicaError
 from replica.lab.problems import classification_data, get, names
 from replica.lab.problems.operator_training import GridRegressor
@@ -133,6 +133,22 @@ class Descent:
         torch.optim.SGD(self.network.parameters(), self.rate).step()
 
 
+class Nearby:
+    """The share of each class among recordings nearby, with a width that by default reaches none of them."""
+
+    space: ClassVar = {"width": LogUniform(1e-3, 1e2)}
+
+    def __init__(self, width: float = 1e-3) -> None:
+        self.width = width
+
+    def fit(self, events: Any, labels: Any) -> None:
+        self.events, self.labels = events.flatten(1), torch.eye(int(labels.max()) + 1)[labels]
+
+    def predict(self, events: Any) -> Any:
+        squared = (events.flatten(1)[:, None] - self.events).square().sum(dim=2)
+        return (-squared / (2 * self.width**2)).exp() @ self.labels
+
+
 def patterns() -> Dataset:
     real = np.random.default_rng(0).random((60, 20)).astype(np.float32)
     return Dataset("patterns", "", PatternSets(real, np.where(real > 0.5, 1, -1).astype(np.int8)), "patterns", (20,))
@@ -158,12 +174,21 @@ def items() -> Dataset:
     return Dataset("items", "", StreamContent(Labelled(values, labels, tuple("abcdef"))), "items", (5,))
 
 
+def recordings() -> Dataset:
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    rates = 0.1 + 0.4 * (np.arange(6) // 2 == labels[:, None])
+    events = (rng.random((90, 4, 6)) < rates[:, None]).astype(np.float32)
+    return Dataset("recordings", "", EventSet(events, labels, ("a", "b", "c"), (6,)), "recordings", (6,))
+
+
 SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "recall": (patterns, Blend, {"values": "real", "kind": "gaussian", "stored": 12, "cues": 40}),
     "classification": (rows, Smoother, {}),
     "credit": (rows, Descent, {"depth": 1, "width": 8, "epochs": 3, "batch": 8, "shift_batches": 0}),
     "operator": (maps, Scaled, {"train": 25, "test": 15, "epochs": 9, "stride": 2}),
     "stream": (items, Neighbours, {"tasks": 3, "epochs": 1, "checks": 1}),
+    "events": (recordings, Nearby, {}),
 }
 every_problem = pytest.mark.parametrize("name", names())
 
@@ -212,7 +237,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     content, rng = dataset.content, Trial(seed)
     if name == "recall":
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
-    elif name in ("classification", "credit"):
+    elif name in ("classification", "credit", "events"):
         tested = classification_data.split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
     elif name == "stream":
         tested = np.concatenate(plan(content, options, rng, "test").tested)
@@ -228,6 +253,8 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         content = replace(content, real=spoiled(content.real))
     elif name in ("classification", "credit"):
         content = replace(content, features=spoiled(content.features))
+    elif name == "events":
+        content = replace(content, events=spoiled(content.events))
     elif name == "stream":
         content = replace(content, labelled=replace(content.labelled, features=spoiled(content.labelled.features)))
     else:

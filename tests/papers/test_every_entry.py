@@ -225,12 +225,47 @@ class CreditCases:
         assert right.float().mean() > 0.8
 
 
+class EventsCases:
+    """Recordings, steps, units, classes: one step, one unit, one recording a class, more units than steps, silence."""
+
+    shapes = ((4, 1, 3, 2), (6, 9, 1, 2), (3, 7, 5, 3), (51, 12, 30, 3))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        count, steps, units, classes = shape
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.arange(count) % classes
+        events = (torch.rand(count, steps, units, generator=generator) < 0.2).float()
+        events[0, 0, 0], events[-1] = 3, 0
+        method.fit(events.clone(), labels.clone())
+        outputs = {"all": method.predict(events.clone()), "one": method.predict(events[:1].clone())}
+        for output in outputs.values():
+            assert output.shape == (len(output), classes)
+            assert torch.isfinite(output).all()
+        torch.testing.assert_close(outputs["all"][:1], outputs["one"], rtol=1e-4, atol=1e-4)
+        if hasattr(method, "operations"):
+            counted = method.operations(events.clone())
+            assert counted["operations"] >= 0
+            outputs["operations"] = torch.tensor([float(value) for value in counted.values()])
+        return outputs
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Two halves of the units, one for each class: any network tells them apart."""
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.arange(160) % 2
+        rates = 0.05 + 0.3 * (torch.arange(10) // 5 == labels[:, None])
+        events = (torch.rand(160, 15, 10, generator=generator) < rates[:, None]).float()
+        method = make(Trial(0, "laptop"))
+        method.fit(events[:120], labels[:120])
+        assert (method.predict(events[120:]).argmax(1) == labels[120:]).float().mean() > 0.85
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
     "operator": OperatorCases(),
     "stream": StreamCases(),
     "credit": CreditCases(),
+    "events": EventsCases(),
 }
 TRIVIAL = {"random-guess", "majority", "mean-field"}
 ENTRIES = [

@@ -19,6 +19,16 @@ from .darcy_flow import darcy as darcy
 from .helmholtz_equation import helmholtz as helmholtz
 from .burgers_equation import burgers as burgers
 from .solution_map_files import read_solution_map as read_solution_map
+from .events import EventSet as EventSet
+from .event_files import read_events as read_events
+from .delayed_coincidences import coincidence_scores as coincidence_scores
+from .delayed_coincidences import delayed_coincidences as delayed_coincidences
+from .latency_digits import latency_digits as latency_digits
+from .level_crossings import level_crossings as level_crossings
+from .level_crossings import mnist_1d_events as mnist_1d_events
+from .saccades import saccade_digits as saccade_digits
+from .saccades import saccade_events as saccade_events
+from .saccades import saccade_mnist as saccade_mnist
 from .user_files import FORMATS as FORMATS
 from .user_files import read_patterns as read_patterns
 
@@ -27,6 +37,7 @@ __all__ = [
     "LABELLED_FORMATS",
     "SMALL_TABLES",
     "Characters",
+    "EventSet",
     "FewShotStreams",
     "Images",
     "Labelled",
@@ -34,15 +45,24 @@ __all__ = [
     "SolutionMap",
     "Streams",
     "burgers",
+    "coincidence_scores",
     "darcy",
+    "delayed_coincidences",
     "digits",
     "helmholtz",
+    "latency_digits",
+    "level_crossings",
     "mnist",
     "mnist_1d",
+    "mnist_1d_events",
     "omniglot",
+    "read_events",
     "read_labelled",
     "read_patterns",
     "read_solution_map",
+    "saccade_digits",
+    "saccade_events",
+    "saccade_mnist",
     "shakespeare",
     "small_table",
     "with_rotations",

@@ -1,4 +1,5 @@
 from .classification import Classification as Classification
+from .events import Events as Events
 from .operator import Operator as Operator
 from .problem import Baseline as Baseline
 from .problem import Dataset as Dataset
@@ -17,6 +18,7 @@ __all__ = [
     "Baseline",
     "Classification",
     "Dataset",
+    "Events",
     "Metric",
     "Operator",
     "Option",

@@ -18,6 +18,7 @@ PROBLEMS: dict[str, str] = {
     "operator": "replica.lab.problems.operator:Operator",
     "stream": "replica.lab.problems.stream:Stream",
     "credit": "replica.lab.problems.credit:Credit",
+    "events": "replica.lab.problems.events:Events",
 }
 
 
