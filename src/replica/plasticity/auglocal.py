@@ -101,6 +101,9 @@ class AugLocal(LocalTraining):
         taper: How far depth falls towards 1 at the last of them (the paper's τ), 0 to 1.
         selection: How layers are picked: ``"uniform"``, or for comparison ``"sequential"`` or ``"repeated"``.
         blocks: Local blocks K, runs of neighbouring layers. Default one a hidden layer.
+        last: Hidden layers in the last block, which learns by the network's own head. Default as many as the others have.
+            The authors' script for ImageNet has 1; that for CIFAR-10 has d + 1, so that no auxiliary network lacks layers
+            to select.
         loss: Mean loss of scores and labels.
         optimiser: Makes a block's optimiser from its parameters. Default Adam at 0.001.
         generator: Where the auxiliary networks' weights come from.
@@ -135,12 +138,13 @@ class AugLocal(LocalTraining):
         taper: float = 0.5,
         selection: Selection = "uniform",
         blocks: int | None = None,
+        last: int | None = None,
         loss: Loss = nn.functional.cross_entropy,
         optimiser: Optimiser = ADAM,
         generator: torch.Generator | None = None,
     ) -> None:
         stack = layer_stack(network, example)
-        ranges = stack.blocks(blocks)
+        ranges = stack.blocks(blocks, last)
         depths = tapered_depths(len(ranges), depth, taper)
         lasts = [end - 1 for _, end in ranges[:-1]]
         selected = tuple(

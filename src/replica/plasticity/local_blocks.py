@@ -35,20 +35,29 @@ class LayerStack:
         """Hidden layers."""
         return len(self.layers)
 
-    def blocks(self, count: int | None = None) -> tuple[tuple[int, int], ...]:
+    def blocks(self, count: int | None = None, last: int | None = None) -> tuple[tuple[int, int], ...]:
         """Runs of neighbouring layers, as (first, one after the last); their lengths differ by one at most.
 
         Args:
-            count: Number of blocks. Default one a layer.
+            count: Number of blocks. Default as many as there can be: one a layer.
+            last: Layers of the last block, which the others then share none of. Default as many as the others have.
 
         Raises:
-            ValueError: If there are fewer layers than blocks, or no block.
+            ValueError: If there are fewer layers than blocks, no block, or more layers in the last than there are.
         """
+        if last is not None and not 1 <= last <= len(self):
+            raise ValueError(f"last: got {last}, want 1 to {len(self)}, the number of hidden layers")
+        most = len(self) if last is None else len(self) - last + 1
         if count is None:
-            count = len(self)
-        if not 1 <= count <= len(self):
-            raise ValueError(f"blocks: got {count}, want 1 to {len(self)}, the number of hidden layers")
-        ends = [round(len(self) * number / count) for number in range(count + 1)]
+            count = most
+        fewest = 1 if last in (None, len(self)) else 2
+        if not fewest <= count <= most:
+            raise ValueError(f"blocks: got {count}, want {fewest} to {most} for {len(self)} hidden layers")
+        if last is None:
+            ends = [round(len(self) * number / count) for number in range(count + 1)]
+        else:
+            before = len(self) - last
+            ends = [round(before * number / max(1, count - 1)) for number in range(count)] + [len(self)]
         return tuple(pairwise(ends))
 
     def modules(self, blocks: Sequence[tuple[int, int]]) -> list[nn.Module]:
@@ -123,7 +132,9 @@ def auxiliary_network(
 
     Where layers are left out, what arrives may have another shape than the next copy takes: more positions are averaged
     to as many as it takes, and a linear map over channels (a 1 × 1 convolution) carries them to another number. Before
-    the head a convolution's output is averaged over positions, and of a sequence the last step is taken.
+    the head a convolution's output is averaged over positions, and of a sequence the last step is taken. A copy that
+    begins by averaging over all positions itself takes them as they are. Such averages are done by a module that gives
+    the same as the network's and needs less memory on the way back.
 
     Args:
         stack: The network.
@@ -139,8 +150,8 @@ def auxiliary_network(
     with torch.no_grad():
         for number in (*chosen, len(stack)):
             model = stack.head if number == len(stack) else stack.layers[number]
-            adding = [*_bridge(arriving, source, stack.takes[number], generator), fresh_copy(model, generator)]
-            for part in adding:
+            copied = lean_averages(fresh_copy(model, generator))
+            for part in (*_bridge(arriving, source, copied, stack.takes[number], generator), copied):
                 arriving = part.eval()(arriving)
                 parts.append(part.train())
             source = model
@@ -152,8 +163,55 @@ class _LastStep(nn.Module):
         return sequence[:, -1]
 
 
+class _GlobalMean(nn.Module):
+    """Mean over all positions, each axis kept as one."""
+
+    def forward(self, inputs: Float[Tensor, "batch channels *grid"]) -> Float[Tensor, "batch channels *ones"]:
+        axes = tuple(range(2, inputs.ndim))
+        return inputs.sum(axes, keepdim=True) / inputs[0, 0].numel()
+
+
+def lean_averages(module: nn.Module) -> nn.Module:
+    """Have all global average pooling within a module done by one that needs less memory on the way back; in place.
+
+    The gradient of a mean is written out for every position; that of a sum is one number seen from all of them, which
+    counts where memory is what local learning is for.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> lean_averages(head)(torch.ones(1, 2, 4, 4)), head[0]
+        (tensor([[1., 1.]]), _GlobalMean())
+    """
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, _POOLS) and set(torch.as_tensor(child.output_size).flatten().tolist()) == {1}:
+                setattr(parent, name, _GlobalMean())
+    return module
+
+
+def _averages(module: nn.Module) -> bool:
+    """Whether the first thing that a module does is to average over all positions."""
+    return isinstance(next(part for part in module.modules() if not isinstance(part, nn.Sequential)), _GlobalMean)
+
+
+class _WindowMean(nn.Module):
+    """Mean over windows side by side: what adaptive pooling does where sizes divide, in a third of its time."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+
+    def forward(self, inputs: Float[Tensor, "batch channels *grid"]) -> Float[Tensor, "batch channels *smaller"]:
+        for axis in range(len(self.sizes) + 1, 1, -1):
+            if (size := self.sizes[axis - 2]) > 1:
+                inputs = inputs.unflatten(axis, (-1, size)).mean(axis + 1)
+        return inputs
+
+
 def _bridge(
-    arriving: Tensor, source: nn.Module, wanted: torch.Size, generator: torch.Generator | None
+    arriving: Tensor, source: nn.Module, model: nn.Module, wanted: torch.Size, generator: torch.Generator | None
 ) -> list[nn.Module]:
     """What carries the output of one layer to the shape that another takes."""
     shape = arriving.shape[1:]
@@ -163,14 +221,21 @@ def _bridge(
     places = len(shape) - 1
     bridge: list[nn.Module] = []
     if len(wanted) == 1 and places:
-        bridge = [_POOLS[places - 1](1), nn.Flatten()] if spatial else [_LastStep()]
+        bridge = [_GlobalMean(), nn.Flatten()] if spatial else [_LastStep()]
         places = 0
     elif len(wanted) != len(shape):
         raise ValueError(
             f"network: a layer takes inputs of shape {tuple(wanted)}, but {tuple(shape)} would reach its copy"
         )
-    elif spatial and any(given > taken for given, taken in zip(shape[1:], wanted[1:], strict=True)):
-        bridge = [_POOLS[places - 1](tuple(min(pair) for pair in zip(shape[1:], wanted[1:], strict=True)))]
+    elif (
+        spatial
+        and not _averages(model)
+        and any(given > taken for given, taken in zip(shape[1:], wanted[1:], strict=True))
+    ):
+        sides = tuple(min(pair) for pair in zip(shape[1:], wanted[1:], strict=True))
+        factors = [given // side for given, side in zip(shape[1:], sides, strict=True)]
+        whole = all(side * factor == given for given, side, factor in zip(shape[1:], sides, factors, strict=True))
+        bridge = [_WindowMean(factors) if whole else _POOLS[places - 1](sides)]
     channels, taken = (shape[0], wanted[0]) if spatial else (shape[-1], wanted[-1])
     if channels != taken:
         options = {"bias": False, "device": arriving.device, "dtype": arriving.dtype}
