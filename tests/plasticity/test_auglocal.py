@@ -64,6 +64,21 @@ def test_wrong_depths_are_named(arguments, named):
         tapered_depths(*arguments)
 
 
+def test_the_authors_numbers_of_blocks():
+    """ResNet-32 by the script for CIFAR-10 (the last d + 1 layers together) and layer by layer; rules worked out by hand."""
+    net = mlp((5, *[6] * 16, 3), generator=torch.Generator().manual_seed(0))
+    together = AugLocal(net, torch.zeros(2, 5), depth=3, last=4)
+    assert len(together.blocks) == 13
+    assert [len(chosen) for chosen in together.selected] == [3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2]  # 3 − k / 11 up to 2
+    assert together.selected[0] == (5, 10, 15)
+    assert together.selected[11] == (13, 15)
+    single = AugLocal(net, torch.zeros(2, 5), depth=3)
+    assert len(single.blocks) == 16
+    assert single.selected[14] == (15,)
+    with pytest.raises(ValueError, match="last: got 17"):
+        AugLocal(net, torch.zeros(2, 5), last=17)
+
+
 def test_auxiliary_networks_have_the_forms_of_the_selected_layers():
     net = mlp((5, 6, 7, 8, 9, 3), activation=nn.Tanh, generator=torch.Generator().manual_seed(0))
     trainer = AugLocal(net, torch.zeros(2, 5), depth=2, taper=0.0, generator=torch.Generator().manual_seed(1))

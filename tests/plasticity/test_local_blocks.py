@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from replica.plasticity.local_blocks import auxiliary_network, fresh_copy, layer_stack
+from replica.plasticity.local_blocks import auxiliary_network, fresh_copy, layer_stack, lean_averages
 from replica.training import conv_net, mlp
 
 
@@ -77,6 +77,55 @@ def test_blocks_cover_all_layers_once_and_evenly():
     for wrong in (0, 12):
         with pytest.raises(ValueError, match="blocks"):
             stack.blocks(wrong)
+
+
+def test_a_last_block_of_its_own_length():
+    stack = layer_stack(mlp((4, *[5] * 11, 3), generator=seeded()), torch.zeros(1, 4))
+    assert stack.blocks(last=4) == (*((number, number + 1) for number in range(7)), (7, 11))
+    assert stack.blocks(3, last=5) == ((0, 3), (3, 6), (6, 11))
+    assert stack.blocks(last=11) == ((0, 11),)
+    assert stack.blocks(last=1) == stack.blocks()
+    for wrong in (0, 12):
+        with pytest.raises(ValueError, match="last: got"):
+            stack.blocks(last=wrong)
+    for count in (1, 9):
+        with pytest.raises(ValueError, match="blocks: got"):
+            stack.blocks(count, last=4)
+
+
+def test_lean_averages_are_averages():
+    """Beside the pooling they take the place of: values and gradients; other pooling stays."""
+    for pools, grid in (
+        (nn.AdaptiveAvgPool1d, (7,)),
+        (nn.AdaptiveAvgPool2d, (4, 6)),
+        (nn.AdaptiveAvgPool3d, (2, 3, 4)),
+    ):
+        net = nn.Sequential(nn.ReLU(), nn.Sequential(pools(1), nn.Flatten()), nn.Linear(3, 2)).double()
+        inputs = torch.randn(5, 3, *grid, dtype=torch.float64, generator=seeded(), requires_grad=True)
+        wanted = net(inputs)
+        (slope,) = torch.autograd.grad(wanted.square().sum(), inputs)
+        found = lean_averages(net)(inputs)
+        torch.testing.assert_close(found, wanted)
+        torch.testing.assert_close(torch.autograd.grad(found.square().sum(), inputs)[0], slope)
+        assert not isinstance(net[1][0], pools)
+    kept = nn.Sequential(nn.AdaptiveAvgPool2d((1, 2)), nn.AdaptiveAvgPool2d(2))
+    assert [type(part) for part in lean_averages(kept)] == [nn.AdaptiveAvgPool2d] * 2
+
+
+@pytest.mark.parametrize("sides", [(12, 12), (13, 12)])
+def test_positions_are_averaged_as_adaptive_pooling_does(sides):
+    """Where sizes divide and where they do not."""
+    net = strided()
+    stack = layer_stack(net, torch.zeros(2, 1, *sides))
+    first = net[0](torch.randn(5, 1, *sides))
+    pool = auxiliary_network(stack, 0, (3,), seeded())[0]
+    torch.testing.assert_close(pool(first), nn.functional.adaptive_avg_pool2d(first, stack.takes[3][1:]))
+
+
+def test_a_head_that_averages_takes_positions_as_they_are():
+    net = strided(channels=(1, 4, 4, 4, 4))
+    stack = layer_stack(net, torch.zeros(2, 1, 12, 12))
+    assert len(auxiliary_network(stack, 0, (), seeded())) == 1
 
 
 def test_blocks_in_turn_are_the_network():

@@ -181,7 +181,7 @@ def memory_over_layers(trial: Trial, methods: Mapping[str, Make]) -> tuple[dict[
     judged = trial.pick(smoke=4, laptop=12, full=24)
     series: dict[str, list[Any]] = {"layers": [], "method": [], "megabytes": [], "kept_megabytes": []}
     found: dict[str, Memory] = {}
-    for layers in trial.pick(smoke=(2, 4), laptop=(4, 8, 12, 16, 24, 55), full=(4, 8, 12, 16, 24, 55)):
+    for layers in trial.pick(smoke=(2, 4), laptop=(4, 8, 12, 16, 32), full=(4, 8, 12, 16, 24, 55)):
         here = {name: memory(trial, layers, make) for name, make in methods.items()}
         if layers == judged:
             found = here
