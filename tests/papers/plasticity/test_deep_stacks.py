@@ -13,6 +13,7 @@ from replica.papers.plasticity.deep_stacks import (
     samples,
     stack,
     trained,
+    trained_alike,
 )
 from replica.plasticity import AugLocal, MomentumAuxiliary
 
@@ -68,6 +69,15 @@ def test_the_rate_that_tells_more_held_out_samples_goes_on(data):
     assert not torch.equal(told[RATES[0]], told[RATES[1]])
     for rate in RATES:
         assert trained(trial, replace(data, held_labels=told[rate]), 3, make).rate == rate
+
+
+def test_variants_share_the_rate_that_is_better_in_the_mean(data):
+    alone = {name: trained(trial, data, 3, partial(AugLocal, depth=depth)) for name, depth in (("a", 0), ("b", 1))}
+    both = trained_alike(trial, data, 3, {"a": partial(AugLocal, depth=0), "b": partial(AugLocal, depth=1)})
+    assert both["a"].rate == both["b"].rate
+    for name, found in both.items():
+        assert found.rate != alone[name].rate or found == alone[name]
+    assert {both["a"].rate} <= {found.rate for found in alone.values()}
 
 
 def test_what_lies_there_is_weights_and_two_moments_each():

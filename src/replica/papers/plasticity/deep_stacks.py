@@ -115,17 +115,27 @@ def trained(trial: Trial, data: Samples, depth: int, make: Make) -> Trained:
     With each of `RATES` it learns for half of the epochs, from the same start and by the same batches for all; the one
     that then tells more of the held-out samples right goes on to the end.
     """
-    runs = []
+    return trained_alike(trial, data, depth, {"": make})[""]
+
+
+def trained_alike(trial: Trial, data: Samples, depth: int, makes: Mapping[str, Make]) -> dict[str, Trained]:
+    """Train variants of a method at one learning rate: the one that is better for them in the mean (see `trained`)."""
+    runs: dict[float, dict[str, tuple[LocalTraining, Iterator[None]]]] = {}
+    told = {}
     for rate in RATES:
-        trainer = _trainer(trial, depth, data.inputs, make, rate)
-        epochs = _epochs(trial, data, trainer)
-        for _ in range(trial.pick(smoke=1, laptop=6, full=10)):
-            next(epochs)
-        runs.append((_right(trainer, data.held, data.held_labels), rate, trainer, epochs))
-    _, rate, trainer, rest = max(runs, key=lambda run: run[0])
-    for _ in rest:
-        pass
-    return Trained(_right(trainer, data.asked, data.truth), rate)
+        trainers = {name: _trainer(trial, depth, data.inputs, make, rate) for name, make in makes.items()}
+        runs[rate] = {name: (trainer, _epochs(trial, data, trainer)) for name, trainer in trainers.items()}
+        for _, epochs in runs[rate].values():
+            for _ in range(trial.pick(smoke=1, laptop=6, full=10)):
+                next(epochs)
+        told[rate] = sum(_right(trainer, data.held, data.held_labels) for trainer in trainers.values())
+    best = max(told, key=lambda rate: told[rate])
+    found = {}
+    for name, (trainer, rest) in runs[best].items():
+        for _ in rest:
+            pass
+        found[name] = Trained(_right(trainer, data.asked, data.truth), best)
+    return found
 
 
 def _trainer(trial: Trial, depth: int, inputs: Tensor, make: Make, rate: float) -> LocalTraining:
