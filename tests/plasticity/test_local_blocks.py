@@ -115,7 +115,7 @@ def test_lean_averages_are_averages():
 @pytest.mark.parametrize("sides", [(12, 12), (13, 12)])
 def test_positions_are_averaged_as_adaptive_pooling_does(sides):
     """Where sizes divide and where they do not."""
-    net = strided()
+    net = residual()
     stack = layer_stack(net, torch.zeros(2, 1, *sides))
     first = net[0](torch.randn(5, 1, *sides))
     pool = auxiliary_network(stack, 0, (3,), seeded())[0]
@@ -175,9 +175,39 @@ def test_nothing_is_put_between_layers_that_fit():
     assert len(auxiliary_network(stack, 0, (2, 3), seeded())) == 3
 
 
-def test_what_arrives_is_averaged_to_what_the_next_copy_takes():
+def test_copies_of_convolutions_halve_what_arrives_one_by_one():
+    """12 × 12 arrive where 6 × 6 or 3 × 3 are taken: each copy halves once, by its own stride or by one it gets."""
+    net = strided(channels=(1, 4, 4, 4, 4, 4), strides=(1, 2, 1, 2, 1))
+    stack = layer_stack(net, torch.zeros(2, 1, 12, 12))
+    found = {
+        chosen: auxiliary_network(stack, 0, chosen, seeded()) for chosen in ((1,), (2,), (3,), (4,), (2, 4), (4, 4))
+    }
+    strides = {chosen: [layer[0].stride[0] for layer in list(own)[:-1]] for chosen, own in found.items()}
+    assert strides == {(1,): [2], (2,): [2], (3,): [2], (4,): [2], (2, 4): [2, 2], (4, 4): [2, 2]}
+    sides = {chosen: own[:-1](net[0](torch.randn(1, 1, 12, 12))).shape[-1] for chosen, own in found.items()}
+    assert sides == {(1,): 6, (2,): 6, (3,): 6, (4,): 6, (2, 4): 3, (4, 4): 3}
+    assert [layer[0].stride[0] for layer in stack.layers] == [1, 2, 1, 2, 1]  # the network itself is as it was
+
+
+class Residual(nn.Module):
+    def __init__(self, ins, outs, stride):
+        super().__init__()
+        self.way, self.short = nn.Conv2d(ins, outs, 3, stride, 1), nn.Conv2d(ins, outs, 1, stride)
+
+    def forward(self, inputs):
+        return self.short(inputs) + self.way(inputs).relu()
+
+
+def residual(channels=(1, 4, 6, 6, 8), strides=(1, 2, 1, 2)):
+    net = nn.Sequential(
+        *(Residual(ins, outs, own) for (ins, outs), own in zip(pairwise(channels), strides, strict=True))
+    )
+    return net.append(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], 3)))
+
+
+def test_what_arrives_is_averaged_to_what_the_copy_of_another_layer_takes():
     """By hand: positions averaged in pairs, channels mapped, then the chosen layer and the head."""
-    net = strided()
+    net = residual()
     stack = layer_stack(net, torch.zeros(2, 1, 12, 12))
     first = net[0](torch.randn(5, 1, 12, 12))
     found = auxiliary_network(stack, 0, (3,), seeded())

@@ -130,8 +130,10 @@ def auxiliary_network(
 ) -> nn.Sequential:
     """From a hidden layer's output to scores, through fresh copies of chosen layers and of the head.
 
-    Where layers are left out, what arrives may have another shape than the next copy takes: more positions are averaged
-    to as many as it takes, and a linear map over channels (a 1 × 1 convolution) carries them to another number. Before
+    Where layers are left out, what arrives may have another shape than the next copy takes. A copy of a convolutional
+    layer takes more positions as they are and halves them, by a stride of 2 where its model has none, until they are as
+    many as the model's; for other layers (a residual block of a class of its own, say) they are averaged to as many as it
+    takes. A linear map over channels (a 1 × 1 convolution) carries them to another number. Before
     the head a convolution's output is averaged over positions, and of a sequence the last step is taken. A copy that
     begins by averaging over all positions itself takes them as they are. Such averages are done by a module that gives
     the same as the network's and needs less memory on the way back.
@@ -151,7 +153,8 @@ def auxiliary_network(
         for number in (*chosen, len(stack)):
             model = stack.head if number == len(stack) else stack.layers[number]
             copied = lean_averages(fresh_copy(model, generator))
-            for part in (*_bridge(arriving, source, copied, stack.takes[number], generator), copied):
+            anywhere = _averages(copied) or (model is not stack.head and _halves(copied, arriving, stack, number))
+            for part in (*_bridge(arriving, source, anywhere, stack.takes[number], generator), copied):
                 arriving = part.eval()(arriving)
                 parts.append(part.train())
             source = model
@@ -196,6 +199,22 @@ def _averages(module: nn.Module) -> bool:
     return isinstance(next(part for part in module.modules() if not isinstance(part, nn.Sequential)), _GlobalMean)
 
 
+def _halves(copied: nn.Module, arriving: Tensor, stack: LayerStack, number: int) -> bool:
+    """Have a plain convolutional layer halve the positions if there are more than it takes; whether it is such a layer."""
+    chain = all(isinstance(part, nn.Sequential) or not list(part.children()) for part in copied.modules())
+    weighty = [part for part in copied.modules() if any(own.ndim > 1 for own in part.parameters(recurse=False))]
+    taken, given, sides = stack.takes[number][1:], stack.outputs[number].shape[2:], arriving.shape[2:]
+    if not chain or len(taken) != len(sides) or not sides:
+        return False
+    convolutions = [part for part in weighty if isinstance(part, _ConvNd)]
+    if len(convolutions) < len(weighty) or any(side < own for side, own in zip(sides, taken, strict=True)):
+        return False
+    if len(given) != len(taken) or tuple(given) == tuple(taken):  # it does not halve by itself
+        strides = zip(convolutions[0].stride, sides, taken, strict=True)
+        convolutions[0].stride = tuple(own * (2 if round(side / wanted) > 1 else 1) for own, side, wanted in strides)
+    return True
+
+
 class _WindowMean(nn.Module):
     """Mean over windows side by side: what adaptive pooling does where sizes divide, in a third of its time."""
 
@@ -211,7 +230,7 @@ class _WindowMean(nn.Module):
 
 
 def _bridge(
-    arriving: Tensor, source: nn.Module, model: nn.Module, wanted: torch.Size, generator: torch.Generator | None
+    arriving: Tensor, source: nn.Module, anywhere: bool, wanted: torch.Size, generator: torch.Generator | None
 ) -> list[nn.Module]:
     """What carries the output of one layer to the shape that another takes."""
     shape = arriving.shape[1:]
@@ -227,11 +246,7 @@ def _bridge(
         raise ValueError(
             f"network: a layer takes inputs of shape {tuple(wanted)}, but {tuple(shape)} would reach its copy"
         )
-    elif (
-        spatial
-        and not _averages(model)
-        and any(given > taken for given, taken in zip(shape[1:], wanted[1:], strict=True))
-    ):
+    elif spatial and not anywhere and any(given > taken for given, taken in zip(shape[1:], wanted[1:], strict=True)):
         sides = tuple(min(pair) for pair in zip(shape[1:], wanted[1:], strict=True))
         factors = [given // side for given, side in zip(shape[1:], sides, strict=True)]
         whole = all(side * factor == given for given, side, factor in zip(shape[1:], sides, factors, strict=True))

@@ -39,9 +39,10 @@ paper = Paper(
         "descent with momentum and a cosine schedule, the same for all.",
         "Every hidden layer is a local block, as in the authors' script for ImageNet. In their script for CIFAR-10 the last "
         "d + 1 layers learn together, so that no auxiliary network lacks layers to select (`AugLocal(last=d + 1)`).",
-        "Where a chosen layer takes fewer positions than reach it, they are averaged; the authors' code gives the first "
-        "auxiliary layers a stride instead. It also puts a batch normalisation before the classifier of auxiliary networks "
-        "of depth 1, which ours leave out.",
+        "Where a chosen layer takes fewer positions than reach it, its copy gets a stride of 2, as in the authors' code. At "
+        "first they were averaged beforehand; that was mended after one development seed had shown the even selection below "
+        "the others. The authors also put a batch normalisation before the classifier of auxiliary networks of depth 1, "
+        "which ours leave out.",
         "Sequential selection takes the layers that come next, repeated selection the local layer again and again; what the "
         "paper's ablation of the selection does in detail could not be consulted.",
         "Memory is that of a step on 1,024 digits (8 × 8; MNIST at full scale): what its tensors take at their peak, with all "
