@@ -48,10 +48,14 @@ from replica.memory import (
 )
 from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution
 from replica.plasticity import (
+    AugLocal,
     CounterCurrentLearning,
     DifferenceTargetPropagation,
+    FollowedLayer,
     LayeredDynamics,
+    LocalTraining,
     MirroredLayer,
+    MomentumAuxiliary,
     TargetProjection,
 )
 from replica.representations import UnitStatistics
@@ -161,6 +165,14 @@ def place_ensemble(generator: torch.Generator) -> nn.Module:
     ensemble = PlaceEnsemble(6, 2, places=3, units=4, drive=0.4, generator=generator)
     ensemble.fit(torch.rand(6, 6, generator=generator), torch.arange(6), epochs=1, generator=generator)
     return ensemble
+
+
+def local_blocks(network: nn.Sequential, auxiliary: nn.Module) -> nn.Module:
+    return LocalTraining(network, [network[:2], network[2:]], [auxiliary])
+
+
+def every_block(module: Any, inputs: Tensor) -> Tensor:
+    return torch.stack(list(module.block_scores(inputs)), dim=1)
 
 
 def over_time(module: nn.Module, currents: Tensor) -> Tensor:
@@ -387,6 +399,29 @@ PARTS: dict[str, Part] = {
         lambda g: SpectralConvolution(2, 3, modes=3, generator=g),
         lambda n, draw: (draw(n, 2, 9, 9),),
         ((lambda: SpectralConvolution(2, 3, modes=0), "modes"),),
+    ),
+    "plasticity.LocalTraining": Part(
+        lambda g: local_blocks(mlp((4, 6, 3), generator=g), mlp((6, 3), generator=g)),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: LocalTraining(nn.ReLU(), [nn.ReLU(), nn.ReLU()], []), "auxiliaries"),),
+        use=every_block,
+    ),
+    "plasticity.AugLocal": Part(
+        lambda g: AugLocal(conv_net((1, 4, 4, 8), 3, generator=g), torch.zeros(1, 1, 6, 6), depth=2, generator=g),
+        lambda n, draw: (draw(n, 1, 6, 6),),
+        ((lambda: AugLocal(mlp((4, 8, 3)), torch.zeros(1, 4), taper=2.0), "taper"),),
+        use=every_block,
+    ),
+    "plasticity.FollowedLayer": Part(
+        lambda g: FollowedLayer(mlp((4, 6, 3), generator=g), generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: FollowedLayer(nn.Linear(2, 2), momentum=2.0), "momentum"),),
+    ),
+    "plasticity.MomentumAuxiliary": Part(
+        lambda g: MomentumAuxiliary(conv_net((1, 4, 4, 8), 3, generator=g), torch.zeros(1, 1, 6, 6), generator=g),
+        lambda n, draw: (draw(n, 1, 6, 6),),
+        ((lambda: MomentumAuxiliary(mlp((4, 8, 3)), torch.zeros(1, 4), blocks=2), "blocks"),),
+        use=every_block,
     ),
     "spiking.LeakyIntegrateAndFire": Part(
         lambda g: LeakyIntegrateAndFire(5, learn_decay=True),

@@ -2,6 +2,11 @@
 from .homeostatic import HomeostaticLearner as HomeostaticLearner
 from .concept_shift import LabelSwaps as LabelSwaps
 
+# Blocks that learn by losses of their own: AugLocal, momentum auxiliary networks
+from .local_training import LocalTraining as LocalTraining
+from .auglocal import AugLocal as AugLocal, selected_layers as selected_layers, tapered_depths as tapered_depths
+from .momentum_auxiliary import FollowedLayer as FollowedLayer, MomentumAuxiliary as MomentumAuxiliary
+
 # Equilibrium propagation: errors from how a network at rest answers a nudge
 from .equilibrium import LayeredDynamics as LayeredDynamics, Settling as Settling
 from .equilibrium_propagation import (
