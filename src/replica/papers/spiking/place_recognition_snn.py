@@ -59,7 +59,7 @@ paper = Paper(
         "Claims on hyperactive neurons use the authors' constants in our units (drive 0.05, learning rate 0.01, threshold step "
         "0.004 of the distance to the threshold). Comparisons with other methods use constants (0.16, 0.03, 0.0003) found on "
         "seeds that are not judged, by the precision of single modules on their own regions, where removal has no part: about "
-        "40 settings for modules, and 6 of them for the one network, of which the same was best. What removal then gains stands "
+        "30 settings for modules, and 6 of them for the one network, of which the same was best. What removal then gains stands "
         "beside the first claim as gain_precision_tuned, without a bound.",
         "Precision on more places is a mean over maps that share out all places; it had been of the first regions only, whose "
         "queries may be easier or harder than the others'. Bounds were kept.",
