@@ -95,6 +95,11 @@ def methods() -> dict[str, Callable[..., AugLocal]]:
         "greedy_behind_backprop": Reported("a large accuracy gap", where="abstract"),
         "behind_backprop": Reported("comparable accuracy, at tens of local layers", where="abstract"),
     },
+    why=(
+        "Far ahead of greedy learning (17 points past half of the gap), and 3.4 points behind backpropagation on average, "
+        "with seeds between 3 points ahead and 9 behind: twelve epochs on 3,200 signals are few, and the rate that held- "
+        "out signals choose moves accuracy by as much. Networks of the paper are trained to the end."
+    ),
 )
 def accuracy_over_layers(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """Test accuracy of three ways to train the same stacks, over their depth; the bounds are on the deepest."""
@@ -132,6 +137,11 @@ SELECTIONS: tuple[Selection, ...] = ("uniform", "sequential", "repeated")
 @paper.claim(
     "Auxiliary networks of layers picked evenly from all that follow serve better than of the next ones or of one repeated.",
     expect={"gain_over_sequential": above(0.0), "gain_over_repeated": above(0.0)},
+    why=(
+        "The three ways differ by less than seeds do. In a stack whose layers all have the same width and kernel, layers "
+        "to come differ from the next ones in their stride alone, so that there is little to select; the paper's residual "
+        "networks widen with depth."
+    ),
 )
 def selection(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """Test accuracy with each selection, the depths of the auxiliary networks being the same."""
@@ -166,6 +176,11 @@ def draw_selection(axes: Axes, table: pd.DataFrame) -> None:
         "accuracy_lost": below(0.01),  # "ensuring sufficient capacity": less than a point
     },
     reported={"operations_saved": Reported("reduces the computational cost", where="abstract")},
+    why=(
+        "The saving follows from the stack alone: of twelve layers the first, with most positions, keep their full "
+        "auxiliary networks, and those that get shallower are the cheap late ones, so that 8 % of a step is saved and not "
+        "10. Accuracy is the same on average, but seeds scatter by 7 points."
+    ),
 )
 def tapering(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """Depth 4 for all, and tapered half way down to 1, as the authors' scripts do."""

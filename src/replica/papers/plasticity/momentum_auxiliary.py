@@ -106,6 +106,11 @@ def auxiliary_gains(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]
     "It is the exchange by moving averages that helps: with the same trainable layers and no average, accuracy is lower.",
     expect={"gain_of_average": above(0.0)},
     reported={"gain_of_average": Reported("bridges the informational gap between blocks", where="abstract")},
+    why=(
+        "The layers that train beside the average do the work: without the average they are ahead on three seeds of five "
+        "by 17 to 30 points, and level on two. At momentum 0.9 and a few hundred steps an average of the next block's "
+        "weights changes under the layers that complement it; the authors train for hundreds of epochs with 0.995."
+    ),
 )
 def exchange_gains(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """Test accuracy at 12 local layers with both halves, and with the learnable bias alone."""
@@ -130,6 +135,11 @@ def draw_gains(axes: Axes, table: pd.DataFrame) -> None:
     "Momentum auxiliary networks bring learning by a dozen local layers most of the way to backpropagation.",
     expect={"past_half_of_the_gap": above(0.0)},  # accuracy less the middle between greedy and backprop
     reported={"past_half_of_the_gap": Reported("higher performance than end-to-end training", where="abstract")},
+    why=(
+        "About half of the gap that greedy learning leaves on this stack is closed, not clearly more: seeds lie within 9 "
+        "points of it. The paper has one average for blocks of several residual layers and far longer training, after "
+        "which even end-to-end training is passed."
+    ),
 )
 def accuracy_over_layers(trial: Trial) -> tuple[dict[str, float], dict[str, list[Any]]]:
     """Test accuracy of three ways to train the same stacks, over their depth; the bound is on the deepest."""
