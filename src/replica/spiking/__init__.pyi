@@ -28,3 +28,10 @@ from .spike_statistics import (
     synaptic_operations as synaptic_operations,
     synchrony as synchrony,
 )
+
+# Delays at synapses, learned as positions of taps in a convolution along time (Hammouamri et al., 2024)
+from .delayed_linear import (
+    DelayedLinear as DelayedLinear,
+    NarrowingSchedule as NarrowingSchedule,
+)
+from .delayed_spiking_network import DelayedSpikingNetwork as DelayedSpikingNetwork
