@@ -35,7 +35,7 @@ class DelayedLinear(nn.Module):
         max_delay: D, in whole steps, 0 or more; with 0 it is a linear layer.
         sigma: Width to start with, in steps; half of D by default.
         bias: Whether outputs have an offset.
-        learn_delays: Whether the delays are parameters. If not, they are whole random steps in a buffer.
+        learn_delays: Whether the delays are parameters. If not, they are whole random steps in a buffer, and have no width.
         rounds: Whether evaluation rounds them.
         generator: Of weights (uniform, variance 2 / in_features) and delays (uniform in [0, D]).
 
@@ -95,6 +95,10 @@ class DelayedLinear(nn.Module):
         """Whether the delays are parameters."""
         return isinstance(self.delay, nn.Parameter)
 
+    @property
+    def _heard_rounded(self) -> bool:
+        return not self.learns_delays or (self.rounds and not self.training)
+
     def rounded_delays(self) -> Float[Tensor, "out_features in_features"]:
         """The delays in whole steps, as evaluation uses them."""
         return self.delay.detach().round().clamp(0, self.max_delay)
@@ -122,8 +126,7 @@ class DelayedLinear(nn.Module):
                 self.delay.clamp_(0, self.max_delay)
         if self.max_delay == 0:
             return nn.functional.linear(inputs, self.weight, self.bias)
-        rounded = self.rounds and not self.training
-        taps = self._taps(rounded)
+        taps = self._taps(self._heard_rounded)
         if self.training and spectral_is_cheaper(len(inputs), inputs.shape[1], *taps.shape):
             outputs = convolve_spectrum(inputs, taps)
         else:
@@ -145,7 +148,7 @@ class DelayedLinear(nn.Module):
         if past is None:
             past = current.new_zeros(self.max_delay, *current.shape)
         window = torch.cat([current[None], past])
-        outputs = torch.einsum("kbi,kio->bo", window, self._taps(self.rounds and not self.training))
+        outputs = torch.einsum("kbi,kio->bo", window, self._taps(self._heard_rounded))
         return (outputs if self.bias is None else outputs + self.bias), window[: self.max_delay]
 
     def discretise(self) -> None:
@@ -201,7 +204,7 @@ class NarrowingSchedule:
         return self.start * (self.end / self.start) ** min(1.0, progress / self.share)
 
     def apply(self, module: nn.Module, progress: float) -> None:
-        """Set the width of every `DelayedLinear` within a module."""
+        """Set the width of every `DelayedLinear` within a module; those of fixed delays do not hear it."""
         for layer in module.modules():
             if isinstance(layer, DelayedLinear):
                 layer.sigma.fill_(self(progress))

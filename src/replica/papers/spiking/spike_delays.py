@@ -1,18 +1,24 @@
 """Learning delays in spiking neural networks with dilated convolutions with learnable spacings (Hammouamri et al. 2024)."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, Uniform, above, below
-from replica.lab.claims.drawing import draw_spread
 from replica.lab.data import EventSet, delayed_coincidences, latency_digits
 from replica.lab.problems.events_training import EPOCHS, EventClassifier
-from replica.spiking import DelayedLinear, DelayedSpikingNetwork, LeakyIntegrateAndFire, LeakyIntegrator, NarrowingSchedule
+from replica.spiking import (
+    ArcTangent,
+    DelayedLinear,
+    DelayedSpikingNetwork,
+    LeakyIntegrateAndFire,
+    LeakyIntegrator,
+    NarrowingSchedule,
+)
 from replica.training import fit
 
 if TYPE_CHECKING:
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 Result = tuple[dict[str, float], dict[str, list[Any]]]
 Delays = Literal["learned", "fixed", "none"]
 Width = Literal["narrowing", "constant"]
+WIDTHS: tuple[Width, ...] = ("narrowing", "constant")
 
 paper = Paper("spike_delays", departures=())
 
@@ -39,11 +46,13 @@ class DelayReader(nn.Module):
 
     Args:
         network: Takes ``(time, batch, units)``.
+        delay_rate: How many times as fast as weights its delays are learned.
     """
 
-    def __init__(self, network: DelayedSpikingNetwork) -> None:
+    def __init__(self, network: DelayedSpikingNetwork, delay_rate: float) -> None:
         super().__init__()
         self.network = network
+        self.delay_rate = delay_rate
 
     def forward(self, events: Float[Tensor, "batch time units"]) -> Float[Tensor, "batch classes"]:
         """Scores."""
@@ -56,7 +65,7 @@ class DelayReader(nn.Module):
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """Delays have a rate of their own."""
-        return self.network.parameter_groups(learning_rate)
+        return self.network.parameter_groups(learning_rate, delay_rate=self.delay_rate)
 
 
 class DelayClassifier(EventClassifier):
@@ -92,10 +101,10 @@ class DelayClassifier(EventClassifier):
         super().fit(events, labels, shape=shape, epochs=epochs, after_epoch=narrow)
 
 
-def hidden_of_equal_parameters(units: int, classes: int, width: int) -> int:
-    """Neurons of a hidden layer without learned delays that has as many learned numbers as one with them.
+def width_without_delays(units: int, classes: int, width: int) -> int:
+    """Neurons of a hidden layer without delays that has as many numbers as one with them.
 
-    With delays: 2 (units + classes) h + 2 h, the last of the normalisation; without: (units + classes) h' + 2 h'.
+    With: 2 (units + classes) h + 2 h, the last of the normalisation; without: (units + classes) h' + 2 h'.
     """
     return round(width * (2 * (units + classes) + 2) / (units + classes + 2))
 
@@ -109,13 +118,14 @@ def classifier(
     delay_share: float = 1 / 3,
     decay: float = DECAY,
     learning_rate: float = RATE,
+    delay_rate: float = 100.0,
     epochs: int | None = None,
 ) -> DelayClassifier:
-    """One hidden layer between delayed synapses; wider where delays are not learned, so that as many numbers are."""
+    """One hidden layer between delayed synapses; without delays, as wide as gives as many numbers."""
 
     def make(steps: int, classes: int, shape: tuple[int, ...]) -> DelayReader:
         units, longest = math.prod(shape), round(delay_share * steps)
-        neurons = width if delays == "learned" else hidden_of_equal_parameters(units, classes, width)
+        neurons = width_without_delays(units, classes, width) if delays == "none" else width
         network = DelayedSpikingNetwork(
             units, (neurons,), classes,
             max_delay=0 if delays == "none" else longest,
@@ -124,7 +134,7 @@ def classifier(
             sigma=max(NARROW, longest / 2) if sigma == "narrowing" else NARROW,
             silence=2 * (longest // 2),
         )  # fmt: skip
-        return DelayReader(network)
+        return DelayReader(network, delay_rate)
 
     return DelayClassifier(make, trial, epochs=epochs, learning_rate=learning_rate, width=sigma)
 
@@ -170,18 +180,25 @@ def accuracy(method: DelayClassifier, events: Tensor, labels: Tensor) -> float:
     return float((method.predict(events).argmax(1) == labels).double().mean())
 
 
+def numbers(method: DelayClassifier) -> int:
+    """Learned or fixed, a delay is a number of its synapse, as its weight is."""
+    layers = [layer for layer in method.module.modules() if isinstance(layer, DelayedLinear) and layer.max_delay]
+    fixed = sum(layer.delay.numel() for layer in layers if not layer.learns_delays)
+    return fixed + sum(each.numel() for each in method.module.parameters())
+
+
 def compared(trial: Trial, data: tuple[Tensor, Tensor, Tensor, Tensor], name: str) -> Result:
     """The three networks, each with the same recordings, batches, epochs and number of learned parameters."""
     events, labels, asked, truth = data
     found: dict[str, float] = {}
-    series: dict[str, list[Any]] = {"delays": [], "accuracy": [], "parameters": []}
+    series: dict[str, list[Any]] = {"delays": [], "accuracy": [], "numbers": []}
     for delays in ("learned", "fixed", "none"):
         method = classifier(trial, delays, epochs=trial.pick(smoke=1, laptop=20, full=100), **CHOSEN[name, delays])
         method.fit(events, labels)
         found[delays] = accuracy(method, asked, truth)
         series["delays"].append(delays)
         series["accuracy"].append(found[delays])
-        series["parameters"].append(sum(each.numel() for each in method.module.parameters()))
+        series["numbers"].append(numbers(method))
     return {
         "gain_of_learning": found["learned"] - found["fixed"],
         "gain_of_random_delays": found["fixed"] - found["none"],
@@ -217,21 +234,6 @@ def on_spike_times(trial: Trial) -> Result:
     return compared(trial, spike_times(trial), "digits")
 
 
-def draw_bars(axes: "Axes", table: "pd.DataFrame") -> None:
-    """Accuracy of each kind of network, every seed a point."""
-    names = list(dict.fromkeys(table["delays"]))
-    for place, name in enumerate(names):
-        colour, marker = STYLES[name]
-        part = table[table["delays"] == name]
-        axes.plot([place] * len(part), 100 * part["accuracy"], marker, color=colour, alpha=0.7, markersize=7)
-    axes.set(xlabel="synaptic delays", ylabel="accuracy on recordings not seen (%)", xlim=(-0.5, len(names) - 0.5))
-    axes.set_xticks(range(len(names)), names)
-
-
-for one in (on_coincidences, on_spike_times):
-    one.figure(draw_bars)
-
-
 @paper.claim(
     "Taps that start wide and narrow learn better than taps that are narrow from the start.",
     expect={"gain_of_narrowing": above(0.0)},
@@ -241,7 +243,7 @@ def narrowing(trial: Trial) -> Result:
     """Delayed coincidences; a constant width of half a step beside one that falls to it within a quarter of the epochs."""
     events, labels, asked, truth = coincidences(trial)
     found: dict[Width, float] = {}
-    for width in ("narrowing", "constant"):
+    for width in WIDTHS:
         method = classifier(
             trial, sigma=width, epochs=trial.pick(smoke=1, laptop=20, full=100), **CHOSEN["coincidences", "learned"]
         )
@@ -271,8 +273,76 @@ def rounding(trial: Trial) -> Result:
     }  # fmt: skip
 
 
+def draw_accuracies(axes: "Axes", table: "pd.DataFrame") -> None:
+    """Accuracy of each kind of network; a line joins those of one seed."""
+    kind = next(name for name in ("delays", "width") if name in table)
+    names = list(dict.fromkeys(table[kind]))
+    places = {name: place for place, name in enumerate(names)}
+    for _, seed in table.groupby("seed"):
+        axes.plot(seed[kind].map(places), 100 * seed["accuracy"], color="tab:gray", linewidth=0.8, alpha=0.6)
+    for name, place in places.items():
+        colour, marker = STYLES[name]
+        part = table[table[kind] == name]
+        axes.plot([place] * len(part), 100 * part["accuracy"], marker, color=colour, alpha=0.8, markersize=7)
+    labels = {"delays": "synaptic delays", "width": "width of taps"}
+    axes.set(xlabel=labels[kind], ylabel="accuracy on recordings not seen (%)", xlim=(-0.5, len(names) - 0.5))
+    axes.set_xticks(range(len(names)), names)
+
+
+for one in (on_coincidences, on_spike_times, narrowing, rounding):
+    one.figure(draw_accuracies)
+
+
+UNITS, LONGEST, SMOOTHING = 10, 20, 0.8
+
+
+def recovered(trial: Trial, width: Width) -> tuple[DelayedLinear, DelayedLinear]:
+    """A layer of neurons with known weights and delays, and one that learned from its spikes alone.
+
+    The loss is the squared distance of both spike trains, each smoothed by a leaky integrator (van Rossum 2001), on new
+    random input events at every step.
+    """
+    generator = trial.generator("planted")
+    teacher = DelayedLinear(UNITS, UNITS, LONGEST, learn_delays=False, generator=trial.generator("teacher", "cpu"))
+    student = DelayedLinear(
+        UNITS,
+        UNITS,
+        LONGEST,
+        sigma=NARROW if width == "constant" else None,
+        generator=trial.generator("student", "cpu"),
+    )
+    with torch.no_grad():
+        teacher.weight.copy_(0.5 + 0.5 * torch.rand(teacher.weight.shape, generator=trial.generator("weights", "cpu")))
+    teacher, student = teacher.to(trial.device), student.to(trial.device)
+    neurons = LeakyIntegrateAndFire(decay=SMOOTHING, reset="zero", detach_reset=True, surrogate=ArcTangent(1.0))
+    smoothed = LeakyIntegrator(SMOOTHING)
+    steps, time, batch = trial.pick(smoke=(3, 30, 4), laptop=(600, 100, 32), full=(3000, 200, 64))
+
+    def recordings() -> Iterator[tuple[Tensor]]:
+        while True:
+            yield ((torch.rand(time, batch, UNITS, generator=generator, device=trial.device) < 0.03).float(),)
+
+    def distance(layer: nn.Module, events: Tensor) -> Tensor:
+        with torch.no_grad():
+            target = smoothed(neurons(teacher(events)))
+        return (smoothed(neurons(layer(events))) - target).square().mean() / target.var()
+
+    optimiser = torch.optim.Adam([{"params": [student.weight], "lr": 0.01}, {"params": [student.delay], "lr": 0.5}])
+    schedule = NarrowingSchedule(LONGEST / 2, NARROW, share=0.8)
+
+    def narrow(step: int) -> None:
+        if width == "narrowing":
+            schedule.apply(student, step / steps)
+
+    fit(
+        student, distance, recordings(), optimiser=optimiser, steps=steps, after_step=narrow,
+        schedule=torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps),
+    )  # fmt: skip
+    return teacher, student
+
+
 @paper.claim(
-    "Delays planted in a network are found again, if taps narrow.",
+    "Delays planted in a network are found again from its spikes, if taps narrow.",
     expect={"recovered": above(0.9), "gain_of_narrowing": above(0.0)},
     reported={
         "recovered": Reported("positions are learned together with the weights", where="abstract"),
@@ -280,8 +350,29 @@ def rounding(trial: Trial) -> Result:
     },
 )
 def planted(trial: Trial) -> Result:
-    """Spikes of a network with known weights and delays are the target of another that starts at random.
+    """The share of 100 synapses whose rounded delay is the planted one."""
+    series: dict[str, list[Any]] = {"width": [], "planted": [], "learned": []}
+    shares = {}
+    for width in WIDTHS:
+        teacher, student = recovered(trial, width)
+        pairs = (teacher.delay.flatten().tolist(), student.rounded_delays().flatten().tolist())
+        shares[width] = sum(one == other for one, other in zip(*pairs, strict=True)) / len(pairs[0])
+        for column, values in zip(series.values(), ([width] * len(pairs[0]), *pairs), strict=True):
+            column.extend(values)
+    return {"recovered": shares["narrowing"], "gain_of_narrowing": shares["narrowing"] - shares["constant"]}, series
 
-    The loss is the squared distance of both spike trains, each smoothed by a leaky integrator (van Rossum 2001).
-    """
-    raise NotImplementedError
+
+@planted.figure
+def draw_planted(axes: "Axes", table: "pd.DataFrame") -> None:
+    """Learned over planted delay of every synapse; the line is where they are the same."""
+    for width, shift in zip(WIDTHS, (-0.15, 0.15), strict=True):
+        colour, marker = STYLES[width]
+        part = table[table["width"] == width]
+        hits = 100 * (part["planted"] == part["learned"]).mean()
+        axes.plot(
+            part["planted"] + shift, part["learned"], marker, color=colour, alpha=0.35, markersize=4,
+            label=f"{width} taps ({hits:.0f} % right)",
+        )  # fmt: skip
+    axes.plot([0, LONGEST], [0, LONGEST], color="tab:gray", linewidth=1, zorder=0)
+    axes.set(xlabel="planted delay (steps)", ylabel="learned delay (steps)")
+    axes.legend(fontsize=9, loc="upper left")
