@@ -103,6 +103,9 @@ class DelayedSpikingNetwork(nn.Module):
             carried = self.dropout(spikes[-1])
         return self.read_out(self.synapses[-1](carried)), spikes
 
+    def _delayed(self) -> list[DelayedLinear]:
+        return [layer for layer in self.synapses if isinstance(layer, DelayedLinear)]
+
     def parameter_groups(self, learning_rate: float, *, delay_rate: float = 100.0) -> list[dict[str, Any]]:
         """For an optimiser: weights at a rate, and delays at one many times as high, without decay.
 
@@ -110,7 +113,7 @@ class DelayedSpikingNetwork(nn.Module):
             learning_rate: Of weights.
             delay_rate: How many times as high that of delays is: delays are steps, weights fractions of 1.
         """
-        delays = [layer.delay for layer in self.synapses if layer.learns_delays]
+        delays = [layer.delay for layer in self._delayed() if layer.learns_delays]
         known = {id(delay) for delay in delays}
         groups: list[dict[str, Any]] = [
             {"params": [each for each in self.parameters() if id(each) not in known], "lr": learning_rate}
@@ -127,13 +130,13 @@ class DelayedSpikingNetwork(nn.Module):
         """
         spikes = self.run(events)[1]
         counts = [float(events.sum()), *(float(each.sum()) for each in spikes)]
-        additions = sum(count * layer.out_features for count, layer in zip(counts, self.synapses, strict=True))
+        additions = sum(count * layer.out_features for count, layer in zip(counts, self._delayed(), strict=True))
         steps = (len(events) + self.silence) * events.shape[1]
-        dense = float(steps * sum(layer.weight.numel() for layer in self.synapses))
+        dense = float(steps * sum(layer.weight.numel() for layer in self._delayed()))
         return Operations(additions, 0.0, dense, sum(counts[1:]))
 
 
-def _normalised(norm: nn.Module, currents: Tensor) -> Tensor:
+def _normalised(norm: Any, currents: Tensor) -> Tensor:
     rows = currents.flatten(0, 1)
     if norm.training and len(rows) == 1:  # one row has no spread to be scaled by
         return nn.functional.batch_norm(rows, norm.running_mean, norm.running_var, norm.weight, norm.bias).view_as(

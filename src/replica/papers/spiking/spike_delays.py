@@ -26,17 +26,70 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Result = tuple[dict[str, float], dict[str, list[Any]]]
+Recordings = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Events and labels to learn from, and to be asked."""
 Delays = Literal["learned", "fixed", "none"]
 Width = Literal["narrowing", "constant"]
 WIDTHS: tuple[Width, ...] = ("narrowing", "constant")
 
-paper = Paper("spike_delays", departures=())
+paper = Paper(
+    "spike_delays",
+    departures=(
+        "The paper's text beyond its abstract was not at hand; what is told of its practice is read from the authors' code: "
+        "Gaussian taps whose width falls geometrically from half of the longest delay to 0.5 steps in the first quarter of the "
+        "epochs, delays clamped, rounded for every evaluation and learned 100 times as fast as weights, 0.5 throughout as "
+        "the ablation, a surrogate arc tangent of slope 5, normalisation, and the sum over time of the read-out's softmax.",
+        "Spoken digits and commands (SHD, SSC, GSC) could not be had: delayed coincidences made on the spot, whose classes "
+        "differ in delays alone, and scikit-learn's digits, each pixel one spike, stand for them.",
+        "One hidden layer of 48 neurons (the paper: two or three of 256 or 512), 500 or 300 updates with the problem's own "
+        "training, no dropout: what fits two minutes. The width of the wide taps is set after each epoch, as there.",
+        "Equal parameters: a delay counts as one number of its synapse whether learned or fixed, so the network with fixed "
+        "random delays is the same one, as in the authors' code, and the one without delays has twice the neurons.",
+        "Fixed random delays are whole steps from the start; in the authors' code they are whole in evaluation only.",
+        "Rates, and how long potentials last, were chosen on one development seed, for every kind of network out of the "
+        "same number of tries: 16, or 6 where the neuron is that of the paper's SHD configuration (time constant 1.005 "
+        "steps). Its rates for delays (100 times that of weights) were worse for us than 3 to 10 times.",
+        "After a first look at development seeds: epochs on coincidences were raised from 15 to 25 and the rates' range was "
+        "widened for all, since the best lay at its edge; and the comparison was split in two, with the paper's forgetful "
+        "neurons and with neurons tuned for each, since with the latter all three networks did alike. No bound was touched.",
+        "Planted delays are our test: 100 synapses to 10 neurons, weights 0.5 to 1, random events of 0.03 a step and unit. "
+        "Its rates, number of updates and the share of them in which taps narrow (0.8 instead of 0.25) were chosen "
+        "on development seeds; the layer with constant taps has the same.",
+        "That rounding costs no accuracy is how we read a practice of the code, and not a sentence of the paper; its bound of "
+        "one point is ours.",
+    ),
+)
 
 NARROW = 0.5
-DECAY, RATE, WIDTH = 0.5, 4e-3, 48
+WIDTH = 48
+# Of a time constant of 10.05 ms at steps of 10 ms: 1 − 1/1.005.
+FORGETFUL = 0.005
+KINDS: tuple[Delays, ...] = ("learned", "fixed", "none")
+SETTINGS = ("forgetful", "tuned")
+# Each the best of as many tries on a development seed: 6 where the neurons are the paper's, else 16.
+CHOSEN: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("forgetful", "learned"): {"decay": FORGETFUL, "learning_rate": 0.02, "delay_rate": 10},
+    ("forgetful", "constant"): {"decay": FORGETFUL, "learning_rate": 0.05, "delay_rate": 3},
+    ("forgetful", "fixed"): {"decay": FORGETFUL, "learning_rate": 0.05},
+    ("forgetful", "none"): {"decay": FORGETFUL, "learning_rate": 0.02},
+    ("tuned", "learned"): {"decay": 0.8, "learning_rate": 0.02, "delay_rate": 10},
+    ("tuned", "constant"): {"decay": 0.5, "learning_rate": 0.02, "delay_rate": 10},
+    ("tuned", "fixed"): {"decay": 0.8, "learning_rate": 0.1},
+    ("tuned", "none"): {"decay": 0.8, "learning_rate": 0.1},
+    ("digits", "learned"): {"decay": 0.95, "learning_rate": 0.05, "delay_rate": 3},
+    ("digits", "fixed"): {"decay": 0.95, "learning_rate": 0.1},
+    ("digits", "none"): {"decay": 0.95, "learning_rate": 0.1},
+}
 STYLES = {
-    "learned": ("tab:blue", "o"), "fixed": ("tab:orange", "s"), "none": ("tab:green", "^"), "constant": ("tab:purple", "D"),
+    "learned": ("tab:blue", "o"), "fixed": ("tab:orange", "s"), "none": ("tab:green", "^"),
+    "narrowing": ("tab:blue", "o"), "constant": ("tab:purple", "D"),
+    "whole steps": ("tab:blue", "o"), "as learned": ("tab:gray", "v"),
 }  # fmt: skip
+
+
+def synapses(module: nn.Module) -> list[DelayedLinear]:
+    """All layers of delayed synapses within it."""
+    return [layer for layer in module.modules() if isinstance(layer, DelayedLinear)]
 
 
 class DelayReader(nn.Module):
@@ -93,7 +146,7 @@ class DelayClassifier(EventClassifier):
 
         def narrow(done: int) -> None:
             if self.width == "narrowing":
-                longest = self.module.network.max_delay  # type: ignore[union-attr]
+                longest = max(each.max_delay for each in synapses(self.module))
                 NarrowingSchedule(max(NARROW, longest / 2), NARROW).apply(self.module, done / total)
             if after_epoch is not None:
                 after_epoch(done)
@@ -116,9 +169,9 @@ def classifier(
     width: int = WIDTH,
     sigma: Width = "narrowing",
     delay_share: float = 1 / 3,
-    decay: float = DECAY,
-    learning_rate: float = RATE,
-    delay_rate: float = 100.0,
+    decay: float = 0.8,
+    learning_rate: float = 0.02,
+    delay_rate: float = 10.0,
     epochs: int | None = None,
 ) -> DelayClassifier:
     """One hidden layer between delayed synapses; without delays, as wide as gives as many numbers."""
@@ -142,16 +195,25 @@ def classifier(
 @paper.entry(
     "events",
     name="learned-delays",
-    space={"learning_rate": LogUniform(5e-4, 5e-2), "decay": Uniform(0.0, 0.95), "delay_share": Uniform(0.1, 0.5)},
-)
+    space={
+        "learning_rate": LogUniform(2e-3, 0.2), "decay": Uniform(0.0, 0.98), "delay_rate": LogUniform(1.0, 100.0),
+        "delay_share": Uniform(0.1, 0.6),
+    },
+)  # fmt: skip
 def learned_delays(
-    trial: Trial, learning_rate: float = RATE, decay: float = DECAY, delay_share: float = 1 / 3
+    trial: Trial,
+    learning_rate: float = 0.02,
+    decay: float = 0.8,
+    delay_rate: float = 10.0,
+    delay_share: float = 1 / 3,
 ) -> DelayClassifier:
     """A spiking network with a learned delay at every synapse, rounded to whole steps to predict."""
-    return classifier(trial, learning_rate=learning_rate, decay=decay, delay_share=delay_share, width=64)
+    return classifier(
+        trial, width=128, learning_rate=learning_rate, decay=decay, delay_rate=delay_rate, delay_share=delay_share
+    )
 
 
-def split(trial: Trial, data: EventSet, train: int, test: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def split(trial: Trial, data: EventSet, train: int, test: int) -> Recordings:
     """Events and labels to learn from and to be asked."""
     order = trial.rng("split").permutation(len(data))
     parts = (order[:train], order[train : train + test])
@@ -162,14 +224,14 @@ def split(trial: Trial, data: EventSet, train: int, test: int) -> tuple[Tensor, 
     )  # type: ignore[return-value]
 
 
-def coincidences(trial: Trial) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def coincidences(trial: Trial) -> Recordings:
     """Recordings whose classes differ in nothing but delays."""
     train, test = trial.pick(smoke=(40, 20), laptop=(1000, 500), full=(8000, 2000))
     data = delayed_coincidences(train + test, seed=int(trial.rng("data").integers(2**31)))
     return split(trial, data, train, test)
 
 
-def spike_times(trial: Trial) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def spike_times(trial: Trial) -> Recordings:
     """Digits whose pixels fire once, the sooner the more ink."""
     train, test = trial.pick(smoke=(40, 20), laptop=(1000, 500), full=(1297, 500))
     return split(trial, latency_digits(), train, test)
@@ -182,114 +244,142 @@ def accuracy(method: DelayClassifier, events: Tensor, labels: Tensor) -> float:
 
 def numbers(method: DelayClassifier) -> int:
     """Learned or fixed, a delay is a number of its synapse, as its weight is."""
-    layers = [layer for layer in method.module.modules() if isinstance(layer, DelayedLinear) and layer.max_delay]
-    fixed = sum(layer.delay.numel() for layer in layers if not layer.learns_delays)
+    fixed = sum(layer.delay.numel() for layer in synapses(method.module) if layer.max_delay and not layer.learns_delays)
     return fixed + sum(each.numel() for each in method.module.parameters())
 
 
-def compared(trial: Trial, data: tuple[Tensor, Tensor, Tensor, Tensor], name: str) -> Result:
-    """The three networks, each with the same recordings, batches, epochs and number of learned parameters."""
-    events, labels, asked, truth = data
+def trained(
+    trial: Trial, setting: str, recordings: Recordings, delays: Delays, width: Width = "narrowing"
+) -> DelayClassifier:
+    """A network of one kind with what the search on development seeds chose for it, fitted."""
+    epochs = trial.pick(smoke=1, laptop=15 if setting == "digits" else 25, full=150)
+    kind = "constant" if width == "constant" else delays
+    method = classifier(trial, delays, sigma=width, epochs=epochs, **CHOSEN[setting, kind])
+    method.fit(*recordings[:2])
+    return method
+
+
+def compared(trial: Trial, setting: str, recordings: Recordings) -> Result:
+    """The three networks, each with the same recordings, batches, epochs and count of numbers."""
     found: dict[str, float] = {}
     series: dict[str, list[Any]] = {"delays": [], "accuracy": [], "numbers": []}
-    for delays in ("learned", "fixed", "none"):
-        method = classifier(trial, delays, epochs=trial.pick(smoke=1, laptop=20, full=100), **CHOSEN[name, delays])
-        method.fit(events, labels)
-        found[delays] = accuracy(method, asked, truth)
-        series["delays"].append(delays)
-        series["accuracy"].append(found[delays])
-        series["numbers"].append(numbers(method))
+    for delays in KINDS:
+        method = trained(trial, setting, recordings, delays)
+        found[delays] = accuracy(method, *recordings[2:])
+        for column, value in zip(series.values(), (delays, found[delays], numbers(method)), strict=True):
+            column.append(value)
     return {
         "gain_of_learning": found["learned"] - found["fixed"],
         "gain_of_random_delays": found["fixed"] - found["none"],
     }, series
 
 
-CHOSEN: Mapping[tuple[str, str], Mapping[str, float]] = {
-    (data, delays): {} for data in ("coincidences", "digits") for delays in ("learned", "fixed", "none")
-}
-ORDERED = {
+ORDER = {"gain_of_learning": above(0.0), "gain_of_random_delays": above(0.0)}
+REPORTED_ORDER = {
     "gain_of_learning": Reported("learning them helps even more", where="abstract"),
     "gain_of_random_delays": Reported("fixed random delays help", where="abstract"),
 }
 
 
 @paper.claim(
-    "Where classes differ in delays alone, fixed random delays help, and learning them helps even more.",
-    expect={"gain_of_learning": above(0.0), "gain_of_random_delays": above(0.0)},
-    reported=ORDERED,
+    "Fixed random delays help, and learning them helps even more, with the paper's neurons, which forget within a step.",
+    expect=ORDER,
+    reported=REPORTED_ORDER,
 )
-def on_coincidences(trial: Trial) -> Result:
-    """Recordings of 20 units; accuracy on those not seen."""
-    return compared(trial, coincidences(trial), "coincidences")
+def forgetful(trial: Trial) -> Result:
+    """Recordings of 20 units whose classes differ in nothing but delays; accuracy on those not seen."""
+    return compared(trial, "forgetful", coincidences(trial))
 
 
 @paper.claim(
-    "On digits told by spike times, fixed random delays help, and learning them helps even more.",
-    expect={"gain_of_learning": above(0.0), "gain_of_random_delays": above(0.0)},
-    reported=ORDERED,
+    "Fixed random delays help, and learning them helps even more, where each network has the neurons that serve it best.",
+    expect=ORDER,
+    reported=REPORTED_ORDER,
 )
-def on_spike_times(trial: Trial) -> Result:
-    """Recordings of 64 units that each fire once; accuracy on those not seen."""
-    return compared(trial, spike_times(trial), "digits")
+def tuned(trial: Trial) -> Result:
+    """The same recordings; how long potentials last was searched for each of the three."""
+    return compared(trial, "tuned", coincidences(trial))
+
+
+@paper.claim(
+    "On digits told by spike times too, fixed random delays help, and learning them helps even more.",
+    expect=ORDER,
+    reported=REPORTED_ORDER,
+)
+def spike_timing(trial: Trial) -> Result:
+    """Recordings of 64 units that each fire once, the sooner the more ink; neurons tuned for each network."""
+    return compared(trial, "digits", spike_times(trial))
 
 
 @paper.claim(
     "Taps that start wide and narrow learn better than taps that are narrow from the start.",
-    expect={"gain_of_narrowing": above(0.0)},
-    reported={"gain_of_narrowing": Reported("constant σ = 0.5 beside a decreasing one", where="authors' code")},
+    expect={"gain_forgetful": above(0.0), "gain_tuned": above(0.0)},
+    reported={
+        name: Reported("σ = 0.5 throughout is the ablation", where="authors' code")
+        for name in ("gain_forgetful", "gain_tuned")
+    },
 )
 def narrowing(trial: Trial) -> Result:
-    """Delayed coincidences; a constant width of half a step beside one that falls to it within a quarter of the epochs."""
-    events, labels, asked, truth = coincidences(trial)
-    found: dict[Width, float] = {}
-    for width in WIDTHS:
-        method = classifier(
-            trial, sigma=width, epochs=trial.pick(smoke=1, laptop=20, full=100), **CHOSEN["coincidences", "learned"]
-        )
-        method.fit(events, labels)
-        found[width] = accuracy(method, asked, truth)
-    series = {"width": list(found), "accuracy": list(found.values())}
-    return {"gain_of_narrowing": found["narrowing"] - found["constant"]}, series
+    """Delayed coincidences; half a step throughout, beside a width that falls to it within a quarter of the epochs."""
+    recordings = coincidences(trial)
+    measures: dict[str, float] = {}
+    series: dict[str, list[Any]] = {"setting": [], "width": [], "accuracy": []}
+    for setting in SETTINGS:
+        found = {}
+        for width in WIDTHS:
+            found[width] = accuracy(trained(trial, setting, recordings, "learned", width), *recordings[2:])
+            for column, value in zip(series.values(), (setting, width, found[width]), strict=True):
+                column.append(value)
+        measures[f"gain_{setting}"] = found["narrowing"] - found["constant"]
+    return measures, series
 
 
 @paper.claim(
     "Rounding learned delays to whole steps costs no accuracy.",
-    expect={"loss_by_rounding": below(0.01)},
-    reported={"loss_by_rounding": Reported("delays are rounded to be evaluated", where="authors' code")},
+    expect={"loss_forgetful": below(0.01), "loss_tuned": below(0.01)},
+    reported={
+        name: Reported("delays are rounded to be evaluated", where="authors' code")
+        for name in ("loss_forgetful", "loss_tuned")
+    },
 )
 def rounding(trial: Trial) -> Result:
-    """Delayed coincidences; the same network before and after."""
-    events, labels, asked, truth = coincidences(trial)
-    method = classifier(trial, epochs=trial.pick(smoke=1, laptop=20, full=100), **CHOSEN["coincidences", "learned"])
-    method.fit(events, labels)
-    found = {"whole steps": accuracy(method, asked, truth)}
-    layers = [layer for layer in method.module.modules() if isinstance(layer, DelayedLinear)]
-    for layer in layers:
-        layer.rounds = False
-    found["as learned"] = accuracy(method, asked, truth)
-    return {"loss_by_rounding": found["as learned"] - found["whole steps"]}, {
-        "delays": list(found), "accuracy": list(found.values()),
-    }  # fmt: skip
+    """Delayed coincidences; the same network with its delays as learned, and rounded."""
+    recordings = coincidences(trial)
+    measures: dict[str, float] = {}
+    series: dict[str, list[Any]] = {"setting": [], "delays": [], "accuracy": []}
+    for setting in SETTINGS:
+        method = trained(trial, setting, recordings, "learned")
+        found = {}
+        for name, rounds in (("as learned", False), ("whole steps", True)):
+            for layer in synapses(method.module):
+                layer.rounds = rounds
+            found[name] = accuracy(method, *recordings[2:])
+            for column, value in zip(series.values(), (setting, name, found[name]), strict=True):
+                column.append(value)
+        measures[f"loss_{setting}"] = found["as learned"] - found["whole steps"]
+    return measures, series
 
 
 def draw_accuracies(axes: "Axes", table: "pd.DataFrame") -> None:
     """Accuracy of each kind of network; a line joins those of one seed."""
     kind = next(name for name in ("delays", "width") if name in table)
-    names = list(dict.fromkeys(table[kind]))
-    places = {name: place for place, name in enumerate(names)}
-    for _, seed in table.groupby("seed"):
-        axes.plot(seed[kind].map(places), 100 * seed["accuracy"], color="tab:gray", linewidth=0.8, alpha=0.6)
-    for name, place in places.items():
+    table = table.assign(setting=table.get("setting", ""))
+    groups = list(dict.fromkeys(zip(table["setting"], table[kind], strict=True)))
+    places = {group: place for place, group in enumerate(groups)}
+    table = table.assign(place=[places[pair] for pair in zip(table["setting"], table[kind], strict=True)])
+    for _, line in table.groupby(["seed", "setting"]):
+        axes.plot(line["place"], 100 * line["accuracy"], color="tab:gray", linewidth=0.8, alpha=0.6, zorder=1)
+    for (_, name), place in places.items():
         colour, marker = STYLES[name]
-        part = table[table[kind] == name]
-        axes.plot([place] * len(part), 100 * part["accuracy"], marker, color=colour, alpha=0.8, markersize=7)
+        part = table[table["place"] == place]
+        axes.plot(part["place"], 100 * part["accuracy"], marker, color=colour, alpha=0.8, markersize=7)
     labels = {"delays": "synaptic delays", "width": "width of taps"}
-    axes.set(xlabel=labels[kind], ylabel="accuracy on recordings not seen (%)", xlim=(-0.5, len(names) - 0.5))
-    axes.set_xticks(range(len(names)), names)
+    axes.set(xlabel=labels[kind], ylabel="accuracy on recordings not seen (%)", xlim=(-0.5, len(groups) - 0.5))
+    names = [f"{name}\n({setting} neurons)" if setting else name for setting, name in groups]
+    axes.set_xticks(range(len(groups)), names, fontsize=9)
 
 
-for one in (on_coincidences, on_spike_times, narrowing, rounding):
+for one in (forgetful, tuned, spike_timing, narrowing, rounding):
     one.figure(draw_accuracies)
 
 
