@@ -465,4 +465,6 @@ def draw_planted(axes: "Axes", table: "pd.DataFrame") -> None:
         )  # fmt: skip
     axes.plot([0, LONGEST], [0, LONGEST], color="tab:gray", linewidth=1, zorder=0)
     axes.set(xlabel="planted delay (steps)", ylabel="learned delay (steps)")
-    axes.legend(fontsize=9, loc="upper left")
+    axes.set_xticks(range(0, LONGEST + 1, 5))
+    axes.set_yticks(range(0, LONGEST + 1, 5))
+    axes.legend(fontsize=9, loc="lower right")
