@@ -40,7 +40,7 @@ def written_out_kernel(layer: DelayedLinear) -> Tensor:
             for k in range(layer.max_delay + 1)
         ]
         for k, tap in enumerate(taps):
-            kernel[o, i, k] = float(layer.weight[o, i]) * tap / sum(taps)
+            kernel[o, i, k] = float(layer.weight.detach()[o, i]) * tap / sum(taps)
     return kernel
 
 
