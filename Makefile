@@ -19,8 +19,13 @@ test: .venv/dev
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
 
-bench: .venv/user
+bench: .venv/bench
 	$(BIN)/python -m benchmarks
+
+.venv/bench: .venv/user
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps "spikingjelly>=2"
+	@touch $@
 
 # Measure the claims of every built paper again and record them; one claim after the other, on both cores.
 evidence: .venv/user
@@ -34,7 +39,7 @@ evidence: .venv/user
 	@touch $@
 
 .venv/dev: .venv/user
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,ray,track,tables]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,ray,track,tables,photographs]"
 	@touch $@
 
 # The README's output and verdicts, made anew.
@@ -56,6 +61,7 @@ site-serve: site
 comparisons: .venv/user
 	$(BIN)/python -m docs.comparisons
 	$(BIN)/python -m docs.recall_map
+	$(BIN)/python -m docs.events_map
 
 # The README's screenshots of the report and the site (needs Chromium).
 screenshots: .venv/dev site

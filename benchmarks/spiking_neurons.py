@@ -2,8 +2,8 @@
 
 The same sizes, weights and inputs for all; each library's own leaky integrate-and-fire neuron in its fastest form for whole
 sequences on a CPU. The arithmetic limit is the linear layer's: 2 · steps · batch · inputs · units, thrice with backward.
-A library that is not installed is left out (SpikingJelly and Norse want torchvision; ``pip install --no-deps`` and their
-other dependencies do).
+A library that is not installed is left out; ``make bench`` installs all three (the extra ``bench``, and SpikingJelly without
+what its neurons do not need).
 """
 
 import importlib.util

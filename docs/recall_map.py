@@ -6,20 +6,15 @@ The wing memory's page shows it: one panel a kind and strength of damage, the lo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 import replica
-from docs.comparisons import FOLDER, THEMES
-from replica.lab.problems.ranking_figure import method_styles
+from docs.recorded_map import legend, look, ranked_styles, write
 from replica.lab.problems.registry import get
-from replica.lab.report.style import theme
 
 NAME = "recall-map"
 LOADS = (10, 30, 100, 300)
@@ -52,17 +47,15 @@ def measure(data: str, loads: Sequence[int] = LOADS, **settings: Any) -> pd.Data
 
 def draw(figure: Figure, table: pd.DataFrame) -> None:
     """Draw one panel a damage: exact recall over the number of stored patterns, a line a method."""
-    baselines = frozenset(baseline.name for baseline in get("recall").baselines())
-    ranked = table.groupby("method")["mean"].mean().sort_values(ascending=False, kind="stable").index.tolist()
-    styles = method_styles(ranked, baselines)
+    styles = ranked_styles(table, "recall")
     rows = -(-len(DAMAGES) // _COLUMNS)
     panels = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True).flat
     for axes, (kind, damage) in zip(panels, DAMAGES, strict=False):
         here = table[(table["kind"] == kind) & (table["damage"] == damage)]
-        for method in reversed(ranked):  # the best on top
-            line, style = here[here["method"] == method].sort_values("stored"), styles[method]
+        for method, style in reversed(styles.items()):  # the best on top
+            line = here[here["method"] == method].sort_values("stored")
             axes.fill_between(line["stored"], line["low"], line["high"], color=style.colour, alpha=0.13, linewidth=0)
-            axes.plot(line["stored"], line["mean"], clip_on=False, zorder=2 if style.baseline else 3, **_look(style))
+            axes.plot(line["stored"], line["mean"], clip_on=False, zorder=2 if style.baseline else 3, **look(style))
         axes.set_xscale("log")
         axes.set_xticks(sorted(table["stored"].unique()), [f"{load:g}" for load in sorted(table["stored"].unique())])
         axes.minorticks_off()
@@ -70,41 +63,13 @@ def draw(figure: Figure, table: pd.DataFrame) -> None:
         axes.set_title(f"{damage:.0%} of entries {_WORDS[kind]}".replace("%", " %"))
     figure.supxlabel("Patterns stored")
     figure.supylabel("Exact recall (share of cues)")
-    figure.legend(
-        [Line2D([], [], **_look(styles[method])) for method in ranked],
-        ranked,
-        loc="outside right center",
-        title="best first; baselines grey",
-    )
-
-
-def _look(style: Any) -> dict[str, Any]:
-    return {
-        "color": style.colour,
-        "marker": style.marker,
-        "linestyle": "--" if style.baseline else "-",
-        "markerfacecolor": "none" if style.baseline else style.colour,
-        "linewidth": 1.2 if style.baseline else 1.6,
-        "markersize": 4.5 if style.baseline else 5.5,
-    }
+    legend(figure, styles)
 
 
 def main() -> None:
     """Measure (what the store lacks), and write numbers and pictures."""
     data = get("recall").default_data
-    table = measure(data)
-    record = {
-        "recorded": datetime.now(UTC).date().isoformat(),
-        "data": data,
-        "rows": json.loads(table.round(5).to_json(orient="records")),
-    }
-    (FOLDER / f"{NAME}.json").write_text(json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-    for name in THEMES:
-        with theme(name):
-            figure = Figure(figsize=(12.0, 6.2), layout="constrained")
-            draw(figure, table)
-            figure.savefig(FOLDER / f"{NAME}-{name}.png", dpi=110)
-    print(f"Recorded: {FOLDER / NAME}.json")
+    write(NAME, data, measure(data), draw)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,26 @@ def test_example_runs(script: str, said: str, tmp_path: Path) -> None:
     if pictured:
         assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
         assert [path.name for path in tmp_path.glob("*.html")] == [f"replica-{said_problem(done.stdout)}.html"]
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("my_*.py")))
+def test_the_command_an_example_names_compares_it(script: str, tmp_path: Path) -> None:
+    commands = [line for line in (EXAMPLES / script).read_text().splitlines() if line.startswith("replica compare")]
+    assert len(commands) == 1
+    said = shlex.split(commands[0])[1:]
+    entry = said[said.index("--entry") + 1]
+    small = ["--scale", "smoke", "--only", entry.rpartition(":")[2], "--jobs", "1", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "replica", *said, *small, "--out", tmp_path / "report.html"],
+        cwd=EXAMPLES.parent,
+        env={**os.environ, "REPLICA_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert entry.rpartition(":")[2] in done.stdout
 
 
 def said_problem(output: str) -> str:

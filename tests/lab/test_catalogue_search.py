@@ -258,10 +258,14 @@ def test_status_and_verdicts_say_what_is_there(known: Record) -> None:
         assert read_evidence(known) is None
 
 
-def test_every_paper_file_is_in_the_catalogue() -> None:
+def test_every_paper_file_is_in_the_catalogue_or_shared_by_papers() -> None:
     for file in (package_root() / "papers").glob("*/*.py"):
-        if file.stem != "__init__":
+        if file.stem in records():
             assert records()[file.stem].wing == file.parent.name
+        elif file.stem != "__init__":
+            assert "Paper(" not in file.read_text(), f"{file.stem} is not in the catalogue"
+            sharing = [other for other in file.parent.glob("*.py") if f"from .{file.stem} import" in other.read_text()]
+            assert len(sharing) > 1, f"{file.name} is neither a paper's file nor shared by two"
 
 
 # --- Citation

@@ -23,7 +23,7 @@ from replica.lab.claims import Proportion, Trial
 from replica.lab.errors import ReplicaError
 from replica.lab.problems import Dataset, Outcome, Recall, get, names
 from replica.lab.problems.kept_bytes import kept_bytes
-from replica.lab.problems.ranking_figure import spread
+from replica.lab.problems.ranking_figure import label_ends, method_styles, spread
 from replica.lab.problems.recall import draw_cues, psnr, recalled_exactly
 from replica.lab.problems.recall_baselines import HebbHopfield, NearestNeighbour, PseudoInverseHopfield, RandomGuess
 from replica.lab.problems.recall_damage import damage_patterns, damaged_entries
@@ -625,3 +625,18 @@ def test_pictures_of_tables_and_without_examples(tmp_path: Path, values: str) ->
     problem.draw(figure, given)
     FigureCanvasAgg(figure).draw()
     assert len(figure.axes) == 1
+
+
+def test_names_stand_beside_the_ends_of_their_lines_and_apart() -> None:
+    figure = Figure(figsize=(4, 3))
+    axes = figure.subplots()
+    axes.set_ylim(0, 1)
+    styles = method_styles(["a", "b", "c"], frozenset({"c"}))
+    label_ends(axes, [("c", 1, 0.1), ("a", 1, 0.5), ("b", 1, 0.5)], {"a": 0, "b": 1, "c": 2}, styles, 216.0)
+    figure.draw_without_rendering()
+    names = {text.get_text(): text.get_window_extent() for text in axes.texts if text.get_text()}
+    assert set(names) == {"a", "b", "c"}
+    assert names["a"].y0 > names["b"].y1 - 1 > names["c"].y1  # of two at one height the better stands higher
+    marks = [line.get_window_extent() for line in axes.lines]
+    assert all(box.x0 > axes.bbox.x1 + 5 for box in marks)
+    assert all(box.x0 > max(mark.x1 for mark in marks) for box in names.values())

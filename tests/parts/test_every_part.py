@@ -56,11 +56,19 @@ from replica.plasticity import (
 )
 from replica.representations import UnitStatistics
 from replica.spiking import (
+    AlignedProjections,
     DelayedLinear,
     DelayedSpikingNetwork,
     LeakyIntegrateAndFire,
     LeakyIntegrator,
+    PlaceEnsemble,
     RecurrentLeakyIntegrateAndFire,
+    ResistiveLinear,
+    ResistiveLiquid,
+    SpatialLiquid,
+    SpikeGPT,
+    SpikeGPTBlock,
+    WinnerTakeAllNetwork,
 )
 from replica.training import CausalTransformer, conv_net, mlp
 
@@ -149,6 +157,12 @@ def accumulate(module: nn.Module, first: Tensor, second: Tensor) -> Tensor:
     fresh = copy.deepcopy(module)
     fresh.update(first, second)
     return fresh.correlation
+
+
+def place_ensemble(generator: torch.Generator) -> nn.Module:
+    ensemble = PlaceEnsemble(6, 2, places=3, units=4, drive=0.4, generator=generator)
+    ensemble.fit(torch.rand(6, 6, generator=generator), torch.arange(6), epochs=1, generator=generator)
+    return ensemble
 
 
 def over_time(module: nn.Module, currents: Tensor) -> Tensor:
@@ -409,6 +423,64 @@ PARTS: dict[str, Part] = {
         ((lambda: RecurrentLeakyIntegrateAndFire(5, threshold=-1.0), "threshold"),),
         use=over_time,
         meta=False,  # the decay is read as a number
+    ),
+    "spiking.SpatialLiquid": Part(
+        lambda g: SpatialLiquid(5, (3, 3, 3), threshold=3.0, input_density=0.5, generator=g),
+        lambda n, draw: (draw(n, 12, 5).abs(),),
+        ((lambda: SpatialLiquid(5, length=0.0), "length"), (one_row(SpatialLiquid(5, (2, 2, 2)), 3, 1, 4), "events: got")),
+        use=over_time,
+        smooth=False,
+    ),
+    "spiking.SpikeGPT": Part(
+        lambda g: SpikeGPT(7, dim=8, layers=2, generator=g),
+        lambda n, draw: (draw(n, 5).abs().long().clamp(max=6),),
+        ((lambda: SpikeGPT(7, dim=1, layers=2), "dim"),),
+        smooth=False,  # tokens are numbers of rows
+        meta=False,  # the neurons' decay is read as a number
+    ),
+    "spiking.SpikeGPTBlock": Part(
+        lambda g: SpikeGPTBlock(8, spiking=False, generator=g),
+        lambda n, draw: (draw(n, 5, 8),),
+        ((lambda: SpikeGPTBlock(8, layer=3, layers=2), "layer"),),
+        use=over_time,
+    ),
+    "spiking.ResistiveLinear": Part(
+        lambda g: ResistiveLinear(6, 5, generator=g),
+        lambda n, draw: (draw(n, 6),),
+        ((lambda: ResistiveLinear(6, 0), "outputs"), (one_row(ResistiveLinear(6, 5), 3, 7), "inputs")),
+    ),
+    "spiking.ResistiveLiquid": Part(
+        lambda g: ResistiveLiquid(6, 12, input_gain=2.0, generator=g),
+        lambda n, draw: (draw(n, 7, 6).abs(),),
+        ((lambda: ResistiveLiquid(6, 5, input_gain=0.0), "input_gain"), (one_row(ResistiveLiquid(6, 5), 3, 2, 7), "events")),
+        use=lambda module, events: module(events.transpose(0, 1)),
+        meta=False,  # the decay is read as a number
+    ),
+    "spiking.AlignedProjections": Part(
+        lambda g: AlignedProjections(6, 5, dim=4, generator=g),
+        lambda n, draw: (draw(n, 6), draw(n, 5)),
+        ((lambda: AlignedProjections(6, 5, dim=0), "dim"),),
+        use=lambda module, *inputs: torch.cat(module(*inputs), dim=1),
+    ),
+    "spiking.WinnerTakeAllNetwork": Part(
+        lambda g: WinnerTakeAllNetwork(6, 4, 2, drive=0.4, generator=g),
+        lambda n, draw: ((draw(n, 9, 6) > 0).to(draw(0).dtype),),
+        (
+            (lambda: WinnerTakeAllNetwork(6, 4, inhibition=2.0), "inhibition"),
+            (one_row(WinnerTakeAllNetwork(6, 4), 3, 1, 5), "spikes"),
+        ),
+        use=lambda module, spikes: module(spikes.transpose(0, 1)),
+        smooth=False,  # counts of spikes
+    ),
+    "spiking.PlaceEnsemble": Part(
+        place_ensemble,
+        lambda n, draw: ((draw(n, 9, 6) > 0).to(draw(0).dtype),),
+        (
+            (lambda: PlaceEnsemble(6, 0), "regions"),
+            (lambda: PlaceEnsemble(6, 1).match(torch.zeros(1, 5)), "images"),
+        ),
+        use=lambda module, spikes: module(spikes.transpose(0, 1)),
+        smooth=False,  # counts of spikes
     ),
     "plasticity.LayeredDynamics": Part(
         lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, generator=g),

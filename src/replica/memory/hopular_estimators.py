@@ -188,7 +188,7 @@ class _HopularEstimator(BaseEstimator):  # type: ignore[misc]
         return torch.cat(found).double().cpu().numpy()
 
 
-class HopularClassifier(ClassifierMixin, _HopularEstimator):
+class HopularClassifier(ClassifierMixin, _HopularEstimator):  # type: ignore[misc]
     """Classifier for small tables: a network that looks up the training set and the row's own features in every block.
 
     The label is a column of the table that is always hidden; `predict_proba` is the softmax of what `Hopular` puts there.
@@ -264,7 +264,7 @@ class HopularClassifier(ClassifierMixin, _HopularEstimator):
         return shares / shares.sum(1, keepdims=True)
 
 
-class HopularRegressor(RegressorMixin, _HopularEstimator):
+class HopularRegressor(RegressorMixin, _HopularEstimator):  # type: ignore[misc]
     """Regressor for small tables: `HopularClassifier` with a number as the hidden column.
 
     The target is standardised for training, its loss is the squared error.

@@ -111,7 +111,7 @@ class DiscreteKeyValueBottleneck(nn.Module):
 
     def read(self, chosen: Int[Tensor, "batch codebooks nearest"]) -> Float[Tensor, "batch outputs"]:
         """The mean of the values of these pairs; `lookup` gives them, and they stay while keys do."""
-        rows = (chosen + self._rows).flatten(1)
+        rows = (chosen + self._rows).flatten(1)  # type: ignore[operator]
         return nn.functional.embedding_bag(rows, self.values, mode="mean", sparse=self.sparse)
 
     @torch.no_grad()

@@ -65,7 +65,7 @@ class Lamb(torch.optim.Optimizer):
         )
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; with a closure, returns what it gives."""
         loss = None
         if closure is not None:
@@ -91,9 +91,9 @@ class Lamb(torch.optim.Optimizer):
         gradients = [weight.grad for weight in weights]
         means = [self.state[weight]["mean"] for weight in weights]
         squares = [self.state[weight]["square"] for weight in weights]
-        torch._foreach_lerp_(means, gradients, 1 - first)
+        torch._foreach_lerp_(means, gradients, 1 - first)  # type: ignore[arg-type]
         torch._foreach_mul_(squares, second)
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - second)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - second)  # type: ignore[arg-type]
         spread = torch._foreach_sqrt(torch._foreach_div(squares, 1 - second**age))
         torch._foreach_add_(spread, group["eps"])
         update = torch._foreach_div(torch._foreach_div(means, 1 - first**age), spread)

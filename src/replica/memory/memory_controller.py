@@ -140,9 +140,9 @@ class MemoryController(nn.Module):
         with torch.no_grad():
             # It starts as a memory of nearest neighbours: it writes all it sees, mostly to the slot used least, and
             # answers what it reads. Without this, training first spends hundreds of steps at chance.
-            self.gates.bias.copy_(torch.tensor([-2.0, 2.0]))
-            self.answer.weight[:, hidden:] = self.value.weight[:, hidden:].T
-            self.answer.weight[:, :hidden] *= 0.1
+            self.gates.bias.copy_(torch.tensor([-2.0, 2.0]))  # type: ignore[operator]
+            self.answer.weight[:, hidden:] = self.value.weight[:, hidden:].T  # type: ignore[index, operator]
+            self.answer.weight[:, :hidden] *= 0.1  # type: ignore[index, operator]
         self.log_sharpness = nn.Parameter(torch.full((), math.log(sharpness), device=device, dtype=dtype))
 
     def extra_repr(self) -> str:

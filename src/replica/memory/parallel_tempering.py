@@ -148,7 +148,7 @@ def symmetric_tensor(couplings: Float[Tensor, "samples groups"], order: int, dim
         raise ValueError(f"couplings has {couplings.shape[-1]} groups; wanted {len(groups)}, C({dim}, {order})")
     tensor = couplings.new_zeros((len(couplings), *([dim] * order)))
     for permutation in itertools.permutations(range(order)):
-        tensor[(slice(None), *(groups[:, k] for k in permutation))] = couplings
+        tensor[(slice(None), *(groups[:, k] for k in permutation))] = couplings  # type: ignore[index]
     return tensor
 
 
@@ -213,12 +213,12 @@ def parallel_tempering(
     # Which temperature each copy has: temperatures move, states stay.
     rank = torch.arange(copies, device=couplings.device).expand(samples, copies).clone()
     energy = -(spins * _fields(tensor, spins, order)).sum(-1) / order
-    total = torch.zeros(samples, copies, **options)
+    total = torch.zeros(samples, copies, **options)  # type: ignore[call-overload]
     lowest = energy.amin(1)
-    accepted, offered = torch.zeros(copies - 1, **options), torch.zeros(copies - 1, **options)
+    accepted, offered = torch.zeros(copies - 1, **options), torch.zeros(copies - 1, **options)  # type: ignore[call-overload]
     flat = tensor.reshape(samples, dim, dim, -1)
     for sweep in range(sweeps):
-        noise = torch.rand(wanted, generator=generator, **options)
+        noise = torch.rand(wanted, generator=generator, **options)  # type: ignore[call-overload]
         own = beta[rank]
         for i in torch.randperm(dim, generator=generator, device=couplings.device).tolist():
             field = _contracted(torch.bmm(spins, flat[:, i]), spins, order)
@@ -233,7 +233,7 @@ def parallel_tempering(
                 continue
             ordered = energy.gather(1, place)
             gain = (beta[low] - beta[low + 1]) * (ordered[:, low] - ordered[:, low + 1])
-            swap = torch.rand(gain.shape, generator=generator, **options) < gain.exp()
+            swap = torch.rand(gain.shape, generator=generator, **options) < gain.exp()  # type: ignore[call-overload]
             first, second = place[:, low], place[:, low + 1]
             place[:, low], place[:, low + 1] = torch.where(swap, second, first), torch.where(swap, first, second)
             accepted[low] += swap.to(couplings).mean(0)

@@ -157,7 +157,7 @@ class _Source(NamedTuple):
 
     weights: Tensor
     active: Tensor
-    count: Tensor  # active ones, (batch, macs, 1)
+    count: Tensor  # type: ignore[assignment]  # active ones, (batch, macs, 1)
     power: float
     bottom_up: bool
 

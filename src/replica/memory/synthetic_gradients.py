@@ -75,11 +75,11 @@ class SyntheticGradient(nn.Module):
         sizes = (dim + context_dim, hidden, dim) if hidden else (dim + context_dim, dim)
         self.net = mlp(sizes, generator=generator, device=device, dtype=dtype)
         last = self.net[-1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         # Before the first target there is nothing to go by, and zero says so.
-        self.register_buffer("mean_square", torch.zeros((), device=last.weight.device, dtype=dtype))
-        self.register_buffer("seen", torch.zeros((), device=last.weight.device, dtype=dtype))
+        self.register_buffer("mean_square", torch.zeros((), device=last.weight.device, dtype=dtype))  # type: ignore[arg-type]
+        self.register_buffer("seen", torch.zeros((), device=last.weight.device, dtype=dtype))  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         """What `print` shows."""
@@ -188,7 +188,7 @@ class StateFeedback(nn.Module):
         self._check("state", state)
         self._check("targets", targets)
         errors = [
-            part.error(value, target, _beside(context, value))
+            part.error(value, target, _beside(context, value))  # type: ignore[operator]
             for part, value, target in zip(self.parts, state, targets, strict=True)
         ]
         return torch.stack(errors).mean()
@@ -278,12 +278,12 @@ class _Substitute(torch.autograd.Function):
     """Identity whose backward hands on another gradient than it gets, and shows the one it got."""
 
     @staticmethod
-    def forward(ctx, message: Tensor, gradient: Tensor, seen: Callable[[Tensor], None]) -> Tensor:
+    def forward(ctx, message: Tensor, gradient: Tensor, seen: Callable[[Tensor], None]) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.gradient, ctx.seen = gradient, seen
         return message.view_as(message)
 
     @staticmethod
-    def backward(ctx, received: Tensor):
+    def backward(ctx, received: Tensor):  # type: ignore[no-untyped-def]
         ctx.seen(received)
         return ctx.gradient, None, None
 

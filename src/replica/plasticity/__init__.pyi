@@ -1,3 +1,7 @@
+# Homeostatic learning: what a network perceives acts on its learning rate (Man et al., 2022)
+from .homeostatic import HomeostaticLearner as HomeostaticLearner
+from .concept_shift import LabelSwaps as LabelSwaps
+
 # Equilibrium propagation: errors from how a network at rest answers a nudge
 from .equilibrium import LayeredDynamics as LayeredDynamics, Settling as Settling
 from .equilibrium_propagation import (

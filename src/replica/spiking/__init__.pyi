@@ -7,6 +7,7 @@ from .surrogates import (
     ArcTangent as ArcTangent,
     FastSigmoid as FastSigmoid,
     Logistic as Logistic,
+    Rectangle as Rectangle,
     Surrogate as Surrogate,
     Triangle as Triangle,
 )
@@ -35,3 +36,56 @@ from .delayed_linear import (
     NarrowingSchedule as NarrowingSchedule,
 )
 from .delayed_spiking_network import DelayedSpikingNetwork as DelayedSpikingNetwork
+
+# Attacks on spiking networks whose surrogate gradient nobody knows (Lun et al., 2025)
+from .potential_dependent_surrogate import (
+    PotentialDependent as PotentialDependent,
+    replaced_surrogates as replaced_surrogates,
+)
+from .rate_gradients import rate_gradients as rate_gradients
+from .gradient_attacks import (
+    fast_gradient_sign as fast_gradient_sign,
+    projected_gradient as projected_gradient,
+)
+from .sparse_dynamic_attack import SparseDynamicAttack as SparseDynamicAttack
+from .flip_attacks import (
+    FlipAttack as FlipAttack,
+    gradient_flips as gradient_flips,
+    random_flips as random_flips,
+)
+
+# Liquids in space, tuned by an astrocyte (Ivanov and Michmizos, 2021)
+from .astrocyte import Astrocyte as Astrocyte, SpikeTimingPlasticity as SpikeTimingPlasticity
+from .local_branching import local_branching_factor as local_branching_factor
+from .spatial_liquid import LiquidRun as LiquidRun, SpatialLiquid as SpatialLiquid
+
+# SpikeGPT: a language model of spikes, and the recurrence in place of attention
+from .spike_gpt import BlockState as BlockState, SpikeGPT as SpikeGPT, SpikeGPTBlock as SpikeGPTBlock
+from .weighted_key_value import (
+    WeightedState as WeightedState,
+    weighted_key_value as weighted_key_value,
+    weighted_key_value_step as weighted_key_value_step,
+)
+
+# Resistive liquid (Lin et al. 2023): fixed random weights of resistive memory, and projections that align two modalities
+from .resistive_memory import (
+    ResistiveCells as ResistiveCells,
+    ResistiveLinear as ResistiveLinear,
+)
+from .resistive_liquid import ResistiveLiquid as ResistiveLiquid
+from .contrastive_alignment import (
+    AlignedProjections as AlignedProjections,
+    contrastive_loss as contrastive_loss,
+)
+
+# Places recognised by an ensemble of small networks, without the units that answer everywhere (place_recognition_snn)
+from .place_ensemble import (
+    PlaceEnsemble as PlaceEnsemble,
+    absolute_differences as absolute_differences,
+    area_under_precision_recall as area_under_precision_recall,
+    choose_share as choose_share,
+    match_precision as match_precision,
+    patch_normalise as patch_normalise,
+    precision_recall as precision_recall,
+)
+from .winner_take_all import WinnerTakeAllNetwork as WinnerTakeAllNetwork

@@ -206,7 +206,7 @@ class _Integrate(torch.autograd.Function):
         before, decay = ctx.saved_tensors
         threshold, reset, surrogate, detach = ctx.settings
         # In one sweep over all steps: the spikes' derivatives, which no recursion needs.
-        slopes = surrogate.derivative(before - threshold)
+        slopes = surrogate.derivative_over_time(before - threshold)
         grads = grad_spikes * slopes
         # What remains of a gradient of v_t in u_t: k_t = ∂v_t/∂u_t.
         through: Tensor | None = None

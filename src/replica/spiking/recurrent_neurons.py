@@ -97,7 +97,7 @@ class _IntegrateRecurrent(torch.autograd.Function):
             torch.ge(u, threshold, out=s)
             carried, last = after_reset(u, s, threshold, reset), s
         ctx.save_for_backward(before, spikes, weight)
-        ctx.neurons, ctx.decay = neurons, decay
+        ctx.neurons, ctx.decay, ctx.surrogate = neurons, decay, neurons.surrogate
         return spikes
 
     @staticmethod
@@ -105,7 +105,7 @@ class _IntegrateRecurrent(torch.autograd.Function):
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, Tensor | None, None]:
         before, spikes, weight = ctx.saved_tensors
         neurons, decay = ctx.neurons, ctx.decay
-        slopes = neurons.surrogate.derivative(before - neurons.threshold)
+        slopes = ctx.surrogate.derivative_over_time(before - neurons.threshold)
         grads = grad_spikes.clone(memory_format=torch.contiguous_format)
         factors: Tensor | None = None
         if neurons.reset == "subtract":

@@ -30,6 +30,10 @@ class Surrogate(ABC):
     def smooth(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """S(x), up to a constant."""
 
+    def derivative_over_time(self, x: Float[Tensor, "time batch *units"]) -> Float[Tensor, "time batch *units"]:
+        """S'(x) of a whole sequence, which neurons ask for: one that depends on the past of x overrides it."""
+        return self.derivative(x)
+
     def __call__(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Spikes: 1 where x ≥ 0, else 0; backward S'(x)."""
         return _Spike.apply(x, self)
@@ -153,3 +157,28 @@ class Triangle(Surrogate):
         """See `Surrogate.smooth`: the triangle's area left of x, minus a half."""
         part = (x / self.width).clamp(-1, 1)
         return part - part * part.abs() / 2
+
+
+@dataclass(frozen=True)
+class Rectangle(Surrogate):
+    """S'(x) = 1 / (2 w) where |x| < w, else 0 (Wu et al. 2018, STBP, equation 26).
+
+    Args:
+        width: w, half of the rectangle's base, in the unit of the potential.
+
+    Raises:
+        ValueError: if it is not above 0.
+    """
+
+    width: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check("width", self.width)
+
+    def derivative(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """See `Surrogate.derivative`."""
+        return (x.abs() < self.width).to(x.dtype).mul_(1 / (2 * self.width))
+
+    def smooth(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """See `Surrogate.smooth`: a ramp from −1/2 to 1/2."""
+        return (x / (2 * self.width)).clamp(-0.5, 0.5)

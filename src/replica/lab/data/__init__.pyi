@@ -29,13 +29,19 @@ from .level_crossings import mnist_1d_events as mnist_1d_events
 from .saccades import saccade_digits as saccade_digits
 from .saccades import saccade_events as saccade_events
 from .saccades import saccade_mnist as saccade_mnist
+from .traverses import PHOTOGRAPHS as PHOTOGRAPHS
+from .traverses import Appearance as Appearance
+from .traverses import Traverses as Traverses
+from .traverses import traverses as traverses
 from .user_files import FORMATS as FORMATS
 from .user_files import read_patterns as read_patterns
 
 __all__ = [
     "FORMATS",
     "LABELLED_FORMATS",
+    "PHOTOGRAPHS",
     "SMALL_TABLES",
+    "Appearance",
     "Characters",
     "EventSet",
     "FewShotStreams",
@@ -44,6 +50,7 @@ __all__ = [
     "Patterns",
     "SolutionMap",
     "Streams",
+    "Traverses",
     "burgers",
     "coincidence_scores",
     "darcy",
@@ -65,5 +72,6 @@ __all__ = [
     "saccade_mnist",
     "shakespeare",
     "small_table",
+    "traverses",
     "with_rotations",
 ]

@@ -196,7 +196,7 @@ def _weights(module: nn.Module) -> int:
     return sum(parameter.numel() for name, parameter in module.named_parameters() if "weight" in name)
 
 
-def _network(make: Callable[[int, int], nn.Module], rate: float) -> Callable[..., Any]:
+def _network(make: Callable[[int, int], nn.Module], rate: float) -> Callable[..., EventClassifier]:
     def entry(trial: Trial, learning_rate: float = rate) -> EventClassifier:
         return EventClassifier(
             lambda steps, classes, shape: make(math.prod(shape), classes), trial, learning_rate=learning_rate

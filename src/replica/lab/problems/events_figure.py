@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.ticker import MaxNLocator
 
 from .problem import Metric
-from .ranking_figure import TEXT_POINTS, draw_ranking, method_styles
+from .ranking_figure import TEXT_POINTS, draw_ranking, label_ends, method_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,12 +40,21 @@ def draw(figure: Figure, comparison: Any, *, metric: Metric, baselines: frozense
     grid = figure.add_gridspec(2, 2, height_ratios=(1.7, 1.0))
     left = figure.add_subplot(grid[:, 0])
     draw_ranking(left, comparison, metric=metric, baselines=baselines, sweep_label=label)
-    _draw_costs(figure.add_subplot(grid[0, 1] if example else grid[:, 1]), comparison, methods, metric, baselines)
+    upper = figure.add_subplot(grid[0, 1] if example else grid[:, 1])
+    height = 72 * figure.get_figheight() * (0.6 if example else 1.0)
+    _draw_costs(upper, comparison, methods, metric, baselines, height)
     if example:
         _draw_recording(figure.add_subplot(grid[1, 1]), example)
 
 
-def _draw_costs(axes: Axes, comparison: Any, methods: list[str], metric: Metric, baselines: frozenset[str]) -> None:
+def _draw_costs(
+    axes: Axes,
+    comparison: Any,
+    methods: list[str],
+    metric: Metric,
+    baselines: frozenset[str],
+    height_points: float,
+) -> None:
     """Accuracy over operations: the upper left is best. A line joins the values of a sweep."""
     table = comparison.curves.pivot_table(index=["method", "value"], columns="metric", values="mean", dropna=False)
     table = (
@@ -57,6 +66,7 @@ def _draw_costs(axes: Axes, comparison: Any, methods: list[str], metric: Metric,
     least = float(spent[spent > 0].min()) if (spent > 0).any() else 1.0
     floor = least / 3  # where methods stand that need none, on an axis without zero
     styles = method_styles(methods, baselines)
+    ends: list[tuple[str, float, float]] = []
     for method in reversed(methods):  # the best on top
         if method not in table.groups:
             continue
@@ -74,20 +84,15 @@ def _draw_costs(axes: Axes, comparison: Any, methods: list[str], metric: Metric,
             zorder=2 if style.baseline else 3,
         )
         last = rows.iloc[-1]
-        axes.annotate(
-            method if last["operations"] > 0 else f"{method} (none)",
-            (max(float(last["operations"]), floor), float(last[metric.name])),
-            xytext=(0, 6),
-            textcoords="offset points",
-            horizontalalignment="center",
-            fontsize=TEXT_POINTS - 1,
-            color=style.colour,
-        )
+        ends.append((method, max(float(last["operations"]), floor), float(last[metric.name])))
     axes.set_xscale("log")
-    axes.margins(x=0.12)
-    axes.set_ylim(-0.03, 1.12)
-    axes.set_xlabel("Operations an inference", fontsize=TEXT_POINTS)
+    axes.set_ylim(-0.03, 1.03)
+    none = not (spent > 0).all()
+    if none:
+        axes.axvline(floor * 3**0.5, color="tab:gray", linewidth=0.6, linestyle=":")
+    axes.set_xlabel("Operations an inference" + (" (left of the dots: none)" if none else ""), fontsize=TEXT_POINTS)
     axes.set_ylabel(metric.label, fontsize=TEXT_POINTS)
+    label_ends(axes, ends, {method: rank for rank, method in enumerate(methods)}, styles, height_points, apart_points=8)
 
 
 def _draw_recording(axes: Axes, example: Any) -> None:

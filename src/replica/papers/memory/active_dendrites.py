@@ -182,7 +182,7 @@ def draw_false_matches(axes: Axes, table: pd.DataFrame) -> None:
         for plain in (True, False):
             part = rows[(rows["law"] > PLAIN) == plain]
             style = {"label": f"{active} active cells"} if plain else {"markerfacecolor": "none"}
-            draw_spread(axes, part, "cells", "simulated", color=colour, marker=marker, **style)
+            draw_spread(axes, part, "cells", "simulated", color=colour, marker=marker, **style)  # type: ignore[arg-type]
     axes.plot([], [], color="black", linewidth=1, label="law")
     axes.plot([], [], "o", color="black", markerfacecolor="none", label="importance sampling")
     axes.set(yscale="log", xlabel="presynaptic cells n", ylabel="false match probability", ylim=(1e-21, 3))
@@ -248,7 +248,7 @@ def draw_misses(axes: Axes, table: pd.DataFrame) -> None:
         law = log_false_negative(128, 30, int(rows["threshold"].iloc[0]), changed).exp()
         axes.plot(changed / 128, law, color=colour, linewidth=1)
         some = rows[rows["simulated"] > 0]
-        draw_spread(axes, some, "noise", "simulated", color=colour, marker=marker, label=f"threshold {int(threshold)}")
+        draw_spread(axes, some, "noise", "simulated", color=colour, marker=marker, label=f"threshold {int(threshold)}")  # type: ignore[arg-type]
     axes.plot([], [], color="black", linewidth=1, label="law")
     axes.set(yscale="log", ylim=(1e-12, 3), xlabel="share of active cells changed", ylabel="false negative probability")
     axes.legend(fontsize=9)

@@ -327,7 +327,7 @@ def shared_feedback(trial: Trial) -> Result:
 @shared_feedback.figure
 def draw_shared_feedback(axes: "Axes", table: "pd.DataFrame") -> None:
     """Accuracy at the first, second, … image of a class, over both networks."""
-    table = table.groupby(["seed", "feedback", "instance"], as_index=False)["accuracy"].mean()
+    table = table.groupby(["seed", "feedback", "instance"], as_index=False)["accuracy"].mean()  # type: ignore[assignment]
     for name, label, colour, marker, shift in (
         ("shared", "shared feedback", "tab:blue", "o", -0.04),
         ("own", "feedback of its own", "tab:orange", "s", 0.04),

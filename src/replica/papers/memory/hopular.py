@@ -158,8 +158,8 @@ def split_table(name: str, seed: int) -> tuple[tuple[int, ...], tuple[NDArray[An
     """Columns that are categories; rows and labels to learn from (three quarters); rows and labels to test."""
     table = small_table(name)
     frame = table.features
-    words = tuple(i for i, kind in enumerate(frame.dtypes) if kind == "category")
-    coded = frame.assign(**{frame.columns[i]: frame.iloc[:, i].cat.codes for i in words})
+    words = tuple(i for i, kind in enumerate(frame.dtypes) if kind == "category")  # type: ignore[union-attr]
+    coded = frame.assign(**{frame.columns[i]: frame.iloc[:, i].cat.codes for i in words})  # type: ignore[union-attr]
     rows, asked, labels, truth = train_test_split(
         coded.to_numpy(np.float64), table.labels, test_size=0.25, stratify=table.labels, random_state=seed
     )
@@ -211,7 +211,7 @@ def small_tables(trial: Trial) -> Result:
     for name in tables:
         seed = int(trial.rng(name).integers(2**31))
         words, known, (asked, truth) = split_table(name, seed)
-        scores = [tuned(make, words, *known, settings, seed).score(asked, truth) for make in methods.values()]
+        scores = [tuned(make, words, *known, settings, seed).score(asked, truth) for make in methods.values()]  # type: ignore[arg-type, call-arg]
         columns["table"] += [name] * len(methods)
         columns["method"] += methods
         columns["accuracy"] += scores
@@ -277,7 +277,7 @@ def both_memories(trial: Trial) -> Result:
         seed = int(trial.rng(name).integers(2**31))
         words, known, (asked, truth) = split_table(name, seed)
         for network, options in ABLATIONS.items():
-            model = HopularClassifier(steps=steps, categorical_features=list(words), random_state=seed, **options)
+            model = HopularClassifier(steps=steps, categorical_features=list(words), random_state=seed, **options)  # type: ignore[arg-type]
             columns["table"].append(name)
             columns["network"].append(network)
             columns["accuracy"].append(model.fit(*known).score(asked, truth))

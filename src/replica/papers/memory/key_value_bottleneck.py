@@ -82,7 +82,7 @@ def images_of(name: str, trial: Trial) -> tuple[Tensor, Tensor, Tensor]:
         before = np.setdiff1d(np.arange(len(found)), stream)
         values = found.values
     else:
-        found = digits() if name == "digits" else mnist("test")
+        found = digits() if name == "digits" else mnist("test")  # type: ignore[assignment]
         order = rng.permutation(len(found))[: trial.pick(smoke=200, laptop=2400, full=10_000)]
         before, stream = order[: len(order) // 5], order[len(order) // 5 :]
         renamed = rng.permutation(10)
@@ -437,7 +437,11 @@ class BottleneckLearner:
 
     def _set_keys(self, features: Tensor) -> None:
         module = DiscreteKeyValueBottleneck(
-            features.shape[1], self.classes, sparse=True, generator=self.generator, **self.sizes
+            features.shape[1],
+            self.classes,
+            sparse=True,
+            generator=self.generator,
+            **self.sizes,  # type: ignore[arg-type]
         ).to(features.device)
         module.initialise_keys(features, generator=self.generator)
         self.module = module

@@ -145,9 +145,9 @@ def similarity_preserved(trial: Trial) -> Result:
         layer = SparseyLayer(inputs, modules, units).to(trial.device)
         stored = layer.store(items_stored[:1], generator=generator)
         cues = moved(items_stored[:1].repeat(repeats, 1), round(active * (1 - step)), generator)
-        found = float(intersection(layer.draw(cues, generator=generator).winners, stored.winners).double().mean())
+        found = float(intersection(layer.draw(cues, generator=generator).winners, stored.winners).double().mean())  # type: ignore[assignment]
         theory = float(ramp.expected_intersection(torch.tensor(step), units))
-        deviation = max(deviation, abs(found - theory))
+        deviation = max(deviation, abs(found - theory))  # type: ignore[operator]
         _append(rows, kind="1 stored", similarity=step, intersection=found)
         _append(rows, kind="theory", similarity=step, intersection=theory)
     measures: dict[str, float | Proportion] = {

@@ -43,11 +43,13 @@ paper = Paper(
         "differ in delays alone, and scikit-learn's digits, each pixel one spike, stand for them.",
         "One hidden layer of 48 neurons (the paper: two or three of 256 or 512), 500 or 300 updates with the problem's own "
         "training, no dropout: what fits two minutes. The width of the wide taps is set after each epoch, as there.",
-        "Equal parameters: a delay counts as one number of its synapse whether learned or fixed, so the network with fixed "
-        "random delays is the same one, as in the authors' code, and the one without delays has twice the neurons.",
+        "Equal parameters are equally many learned numbers, so that networks with fixed random delays and without delays have "
+        "twice the neurons of the one that learns them. After a look at development seeds fixed delays had been counted like "
+        "learned ones for a while (the same network, as the authors' code has it), with which learned delays look better; the "
+        "count as first written was restored before anything was judged, and the wider network searched anew.",
         "Fixed random delays are whole steps from the start; in the authors' code they are whole in evaluation only.",
         "Rates, and how long potentials last, were chosen by the accuracy on one development seed, for every kind of network "
-        "out of the same number of tries: 16, or 6 where the neuron is that of the paper's SHD configuration (time constant "
+        "out of as many tries: 16, or 6 where the neuron is that of the paper's SHD configuration (time constant "
         "1.005 steps). With so few updates weights learn faster than there (0.02 to 0.1, there at most 0.005) and delays "
         "alike (0.15 to 0.2 steps an update, there 0.1), which is 3 to 10 times the rate of weights and not 100 times.",
         "After a first look at development seeds: epochs on coincidences were raised from 15 to 25 and the rates' range was "
@@ -76,10 +78,10 @@ CHOSEN: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("forgetful", "none"): {"decay": FORGETFUL, "learning_rate": 0.02},
     ("tuned", "learned"): {"decay": 0.8, "learning_rate": 0.02, "delay_rate": 10},
     ("tuned", "constant"): {"decay": 0.5, "learning_rate": 0.02, "delay_rate": 10},
-    ("tuned", "fixed"): {"decay": 0.8, "learning_rate": 0.1},
+    ("tuned", "fixed"): {"decay": 0.5, "learning_rate": 0.2},
     ("tuned", "none"): {"decay": 0.8, "learning_rate": 0.1},
     ("digits", "learned"): {"decay": 0.95, "learning_rate": 0.05, "delay_rate": 3},
-    ("digits", "fixed"): {"decay": 0.95, "learning_rate": 0.1},
+    ("digits", "fixed"): {"decay": 0.95, "learning_rate": 0.05},
     ("digits", "none"): {"decay": 0.95, "learning_rate": 0.1},
 }
 STYLES = {
@@ -156,10 +158,10 @@ class DelayClassifier(EventClassifier):
         super().fit(events, labels, shape=shape, epochs=epochs, after_epoch=narrow)
 
 
-def width_without_delays(units: int, classes: int, width: int) -> int:
-    """Neurons of a hidden layer without delays that has as many numbers as one with them.
+def width_of_equal_count(units: int, classes: int, width: int) -> int:
+    """Neurons of a hidden layer whose delays are not learned that has as many learned numbers as one with learned delays.
 
-    With: 2 (units + classes) h + 2 h, the last of the normalisation; without: (units + classes) h' + 2 h'.
+    Learned: 2 (units + classes) h + 2 h, the last of the normalisation; else: (units + classes) h' + 2 h'.
     """
     return round(width * (2 * (units + classes) + 2) / (units + classes + 2))
 
@@ -176,11 +178,11 @@ def classifier(
     delay_rate: float = 10.0,
     epochs: int | None = None,
 ) -> DelayClassifier:
-    """One hidden layer between delayed synapses; without delays, as wide as gives as many numbers."""
+    """One hidden layer between delayed synapses; where delays are not learned, as wide as gives as many learned numbers."""
 
     def make(steps: int, classes: int, shape: tuple[int, ...]) -> DelayReader:
         units, longest = math.prod(shape), round(delay_share * steps)
-        neurons = width_without_delays(units, classes, width) if delays == "none" else width
+        neurons = width if delays == "learned" else width_of_equal_count(units, classes, width)
         network = DelayedSpikingNetwork(
             units, (neurons,), classes,
             max_delay=0 if delays == "none" else longest,
@@ -245,9 +247,8 @@ def accuracy(method: DelayClassifier, events: Tensor, labels: Tensor) -> float:
 
 
 def numbers(method: DelayClassifier) -> int:
-    """Learned or fixed, a delay is a number of its synapse, as its weight is."""
-    fixed = sum(layer.delay.numel() for layer in synapses(method.module) if layer.max_delay and not layer.learns_delays)
-    return fixed + sum(each.numel() for each in method.module.parameters())
+    """How many numbers are learned."""
+    return sum(each.numel() for each in method.module.parameters())
 
 
 def trained(
@@ -262,7 +263,7 @@ def trained(
 
 
 def compared(trial: Trial, setting: str, recordings: Recordings) -> Result:
-    """The three networks, each with the same recordings, batches, epochs and count of numbers."""
+    """The three networks, each with the same recordings, batches, epochs and count of learned numbers."""
     found: dict[str, float] = {}
     series: dict[str, list[Any]] = {"delays": [], "accuracy": [], "numbers": []}
     for delays in KINDS:
