@@ -61,6 +61,8 @@ from replica.plasticity import (
 from replica.representations import UnitStatistics
 from replica.spiking import (
     AlignedProjections,
+    DelayedLinear,
+    DelayedSpikingNetwork,
     LeakyIntegrateAndFire,
     LeakyIntegrator,
     PlaceEnsemble,
@@ -436,6 +438,19 @@ PARTS: dict[str, Part] = {
         ((lambda: LeakyIntegrator(-0.1), "decay"),),
         use=over_time,
         drawn=False,
+    ),
+    "spiking.DelayedLinear": Part(
+        lambda g: DelayedLinear(5, 4, 6, bias=True, generator=g),
+        lambda n, draw: (draw(n, 7, 5),),
+        ((lambda: DelayedLinear(5, 4, -1), "max_delay"), (one_row(DelayedLinear(4, 3, 2), 3, 1, 5), "inputs")),
+        use=over_time,
+    ),
+    "spiking.DelayedSpikingNetwork": Part(
+        lambda g: DelayedSpikingNetwork(5, (8, 8), 3, max_delay=4, generator=g),
+        lambda n, draw: (draw(n, 7, 5),),
+        ((lambda: DelayedSpikingNetwork(5, (8,), 3, max_delay=4, dropout=1.0), "dropout"),),
+        use=over_time,
+        meta=False,  # the decay is read as a number
     ),
     "spiking.RecurrentLeakyIntegrateAndFire": Part(
         lambda g: RecurrentLeakyIntegrateAndFire(5, generator=g),

@@ -30,6 +30,13 @@ from .spike_statistics import (
     synchrony as synchrony,
 )
 
+# Delays at synapses, learned as positions of taps in a convolution along time (Hammouamri et al., 2024)
+from .delayed_linear import (
+    DelayedLinear as DelayedLinear,
+    NarrowingSchedule as NarrowingSchedule,
+)
+from .delayed_spiking_network import DelayedSpikingNetwork as DelayedSpikingNetwork
+
 # Attacks on spiking networks whose surrogate gradient nobody knows (Lun et al., 2025)
 from .potential_dependent_surrogate import (
     PotentialDependent as PotentialDependent,

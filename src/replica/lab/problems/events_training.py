@@ -30,7 +30,8 @@ class EventClassifier:
     Args:
         make_module: ``make_module(steps, classes, shape)`` builds the network, which maps ``(batch, time, units)`` to
             ``(batch, classes)``; it is called by ``fit``, under a seed of the trial's. If the network has ``operations(events)``,
-            that tells the cost of an inference, else PyTorch's multiply-accumulates are counted.
+            that tells the cost of an inference, else PyTorch's multiply-accumulates are counted; if it has
+            ``parameter_groups(learning_rate)``, the optimiser gets these, which may have rates of their own.
         trial: Where initial weights and batches come from. Without one they come from PyTorch's own generator, which a run
             seeds for each trial.
         epochs: Passes over the recordings; what ``fit`` is asked for goes first.
@@ -114,7 +115,9 @@ class EventClassifier:
         self.module = module.to(events.device)
         shuffle = torch.Generator().manual_seed(seed)
         epochs = next(number for number in (epochs, self.epochs, EPOCHS) if number is not None)
-        optimiser = torch.optim.AdamW(self.module.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        groups = getattr(self.module, "parameter_groups", None)
+        learned = groups(self.learning_rate) if callable(groups) else self.module.parameters()
+        optimiser = torch.optim.AdamW(learned, lr=self.learning_rate, weight_decay=self.weight_decay)
         steps = epochs * -(-len(events) // self.batch_size)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_share(step, steps))
         self.losses = []
