@@ -50,7 +50,7 @@ paper = Paper(
         "Fixed random delays are whole steps from the start; in the authors' code they are whole in evaluation only.",
         "Rates, and how long potentials last, were chosen by the accuracy on one development seed, for every kind of network "
         "out of 16 tries at least (learned delays had the most), or 6 where the neuron is that of the paper's SHD configuration "
-        "(time constant 1.005 steps). With so few updates weights learn faster than there (0.02 to 0.2, at most 0.005) and delays "
+        "(time constant 1.005 steps). With so few updates weights learn faster than there (0.02 to 0.2, at most 0.005), delays "
         "alike (0.15 to 0.2 steps an update, there 0.1), which is 3 to 10 times the rate of weights and not 100 times.",
         "After a first look at development seeds: epochs on coincidences were raised from 15 to 25 and the rates' range was "
         "widened for all, since the best lay at its edge; and the comparisons on coincidences, of networks and of widths, were "
