@@ -288,6 +288,12 @@ REPORTED_ORDER = {
     "Fixed random delays help, and learning them helps even more, with the paper's neurons, which forget within a step.",
     expect=ORDER,
     reported=REPORTED_ORDER,
+    why=(
+        "Fixed random delays help by 35 points. Learned ones are ahead of them only until they are rounded (93 % as "
+        "learned, 63 % rounded, fixed 78 %). With as many learned numbers fixed delays come with twice the neurons, and "
+        "in 500 updates learned positions do not settle on whole steps. Taps that end narrower lose nothing by rounding, "
+        "and are no better: 61 and 65 % for 0.25 and 0.1 steps on a seed that is not judged, where 0.5 gave 68 %."
+    ),
 )
 def forgetful(trial: Trial) -> Result:
     """Recordings of 20 units whose classes differ in nothing but delays; accuracy on those not seen."""
@@ -298,6 +304,11 @@ def forgetful(trial: Trial) -> Result:
     "Fixed random delays help, and learning them helps even more, where each network has the neurons that serve it best.",
     expect=ORDER,
     reported=REPORTED_ORDER,
+    why=(
+        "Fixed random delays help a little, by 3 points. Where potentials last, twice as many neurons with random delays "
+        "find enough of the times they need by their weights, 92 %; learned delays reach 90 % as learned and 86 % "
+        "rounded. The paper trains for 150 epochs on spoken words, where we have 500 updates."
+    ),
 )
 def tuned(trial: Trial) -> Result:
     """The same recordings; how long potentials last was searched for each of the three."""
@@ -308,6 +319,10 @@ def tuned(trial: Trial) -> Result:
     "On digits told by spike times too, fixed random delays help, and learning them helps even more.",
     expect=ORDER,
     reported=REPORTED_ORDER,
+    why=(
+        "All three tell 95 to 96 %: one spike a pixel, the sooner the more ink, is told nearly as well by neurons without "
+        "delays."
+    ),
 )
 def spike_timing(trial: Trial) -> Result:
     """Recordings of 64 units that each fire once, the sooner the more ink; neurons tuned for each network."""
@@ -321,6 +336,11 @@ def spike_timing(trial: Trial) -> Result:
         name: Reported("σ = 0.5 throughout is the ablation", where="authors' code")
         for name in ("gain_forgetful", "gain_tuned")
     },
+    why=(
+        "Planted delays are found only if taps start wide (next claims). Classes can be told with delays that are merely "
+        "good enough, so that it matters less here: 4 points with forgetful neurons, none with tuned ones, and seeds "
+        "differ by as much."
+    ),
 )
 def narrowing(trial: Trial) -> Result:
     """Delayed coincidences; half a step throughout, beside a width that falls to it within a quarter of the epochs."""
@@ -344,6 +364,11 @@ def narrowing(trial: Trial) -> Result:
         name: Reported("delays are rounded to be evaluated", where="authors' code")
         for name in ("loss_forgetful", "loss_tuned")
     },
+    why=(
+        "With taps half a step wide a position between two steps hears both, and rounding takes one of them away; neurons "
+        "that forget within a step lose coincidences by it, those whose potentials last lose less. The gradient does not "
+        "pull positions to whole steps, and 500 updates are few."
+    ),
 )
 def rounding(trial: Trial) -> Result:
     """Delayed coincidences; the same network with its delays as learned, and rounded."""
