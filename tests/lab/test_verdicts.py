@@ -3,8 +3,10 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
+from matplotlib.figure import Figure
 from scipy import stats
 
 from replica.lab.claims import (
@@ -22,6 +24,7 @@ from replica.lab.claims import (
     tied_with_best,
     within,
 )  # fmt: skip
+from replica.lab.claims.drawing import draw_spread
 from replica.lab.claims.measures import from_plain, to_plain
 
 
@@ -180,3 +183,15 @@ def test_a_paper_file_is_checked_where_it_is_written():
     paper.entry("recall", name="m")(lambda trial: None)
     with pytest.raises(ValueError, match="two entries"):
         paper.entry("recall", name="m")(lambda trial: None)
+
+
+def test_the_spread_of_equal_numbers_can_be_drawn() -> None:
+    axes = Figure().subplots()
+    table = pd.DataFrame(
+        {"x": [1] * 3 + [2] * 3, "y": [0.1] * 3 + [0.7, 0.8, 0.9]}
+    )  # the mean of 0.1, 0.1, 0.1 is not 0.1
+    draw_spread(axes, table, "x", "y", scale=100)
+    (bars,) = axes.containers[0].lines[2]
+    equal, apart = (segment[:, 1] for segment in bars.get_segments())
+    assert equal == pytest.approx([10, 10])
+    assert apart == pytest.approx([70, 90])

@@ -26,4 +26,6 @@ def draw_spread(
     groups = scale * table.groupby(x)[y].agg(["mean", "min", "max"])
     middle, low, high = groups["mean"], groups["min"], groups["max"]
     where = middle.index + shift if shift else middle.index
-    axes.errorbar(where, middle, yerr=[middle - low, high - middle], **{"capsize": 2, "linestyle": "none", **style})
+    # The mean of equal numbers may differ from them in its last digit.
+    ranges = [(middle - low).clip(lower=0), (high - middle).clip(lower=0)]
+    axes.errorbar(where, middle, yerr=ranges, **{"capsize": 2, "linestyle": "none", **style})

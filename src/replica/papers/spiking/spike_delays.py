@@ -402,8 +402,11 @@ def draw_accuracies(axes: "Axes", table: "pd.DataFrame") -> None:
         part = table[table["place"] == place]
         axes.plot(part["place"], 100 * part["accuracy"], marker, color=colour, alpha=0.8, markersize=7)
     labels = {"delays": "synaptic delays", "width": "width of taps"}
-    axes.set(xlabel=labels[kind], ylabel="accuracy on recordings not seen (%)", xlim=(-0.5, len(groups) - 0.5))
-    names = [f"{name}\n({setting} neurons)" if setting else name for setting, name in groups]
+    neurons = ", neurons" if any(setting for setting, _ in groups) else ""
+    axes.set(
+        xlabel=labels[kind] + neurons, ylabel="accuracy on recordings not seen (%)", xlim=(-0.5, len(groups) - 0.5)
+    )
+    names = [f"{name},\n{setting}" if setting else name for setting, name in groups]
     axes.set_xticks(range(len(groups)), names, fontsize=9)
 
 
