@@ -83,6 +83,11 @@ def _escaped(line: str) -> str:
     return "".join(piece if number % 2 else re.sub(r"([|*])", r"\\\1", piece) for number, piece in enumerate(pieces))
 
 
+def escape_types(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """The stars in the shapes of attributes, which sections bring along when they are found, are no markup either."""
+    lines[:] = [_escaped(line) if re.match(r"\s*:(type|vartype \w+):", line) else line for line in lines]
+
+
 def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
     """Leave out what is not ours: what named tuples say of their fields, and scikit-learn's routing of metadata."""
     by_itself = (inspect.getdoc(obj) or "").startswith("Alias for field number")
@@ -92,4 +97,5 @@ def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", prepare, priority=100)
+    app.connect("autodoc-process-docstring", escape_types, priority=900)  # after sections were found
     app.connect("autodoc-skip-member", skip)

@@ -12,9 +12,11 @@ class SparseDynamicAttack:
     """The sparse dynamic attack, SDA, on binary event recordings: generation, then reduction.
 
     Generation, step n = 1, 2, …, with the loss L = max(z_y − max z_j, 0):
+
         1. The gradient of L names the events whose flip should lower it: 0 → 1 where it is negative, 1 → 0 where positive.
         2. The n k strongest of those not yet flipped are tried, each by itself: the finite difference ΔL of one flip.
         3. All with ΔL ≤ 0 are flipped. It ends where the model errs.
+
     Reduction: the flips of smallest |ΔL| are taken back, as many as leave the model in error, found by binary search.
 
     Recordings are attacked side by side, and each stops by itself. To attack a network whose surrogate gradient is unknown,
