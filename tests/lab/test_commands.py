@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from replica.lab.catalogue import record
 from replica.lab.cli.main import main
+from replica.lab.cli.show import exports
 
 COMMANDS = ("compare", "verify", "papers", "show", "problems", "doctor")
 EXACT = ("exact", "overlap", "memory_bytes")  # the metrics that measure no time
@@ -244,6 +246,15 @@ def test_show_of_a_paper_that_is_not_built(replica: Replica) -> None:
     done = replica("show", planned)
     assert done.code == 0
     assert "not built yet" in done.out
+
+
+@pytest.mark.parametrize(
+    ("slug", "first"),
+    [("spike_delays", "DelayedLinear"), ("momentum_auxiliary", "MomentumAuxiliary"), ("hopfield", "ModernHopfield")],
+)
+def test_show_names_a_papers_own_parts_first(replica: Replica, slug: str, first: str) -> None:
+    known = record(slug)
+    assert exports(known.wing, known.module)[0] == first
 
 
 def test_show_for_people(replica: Replica) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect
 from pathlib import Path
 from typing import Any
 
@@ -127,18 +129,37 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
 
 
 def exports(wing: str, module: str) -> list[str]:
-    """The names of the wing's table of contents that the paper file uses: read, not imported."""
-    import ast
+    """The names of the wing's table of contents that the paper file uses, its own before those that others use too.
 
+    Files are read, not imported. What the catalogue names as the paper's part comes first; then what stands under a heading of
+    the table that fewer of the wing's papers use, and under it a name that fewer use.
+    """
+    from replica.lab.catalogue import find
     from replica.lab.runner.fingerprint import spec_path
 
-    def imported(path: Path) -> list[str]:
-        return [
-            alias.name
-            for node in ast.walk(ast.parse(path.read_bytes()))
-            if isinstance(node, ast.ImportFrom) and (node.level or f"{node.module}.".startswith(f"replica.{wing}."))
-            for alias in node.names
-        ]
+    contents = spec_path(f"replica.{wing}").with_suffix(".pyi")
+    headings = [number for number, line in enumerate(contents.read_text().splitlines(), 1) if line.startswith("#")]
+    under = {name: bisect(headings, line) for name, line in _imported(contents, wing).items()}
+    used = _imported(spec_path(module), wing).keys()
+    by_paper = [_imported(spec_path(record.module), wing).keys() for record in find(wing=wing, status="built")]
 
-    used = set(imported(spec_path(module)))
-    return [name for name in imported(spec_path(f"replica.{wing}").with_suffix(".pyi")) if name in used]
+    told = next((record.part for record in find(wing=wing) if record.module == module), "")
+
+    def order(name: str) -> tuple[bool, int, int]:
+        heading = [any(under.get(other) == under[name] for other in others) for others in by_paper]
+        named = re.search(rf"\b{name}\b", told) is not None
+        return not named, sum(heading), sum(name in others for others in by_paper)
+
+    return sorted((name for name in under if name in used), key=order)
+
+
+def _imported(path: Path, wing: str) -> dict[str, int]:
+    """What a file imports from the wing or from beside it, and in which line."""
+    import ast
+
+    return {
+        alias.name: node.lineno
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.ImportFrom) and (node.level or f"{node.module}.".startswith(f"replica.{wing}."))
+        for alias in node.names
+    }
