@@ -16,16 +16,16 @@ _FLOOR = 1e-8
 
 
 class HomeostaticLearner:
-    r"""Gradient descent whose learning rate is raised or lowered by the things that the network classifies.
+    """Gradient descent whose learning rate is raised or lowered by the things that the network classifies.
 
     Every class has an effect on the network that perceives it: excitatory ones raise its learning rate η by a fixed
     amount δ, inhibitory ones lower it. With the first row of a batch the network has a choice. It guesses the row's class
     ŷ, and runs through two futures on what it remembers, the last ``memory`` rows before this batch:
 
-    .. math:: \theta_{leave} = \theta - \eta\, g, \qquad \theta_{take} = \theta - (\eta + \delta\, s(\hat y))\, g,
+        θ_leave = θ − η g,   θ_take = θ − (η + δ s(ŷ)) g,
 
     s = +1 for excitatory classes and −1 for inhibitory ones. Where the second future classifies the remembered rows better,
-    the network takes the thing in, and the **true** class acts: η becomes η + δ s(y), never below 0. So a network that
+    the network takes the thing in, and the true class acts: η becomes η + δ s(y), never below 0. So a network that
     errs is changed in a way it did not foresee. The step on the batch is plain gradient descent with the rate that results.
 
     Letters of the paper: η ``rate``, δ ``effect`` times the first rate.
