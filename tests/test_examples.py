@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -39,6 +40,20 @@ def test_example_runs(script: str, said: str, tmp_path: Path) -> None:
     if pictured:
         assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
         assert [path.name for path in tmp_path.glob("*.html")] == [f"replica-{said_problem(done.stdout)}.html"]
+
+
+def test_places_are_recognised_and_drawn(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "recognise_places.py", tmp_path / "places.png"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    with_them, without = (int(share) for share in re.findall(r"(\d+)%", done.stdout.splitlines()[-1]))
+    assert without > with_them
+    assert (tmp_path / "places.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("my_*.py")))
