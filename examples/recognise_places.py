@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from replica.lab.data import traverses
+from replica.data import traverses
 from replica.spiking import PlaceEnsemble, match_precision, patch_normalise
 
 REGIONS, PLACES = 5, 25

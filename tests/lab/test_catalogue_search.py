@@ -20,7 +20,7 @@ from replica.lab.catalogue import (
     record,
     records,
 )
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 from replica.lab.problems.registry import names
 
 PROBLEMS = {"recall", "classification", "credit", "events", "operator", "stream"}

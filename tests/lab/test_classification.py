@@ -18,11 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from replica.lab.claims import Trial
-from replica.lab.data import Labelled
-from replica.lab.errors import ReplicaError
+from replica.data import Labelled
+from replica.errors import ReplicaError
 from replica.lab.problems import get
-from replica.lab.problems.calibration import expected_calibration_error, log_loss
-from replica.lab.problems.classification_data import load, prepare, split
+from replica.lab.problems.classification.calibration import expected_calibration_error, log_loss
+from replica.lab.problems.classification.data import load, prepare, split
 from replica.lab.problems.kept_numbers import kept_numbers
 from replica.lab.problems.problem import Dataset
 

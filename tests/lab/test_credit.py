@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from replica.lab.claims import Proportion, Trial
-from replica.lab.data import Labelled
-from replica.lab.errors import ReplicaError
+from replica.data import Labelled
+from replica.errors import ReplicaError
 from replica.lab.problems import Dataset, Outcome
-from replica.lab.problems.credit import Credit
-from replica.lab.problems.credit_networks import arrange, network
-from replica.lab.problems.credit_rules import (
+from replica.lab.problems.credit.problem import Credit
+from replica.lab.problems.credit.networks import arrange, network
+from replica.papers.baselines.credit import (
     Backpropagation,
     DirectFeedbackAlignment,
     FeedbackAlignment,
@@ -31,7 +31,7 @@ from replica.lab.problems.credit_rules import (
     GreedyLocal,
     HeadOnly,
 )
-from replica.lab.problems.step_memory import peak_step_bytes
+from replica.lab.problems.credit.step_memory import peak_step_bytes
 
 problem = Credit()
 SHORT = {"epochs": 4, "shift_batches": 12, "shift_every": 4, "width": 16, "depth": 2, "batch": 8}
@@ -123,7 +123,7 @@ def test_backpropagation_is_the_gradient(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_feedback_through_the_weights_themselves_is_backpropagation(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The way back of feedback alignment, given the forward weights, gives the gradient."""
-    from replica.lab.problems import credit_rules
+    from replica.papers.baselines import credit as credit_rules
 
     monkeypatch.setattr(
         credit_rules,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replica.lab.data import (
+from replica.data import (
     Characters,
     Images,
     digits,
@@ -24,9 +24,9 @@ from replica.lab.data import (
     omniglot,
     shakespeare,
 )
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
-module = sys.modules["replica.lab.data.mnist"]
+module = sys.modules["replica.data.sets.mnist"]
 
 
 def test_digits_are_scikit_learns() -> None:
@@ -166,7 +166,7 @@ def test_real_mnist() -> None:
 
 def test_nothing_heavy_is_imported_early() -> None:
     code = (
-        "import sys, replica.lab.data.user_files; "
+        "import sys, replica.data.files.user_files; "
         "print([m for m in ('torch', 'pandas', 'PIL', 'pyarrow') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
@@ -222,7 +222,7 @@ def small_omniglot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             archive.writestr("notes.txt", "not a drawing")
             for name in names:
                 archive.writestr(f"images_background_small{number}/{name}", drawing(drawings[name]))
-    monkeypatch.setattr(sys.modules["replica.lab.data.omniglot"], "_DRAWINGS", 3)
+    monkeypatch.setattr(sys.modules["replica.data.sets.omniglot"], "_DRAWINGS", 3)
     monkeypatch.setenv("REPLICA_DATA", str(tmp_path))
     return folder
 

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 import replica
 from replica.lab import data
 from replica.lab.claims import Proportion, Trial
-from replica.lab.data import EventSet, coincidence_scores, delayed_coincidences, read_events, saccade_events
-from replica.lab.errors import ReplicaError
+from replica.data import EventSet, coincidence_scores, delayed_coincidences, read_events, saccade_events
+from replica.errors import ReplicaError
 from replica.lab.problems import Dataset, Events, Outcome
-from replica.lab.problems.events_baselines import Gru, SpikingNetwork, TemporalConvolutions, leaky_integrate_and_fire
-from replica.lab.problems.events_operations import cost_of_inference, multiply_accumulates
-from replica.lab.problems.events_training import EventClassifier
+from replica.papers.baselines.events import Gru, SpikingNetwork, TemporalConvolutions, leaky_integrate_and_fire
+from replica.lab.problems.events.operations import cost_of_inference, multiply_accumulates
+from replica.lab.problems.events.training import EventClassifier
 
 problem = Events()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from replica.lab.data import Images, digits
-from replica.lab.data.few_shot_streams import FewShotStreams, with_rotations
+from replica.data import Images, digits
+from replica.data.sets.few_shot_streams import FewShotStreams, with_rotations
 
 
 def marked(classes: int = 7, each: int = 6) -> Images:

@@ -64,9 +64,9 @@ def test_a_claim_depends_on_its_wing_and_not_on_its_neighbours():
 
 
 def test_a_problem_depends_on_its_data_and_baselines_but_not_on_its_picture():
-    found = sources(spec_path("replica.lab.problems.recall"))
-    assert {"replica.lab.problems.recall_baselines", "replica.lab.problems.recall_damage"} <= set(found)
-    assert "replica.lab.problems.recall_figure" not in found
+    found = sources(spec_path("replica.lab.problems.recall.problem"))
+    assert {"replica.papers.baselines.recall", "replica.lab.problems.recall.damage"} <= set(found)
+    assert "replica.lab.problems.recall.figure" not in found
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import replica
-from replica.lab.data import read_labelled
-from replica.lab.errors import ReplicaError
+from replica.data import read_labelled
+from replica.errors import ReplicaError
 from replica.lab.report.given_data import keep_data
 
 FRAME = pd.DataFrame({"size": [1.0, 2, 3, 4] * 6, "kind": list("aabb") * 6, "y": list("uvuv") * 6}, index=range(7, 31))

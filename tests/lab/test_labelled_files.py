@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from replica.lab.data import Labelled, mnist_1d, read_labelled
-from replica.lab.errors import ReplicaError
+from replica.data import Labelled, mnist_1d, read_labelled
+from replica.errors import ReplicaError
 
 FRAME = pd.DataFrame(
     {
@@ -206,7 +206,7 @@ def test_mnist_1d_is_made_after_its_recipe() -> None:
 
 
 def test_mnist_1d_draws_its_templates_where_it_should() -> None:
-    module = importlib.import_module("replica.lab.data.mnist_1d")
+    module = importlib.import_module("replica.data.sets.mnist_1d")
     labels, padding = np.array([0, 3, 7]), np.array([36, 50, 60])
     signals, drawn = module._dilated(labels, padding)
     for i, (label, zeros) in enumerate(zip(labels, padding, strict=True)):

@@ -24,14 +24,15 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from replica.lab.claims import Trial
-from replica.lab.data import SolutionMap, burgers, darcy, solution_maps
-from replica.lab.errors import ReplicaError
+from replica.data.sets import solution_maps
+from replica.data import SolutionMap, burgers, darcy
+from replica.errors import ReplicaError
 from replica.lab.problems import Baseline, Dataset, Outcome, get
-from replica.lab.problems.operator import Operator, learned_numbers, relative_errors, stride_fits
-from replica.lab.problems.operator_baselines import MeanField, PcaLinear, fno, resample, tfno, unet
-from replica.lab.problems.operator_training import EPOCHS, GridRegressor, fit_network, rate_share
-from replica.lab.problems.operator_unet import UNet
-from replica.lab.problems.relative_errors import relative_l2
+from replica.lab.problems.operator.problem import Operator, learned_numbers, relative_errors, stride_fits
+from replica.papers.baselines.operator import MeanField, PcaLinear, fno, resample, tfno, unet
+from replica.lab.problems.operator.training import EPOCHS, GridRegressor, fit_network, rate_share
+from replica.physics.unet import UNet
+from replica.lab.problems.operator.relative_errors import relative_l2
 
 problem = Operator()
 RNG = np.random.default_rng(0)
@@ -586,7 +587,7 @@ def test_the_loss_is_the_measure() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["problems.operator", "problems.operator_baselines", "problems.operator_training", "data.random_fields"],
+    ["lab.problems.operator.problem", "papers.baselines.operator", "lab.problems.operator.training", "data.sets.random_fields"],
 )
 def test_the_examples_in_docstrings(name: str) -> None:
     results = doctest.testmod(importlib.import_module(f"replica.lab.{name}"))

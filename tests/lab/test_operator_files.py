@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replica.lab.data import patterns, read_solution_map
-from replica.lab.errors import ReplicaError
-from replica.lab.problems.operator import Operator
+from replica.data.sets import patterns
+from replica.data import read_solution_map
+from replica.errors import ReplicaError
+from replica.lab.problems.operator.problem import Operator
 
 RNG = np.random.default_rng(0)
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replica.lab.data import SolutionMap, burgers, darcy, helmholtz, solution_maps
-from replica.lab.data.burgers_equation import solve_burgers
-from replica.lab.data.darcy_flow import solve_darcy
-from replica.lab.data.helmholtz_equation import EXCITED, _wave, solve_helmholtz, uniform_wave
-from replica.lab.data.random_fields import MODES, cosine_field, periodic_field
+from replica.data.sets import solution_maps
+from replica.data import SolutionMap, burgers, darcy, helmholtz
+from replica.data.sets.burgers_equation import solve_burgers
+from replica.data.sets.darcy_flow import solve_darcy
+from replica.data.sets.helmholtz_equation import EXCITED, _wave, solve_helmholtz, uniform_wave
+from replica.data.sets.random_fields import MODES, cosine_field, periodic_field
 
 
 @pytest.fixture(autouse=True)
@@ -291,7 +292,7 @@ def test_a_cache_with_pickles_is_not_loaded(own_cache: Path) -> None:
 
 def test_the_version_is_part_of_the_key(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     burgers(count=2, resolution=16)
-    monkeypatch.setattr("replica.lab.data.burgers_equation.VERSION", 99)
+    monkeypatch.setattr("replica.data.sets.burgers_equation.VERSION", 99)
     burgers(count=2, resolution=16)
     assert len(list(own_cache.iterdir())) == 2
 

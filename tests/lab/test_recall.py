@@ -20,14 +20,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from replica.lab.claims import Proportion, Trial
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 from replica.lab.problems import Dataset, Outcome, Recall, get, names
 from replica.lab.problems.kept_bytes import kept_bytes
 from replica.lab.problems.ranking_figure import label_ends, method_styles, spread
-from replica.lab.problems.recall import draw_cues, psnr, recalled_exactly
-from replica.lab.problems.recall_baselines import HebbHopfield, NearestNeighbour, PseudoInverseHopfield, RandomGuess
-from replica.lab.problems.recall_damage import damage_patterns, damaged_entries
-from replica.lab.problems.recall_data import binarise, distinct_rows, scale
+from replica.lab.problems.recall.problem import draw_cues, psnr, recalled_exactly
+from replica.papers.baselines.recall import HebbHopfield, NearestNeighbour, PseudoInverseHopfield, RandomGuess
+from replica.lab.problems.recall.damage import damage_patterns, damaged_entries
+from replica.lab.problems.recall.data import binarise, distinct_rows, scale
 
 problem = Recall()
 

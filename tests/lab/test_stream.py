@@ -21,14 +21,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from replica.lab.claims import Trial
-from replica.lab.data import Labelled
-from replica.lab.errors import ReplicaError
-from replica.lab.problems import get, stream_metrics
+from replica.data import Labelled
+from replica.errors import ReplicaError
+from replica.lab.problems.stream import metrics as stream_metrics
+from replica.lab.problems import get
 from replica.lab.problems.problem import Dataset, Outcome
-from replica.lab.problems.stream import Stream
-from replica.lab.problems.stream_data import StreamContent, build, plan, task_classes
-from replica.lab.problems.stream_info import StreamInfo
-from replica.lab.problems.stream_shifts import SHIFTS, rotated, shifted
+from replica.lab.problems.stream.problem import Stream
+from replica.lab.problems.stream.data import StreamContent, build, plan, task_classes
+from replica.lab.problems.stream.info import StreamInfo
+from replica.lab.problems.stream.shifts import SHIFTS, rotated, shifted
 
 problem = Stream()
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from replica.lab.claims import Trial
-from replica.lab.data import digits
-from replica.lab.problems.frozen_features import FrozenFeatures
-from replica.lab.problems.stream_baselines import EWC, FineTuning, Joint, LinearProbe, LwF, NearestClassMean, Replay
-from replica.lab.problems.stream_info import Setting, StreamInfo
-from replica.lab.problems.stream_nets import StreamNet, as_images, image_shape, make_net
+from replica.data import digits
+from replica.representations.frozen_features import FrozenFeatures
+from replica.papers.baselines.stream import EWC, FineTuning, Joint, LinearProbe, LwF, NearestClassMean, Replay
+from replica.lab.problems.stream.info import Setting, StreamInfo
+from replica.lab.problems.stream.nets import StreamNet, as_images, image_shape, make_net
 
 CPU = torch.device("cpu")
 

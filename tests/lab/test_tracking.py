@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import replica
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 from replica.lab.report import Tracker
 
 needs_mlflow = pytest.mark.skipif(

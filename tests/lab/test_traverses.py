@@ -5,9 +5,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-from replica.lab.data import PHOTOGRAPHS, Appearance, traverses
-from replica.lab.data.traverses import photograph, seen
-from replica.lab.errors import ReplicaError
+from replica.data import PHOTOGRAPHS, Appearance, traverses
+from replica.data.sets.traverses import photograph, seen
+from replica.errors import ReplicaError
 
 HERE = ("china", "flower")
 HAS_SCIKIT_IMAGE = importlib.util.find_spec("skimage") is not None

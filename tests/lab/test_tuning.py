@@ -22,13 +22,14 @@ import replica
 from replica.lab.catalogue import records
 from replica.lab.claims import Choice, Integer, LogUniform, Trial, Uniform
 from replica.lab.cli.main import main
-from replica.lab.data import EventSet, Labelled, SolutionMap
-from replica.lab.errors import Interrupted, ReplicaError
-from replica.lab.problems import classification_data, get, names
-from replica.lab.problems.operator_training import GridRegressor
+from replica.data import EventSet, Labelled, SolutionMap
+from replica.errors import Interrupted, ReplicaError
+from replica.lab.problems.classification import data as classification_data
+from replica.lab.problems import get, names
+from replica.lab.problems.operator.training import GridRegressor
 from replica.lab.problems.problem import Dataset, Metric
-from replica.lab.problems.recall_data import PatternSets
-from replica.lab.problems.stream_data import StreamContent, plan
+from replica.lab.problems.recall.data import PatternSets
+from replica.lab.problems.stream.data import StreamContent, plan
 from replica.lab.report.tuned_settings import tuned_methods, tuning_rule
 from replica.lab.runner.compare import Results, run_comparison
 from replica.lab.runner.job import EntryJob, Method, load_paper

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from replica.lab.data import FORMATS, Patterns, read_patterns
-from replica.lab.errors import ReplicaError
+from replica.data import FORMATS, Patterns, read_patterns
+from replica.errors import ReplicaError
 
 VALUES = np.array([[0.5, 1.0, -2.0], [3.0, 4.25, 5.0], [1e-3, 7.0, 8.0], [9.0, 1.0, 1.0]])
 
@@ -222,7 +222,7 @@ def test_the_limit_holds_for_every_format(tmp_path: Path, monkeypatch: pytest.Mo
 def patterns_module() -> Any:
     import importlib
 
-    return importlib.import_module("replica.lab.data.patterns")
+    return importlib.import_module("replica.data.sets.patterns")
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------------

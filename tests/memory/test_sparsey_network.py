@@ -150,7 +150,7 @@ def test_labels_are_voted_for() -> None:
 
 
 def test_digits_are_classified_from_one_presentation() -> None:
-    from replica.lab.data import digits
+    from replica.data import digits
 
     images = digits()
     pixels = torch.from_numpy(images.values > 0.5).flatten(1).float()

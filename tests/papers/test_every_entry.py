@@ -15,9 +15,9 @@ from torch import Tensor
 
 from replica.lab.catalogue import records
 from replica.lab.claims import Trial
-from replica.lab.problems.credit_networks import network
+from replica.lab.problems.credit.networks import network
 from replica.lab.problems.registry import get, names
-from replica.lab.problems.stream_info import StreamInfo
+from replica.lab.problems.stream.info import StreamInfo
 from replica.lab.runner.execute import seed_everything, use_one_thread
 from replica.lab.runner.job import load_paper
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from replica.lab.problems.credit_networks import network
+from replica.lab.problems.credit.networks import network
 from replica.plasticity import TargetProjection
 from replica.plasticity.target_projection import LAYER_LOSSES
 

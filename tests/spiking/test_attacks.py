@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from replica.lab.claims import Trial
-from replica.lab.problems.events_baselines import SpikingNetwork
+from replica.papers.baselines.events import SpikingNetwork
 from replica.spiking import (
     FastSigmoid,
     LeakyIntegrateAndFire,

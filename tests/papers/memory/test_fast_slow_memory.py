@@ -6,8 +6,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from replica.lab.claims import Trial
-from replica.lab.data import digits
-from replica.lab.data.few_shot_streams import FewShotStreams
+from replica.data import digits
+from replica.data.sets.few_shot_streams import FewShotStreams
 from replica.papers.memory.fast_slow_memory import (
     LEARNING_RATES,
     StreamLearner,

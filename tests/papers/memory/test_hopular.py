@@ -5,7 +5,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from replica.lab.claims import Trial
-from replica.lab.data import small_table
+from replica.data import small_table
 from replica.papers.memory import hopular
 
 

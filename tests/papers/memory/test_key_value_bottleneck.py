@@ -6,7 +6,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
 from replica.lab.claims import Trial
-from replica.lab.problems.stream_info import StreamInfo
+from replica.lab.problems.stream.info import StreamInfo
 from replica.papers.memory.key_value_bottleneck import (
     RATES,
     Items,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import label
 
-from replica.lab.data import digits
+from replica.data import digits
 from replica.papers.memory.sparsey import moved, random_sequences, skeletons, sparse_patterns, tiles
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from replica.lab.claims import Trial
-from replica.lab.problems.credit_networks import network as credit_network
+from replica.lab.problems.credit.networks import network as credit_network
 from replica.papers.plasticity.jacobian_homeostasis import (
     Rule,
     cosines,

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 Status = Literal["built", "planned"]
 STATUSES: tuple[Status, ...] = ("built", "planned")

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from functools import cache
 
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 from .letters import plain
 from .records import STATUSES, WINGS, Record, nearest, records

@@ -71,7 +71,7 @@ def compare(
 
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
-    from replica.lab.errors import ReplicaError
+    from replica.errors import ReplicaError
     from replica.lab.report import Tracker, check_figure_path, check_report_path, compare as run_compare, save_figure
 
     from .limits import number_of_seeds, positive, read_bytes
@@ -135,7 +135,7 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
         own: Names of the command's own options, to guess what a mistyped one means.
     """
     from replica.lab.catalogue import nearest
-    from replica.lab.errors import ReplicaError
+    from replica.errors import ReplicaError
     from replica.lab.problems.registry import get, names
 
     given: list[tuple[str, str | None]] = []
@@ -177,7 +177,7 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
 
 
 def _read_sweep(texts: list[str]) -> dict[str, list[str]] | None:
-    from replica.lab.errors import ReplicaError
+    from replica.errors import ReplicaError
 
     if not texts:
         return None

@@ -76,7 +76,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _store(path: Path | None) -> dict[str, Any]:
-    from replica.lab.errors import ReplicaError
+    from replica.errors import ReplicaError
     from replica.lab.runner.run import default_store
     from replica.lab.runner.store import Store
 

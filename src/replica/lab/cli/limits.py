@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 LONGEST_SECONDS = 1e8
 MOST_BYTES = 2**60

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from replica.lab.errors import Interrupted, ReplicaError
+from replica.errors import Interrupted, ReplicaError
 
 from . import compare, doctor, papers, problems, show, verify
 

@@ -47,7 +47,7 @@ def verify(
 
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
-    from replica.lab.errors import ReplicaError
+    from replica.errors import ReplicaError
     from replica.lab.runner.verify import verify as run_verify, write_evidence
 
     from .limits import number_of_seeds, positive, read_bytes

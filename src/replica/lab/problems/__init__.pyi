@@ -1,6 +1,6 @@
-from .classification import Classification as Classification
-from .events import Events as Events
-from .operator import Operator as Operator
+from .classification.problem import Classification as Classification
+from .events.problem import Events as Events
+from .operator.problem import Operator as Operator
 from .problem import Baseline as Baseline
 from .problem import Dataset as Dataset
 from .problem import Metric as Metric
@@ -8,11 +8,11 @@ from .problem import Option as Option
 from .problem import Outcome as Outcome
 from .problem import Problem as Problem
 from .problem import Value as Value
-from .recall import Recall as Recall
+from .recall.problem import Recall as Recall
 from .registry import get as get
 from .registry import names as names
-from .stream import Stream as Stream
-from .stream_info import StreamInfo as StreamInfo
+from .stream.problem import Stream as Stream
+from .stream.info import StreamInfo as StreamInfo
 
 __all__ = [
     "Baseline",

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 
 def user_path(source: str, names: Iterable[str], files: str) -> Path:

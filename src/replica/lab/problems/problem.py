@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from replica.lab.claims import Proportion, Trial
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 if TYPE_CHECKING:
     from replica.lab.claims import Trial

@@ -7,18 +7,18 @@ import importlib
 from functools import cache
 from typing import TYPE_CHECKING
 
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 if TYPE_CHECKING:
     from .problem import Problem
 
 PROBLEMS: dict[str, str] = {
-    "recall": "replica.lab.problems.recall:Recall",
-    "classification": "replica.lab.problems.classification:Classification",
-    "operator": "replica.lab.problems.operator:Operator",
-    "stream": "replica.lab.problems.stream:Stream",
-    "credit": "replica.lab.problems.credit:Credit",
-    "events": "replica.lab.problems.events:Events",
+    "recall": "replica.lab.problems.recall.problem:Recall",
+    "classification": "replica.lab.problems.classification.problem:Classification",
+    "operator": "replica.lab.problems.operator.problem:Operator",
+    "stream": "replica.lab.problems.stream.problem:Stream",
+    "credit": "replica.lab.problems.credit.problem:Credit",
+    "events": "replica.lab.problems.events.problem:Events",
 }
 
 

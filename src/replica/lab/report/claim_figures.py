@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from replica.lab.catalogue import Record
 from replica.lab.claims import Claim
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 from replica.lab.runner.job import load_paper
 from replica.lab.runner.verify import PaperResult
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from replica.lab.claims import Scale
 from replica.lab.claims.comparisons import ALPHA
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 from replica.lab.problems.problem import Value
 from replica.lab.runner.compare import Results, Sweep, run_comparison
 from replica.lab.runner.run import Backend

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 ENDINGS = (".png", ".svg", ".pdf")
 

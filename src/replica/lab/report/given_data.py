@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 
 def keep_data(data: np.ndarray | pd.DataFrame | Mapping[str, np.ndarray], store: Path) -> str:

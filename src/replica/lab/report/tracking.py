@@ -15,7 +15,7 @@ from typing import Any
 
 import replica
 from replica.lab.claims.measures import from_plain
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 from replica.lab.runner.verify import PaperResult
 
 from .claim_figures import draw_result

@@ -18,7 +18,7 @@ from replica.lab.catalogue import nearest, records
 from replica.lab.claims import Interval, Proportion, Scale, Trial, interval, tied_with_best
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.paper import LIMIT_BYTES, LIMIT_SECONDS
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 from replica.lab.problems.problem import Dataset, Metric, Problem, Value
 from replica.lab.problems.registry import get as get_problem
 

@@ -22,7 +22,7 @@ COMPUTING = (
     "replica.lab.claims.trial",
     "replica.lab.claims.measures",
     "replica.lab.problems",
-    "replica.lab.data",
+    "replica.data",
 )
 """The modules of the lab whose code can change what a trial computes."""
 DRAWING = "draw"

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from replica.lab.claims import Entry, Paper, Trial
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 from replica.lab.problems.problem import Baseline, Dataset, Split, Value
 from replica.lab.problems.registry import get as get_problem
 

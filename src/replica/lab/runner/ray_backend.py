@@ -14,7 +14,7 @@ from typing import Any
 from joblib.externals.loky.backend.reduction import dumps
 
 from replica.lab.catalogue import package_root
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 from .execute import Finished, State, keep, machine
 from .job import Job

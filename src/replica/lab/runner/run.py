@@ -16,7 +16,7 @@ from typing import Literal
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from replica.lab.errors import Interrupted, ReplicaError
+from replica.errors import Interrupted, ReplicaError
 
 from .execute import Finished, State, execute, hang_file, keep, machine
 from .job import Job

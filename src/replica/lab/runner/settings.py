@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from replica.lab.claims import SCALES, Scale
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 from .run import Backend, default_store
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 SCHEMA_VERSION = 1
 SCHEMA = """

@@ -15,7 +15,7 @@ from replica.lab.catalogue import evidence_path, record, records
 from replica.lab.claims import Claim, Paper, Ruling, Scale, Trial, judge
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.paper import LIMIT_BYTES, LIMIT_SECONDS
-from replica.lab.errors import ReplicaError
+from replica.errors import ReplicaError
 
 from .fingerprint import fingerprint, spec_path
 from .job import ClaimJob, load_paper

@@ -19,7 +19,7 @@ from replica.architectures import Hypernetwork
 from replica.architectures.hypernetwork import Form
 from replica.lab.claims import Paper, Reported, Trial, above, below, within
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import digits, mnist
+from replica.data import digits, mnist
 from replica.training import split_indices
 
 if TYPE_CHECKING:

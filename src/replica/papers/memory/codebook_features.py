@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from replica.lab.claims import Paper, Proportion, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import shakespeare
+from replica.data import shakespeare
 from replica.memory import (
     CodebookLayer,
     activate_codes,

@@ -317,7 +317,7 @@ def draw_overlaps(axes: "Axes", table: "pd.DataFrame") -> None:
 
 def digit_images(trial: Trial) -> tuple[Float[Tensor, "images dim"], Tensor]:
     """Digits as ±1 pixels, with their classes."""
-    from replica.lab.data import digits, mnist
+    from replica.data import digits, mnist
 
     images = mnist(split="train") if trial.scale == "full" else digits()
     values = torch.from_numpy(np.asarray(images.values)).reshape(len(images.values), -1).to(trial.device)

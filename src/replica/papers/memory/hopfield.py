@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from replica.lab.claims import LogUniform, Paper, Proportion, Reported, Trial, above, below, within
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import digits, mnist
+from replica.data import digits, mnist
 from replica.memory import HopfieldPooling, ModernHopfield
 from replica.memory.modern_hopfield import FixedPointKind, standardize
 from replica.training import Minibatches, fit, mean_loss, mlp, split_indices

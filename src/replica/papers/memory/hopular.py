@@ -20,7 +20,7 @@ from sklearn.svm import SVC
 
 from replica.lab.claims import Integer, LogUniform, Paper, Reported, Trial, Uniform, above
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import small_table
+from replica.data import small_table
 from replica.memory import HopularClassifier
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from replica.lab.claims import Choice, LogUniform, Paper, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import digits, mnist, omniglot
-from replica.lab.problems.frozen_features import FrozenFeatures
-from replica.lab.problems.stream_metrics import forgetting
+from replica.data import digits, mnist, omniglot
+from replica.representations.frozen_features import FrozenFeatures
+from replica.lab.problems.stream.metrics import forgetting
 from replica.memory import DiscreteKeyValueBottleneck
 from replica.training import mlp
 

@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 
 from replica.lab.claims import LogUniform, Paper, Proportion, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import digits, mnist
+from replica.data import digits, mnist
 from replica.memory import ConvolutionalMonotoneBoltzmann, MonotoneBoltzmann, NodeLayout, forward_backward, mean_field
 from replica.memory.monotone_boltzmann import UNKNOWN
 from replica.training import Minibatches, fit, split_indices

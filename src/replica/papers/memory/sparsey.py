@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from replica.lab.claims import Integer, LogUniform, Paper, Proportion, Reported, Trial, Uniform, above, below, within
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import digits, mnist
+from replica.data import digits, mnist
 from replica.memory import FamiliarityRamp, LabelField, SparseyLayer, SparseyMemory, SparseyNetwork
 from replica.memory.sparsey import intersection
 

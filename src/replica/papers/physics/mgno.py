@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from replica.lab.claims import Choice, Integer, LogUniform, Paper, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import SolutionMap, darcy, helmholtz
-from replica.lab.problems.operator_training import GridRegressor
-from replica.lab.problems.operator_unet import UNet
-from replica.lab.problems.relative_errors import relative_l2
+from replica.data import SolutionMap, darcy, helmholtz
+from replica.lab.problems.operator.training import GridRegressor
+from replica.physics.unet import UNet
+from replica.lab.problems.operator.relative_errors import relative_l2
 from replica.physics import FourierOperator, MgNO
 from replica.physics.multigrid_operator import Boundary
 from replica.training import Minibatches, fit

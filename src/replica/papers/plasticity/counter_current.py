@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, above, below
-from replica.lab.problems.credit_networks import network
-from replica.lab.problems.credit_rules import Backpropagation, DirectFeedbackAlignment, FeedbackAlignment
+from replica.lab.problems.credit.networks import network
+from replica.papers.baselines.credit import Backpropagation, DirectFeedbackAlignment, FeedbackAlignment
 from replica.plasticity.counter_current import CounterCurrentLearning
 from replica.plasticity.target_projection import TargetProjection
 from replica.plasticity.target_propagation import DifferenceTargetPropagation

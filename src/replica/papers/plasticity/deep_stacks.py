@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from replica.lab.claims import Trial
-from replica.lab.data import digits, mnist, mnist_1d
-from replica.lab.problems.credit_networks import network
-from replica.lab.problems.step_memory import peak_step_bytes
+from replica.data import digits, mnist, mnist_1d
+from replica.lab.problems.credit.networks import network
+from replica.lab.problems.credit.step_memory import peak_step_bytes
 from replica.plasticity.local_blocks import lean_averages
 from replica.plasticity.local_training import LocalTraining, Optimiser
 

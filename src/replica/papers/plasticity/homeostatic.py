@@ -137,7 +137,7 @@ class History:
 
 def data(trial: Trial) -> tuple[Float[Tensor, "rows inputs"], Int[Tensor, " rows"]]:
     """Digits of 8×8 values from 0 to 1; MNIST at full scale."""
-    from replica.lab.data import digits, mnist
+    from replica.data import digits, mnist
 
     images = mnist("train") if trial.scale == "full" else digits()
     values = torch.from_numpy(np.asarray(images.values)).flatten(1).float()

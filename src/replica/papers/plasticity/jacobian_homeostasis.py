@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import digits, mnist
+from replica.data import digits, mnist
 from replica.plasticity import EquilibriumPropagation, LayeredDynamics, RecurrentBackpropagation, soft_relu
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from replica.lab.claims import Trial
-from replica.lab.data import digits, mnist
-from replica.lab.problems.credit_networks import arrange
+from replica.data import digits, mnist
+from replica.lab.problems.credit.networks import arrange
 
 Split = tuple[
     Float[Tensor, "learned *shape"], Int[Tensor, " learned"], Float[Tensor, "asked *shape"], Int[Tensor, " asked"]

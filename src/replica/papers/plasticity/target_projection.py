@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from replica.lab.claims import Choice, LogUniform, Paper, Reported, Trial, above, below
-from replica.lab.problems.credit_networks import LastStep, Recurrence
-from replica.lab.problems.credit_rules import Backpropagation
-from replica.lab.problems.step_memory import peak_step_bytes
+from replica.lab.problems.credit.networks import LastStep, Recurrence
+from replica.papers.baselines.credit import Backpropagation
+from replica.lab.problems.credit.step_memory import peak_step_bytes
 from replica.plasticity.target_projection import TargetProjection
 
 from .split_digits import split

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from replica.lab.claims import Paper, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import digits, mnist
+from replica.data import digits, mnist
 from replica.representations import (
     UnitMap,
     UnitStatistics,

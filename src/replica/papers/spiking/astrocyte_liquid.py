@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from replica.lab.claims import Integer, LogUniform, Paper, Reported, Trial, Uniform, above, below, within
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import digits, mnist
+from replica.data import digits, mnist
 from replica.spiking import Astrocyte, SpatialLiquid, SpikeTimingPlasticity, local_branching_factor, rate_spikes
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from replica.lab.claims import Paper, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import PHOTOGRAPHS, traverses
+from replica.data import PHOTOGRAPHS, traverses
 from replica.spiking import (
     PlaceEnsemble,
     absolute_differences,

@@ -17,9 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, Uniform, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import EventSet, latency_digits, mnist_1d_events, saccade_digits, saccade_mnist
-from replica.lab.problems.events_baselines import CountsLinear, Gru
-from replica.lab.problems.events_training import EventClassifier
+from replica.data import EventSet, latency_digits, mnist_1d_events, saccade_digits, saccade_mnist
+from replica.papers.baselines.events import CountsLinear, Gru
+from replica.lab.problems.events.training import EventClassifier
 from replica.spiking import (
     AlignedProjections,
     RecurrentLeakyIntegrateAndFire,

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, Uniform, above, below
-from replica.lab.data import EventSet, delayed_coincidences, latency_digits
-from replica.lab.problems.events_training import EPOCHS, EventClassifier
+from replica.data import EventSet, delayed_coincidences, latency_digits
+from replica.lab.problems.events.training import EPOCHS, EventClassifier
 from replica.spiking import (
     ArcTangent,
     DelayedLinear,

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, above, below, within
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import shakespeare
-from replica.lab.problems.events_training import EventClassifier
+from replica.data import shakespeare
+from replica.lab.problems.events.training import EventClassifier
 from replica.papers.memory.codebook_features import Text, accuracy, made_play, next_token_loss
 from replica.spiking import Operations, SpikeGPT, SpikeGPTBlock, energy_ratio, synaptic_operations
 from replica.training import History, fit

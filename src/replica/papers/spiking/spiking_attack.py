@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from replica.lab.claims import Paper, Reported, Trial, above, below, between
 from replica.lab.claims.drawing import draw_spread
-from replica.lab.data import digits, mnist, saccade_digits, saccade_mnist
+from replica.data import digits, mnist, saccade_digits, saccade_mnist
 from replica.spiking import (
     ArcTangent,
     FastSigmoid,

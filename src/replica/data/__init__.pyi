@@ -1,0 +1,77 @@
+from .sets.digits import digits as digits
+from .sets.images import Images as Images
+from .sets.mnist import mnist as mnist
+from .sets.few_shot_streams import FewShotStreams as FewShotStreams
+from .sets.few_shot_streams import Streams as Streams
+from .sets.few_shot_streams import with_rotations as with_rotations
+from .sets.omniglot import Characters as Characters
+from .sets.omniglot import omniglot as omniglot
+from .sets.shakespeare import shakespeare as shakespeare
+from .sets.patterns import Patterns as Patterns
+from .sets.labelled import Labelled as Labelled
+from .files.labelled_files import LABELLED_FORMATS as LABELLED_FORMATS
+from .files.labelled_files import read_labelled as read_labelled
+from .sets.mnist_1d import mnist_1d as mnist_1d
+from .sets.small_tables import SMALL_TABLES as SMALL_TABLES
+from .sets.small_tables import small_table as small_table
+from .sets.solution_maps import SolutionMap as SolutionMap
+from .sets.darcy_flow import darcy as darcy
+from .sets.helmholtz_equation import helmholtz as helmholtz
+from .sets.burgers_equation import burgers as burgers
+from .files.solution_map_files import read_solution_map as read_solution_map
+from .sets.events import EventSet as EventSet
+from .files.event_files import read_events as read_events
+from .sets.delayed_coincidences import coincidence_scores as coincidence_scores
+from .sets.delayed_coincidences import delayed_coincidences as delayed_coincidences
+from .sets.latency_digits import latency_digits as latency_digits
+from .sets.level_crossings import level_crossings as level_crossings
+from .sets.level_crossings import mnist_1d_events as mnist_1d_events
+from .sets.saccades import saccade_digits as saccade_digits
+from .sets.saccades import saccade_events as saccade_events
+from .sets.saccades import saccade_mnist as saccade_mnist
+from .sets.traverses import PHOTOGRAPHS as PHOTOGRAPHS
+from .sets.traverses import Appearance as Appearance
+from .sets.traverses import Traverses as Traverses
+from .sets.traverses import traverses as traverses
+from .files.user_files import FORMATS as FORMATS
+from .files.user_files import read_patterns as read_patterns
+
+__all__ = [
+    "FORMATS",
+    "LABELLED_FORMATS",
+    "PHOTOGRAPHS",
+    "SMALL_TABLES",
+    "Appearance",
+    "Characters",
+    "EventSet",
+    "FewShotStreams",
+    "Images",
+    "Labelled",
+    "Patterns",
+    "SolutionMap",
+    "Streams",
+    "Traverses",
+    "burgers",
+    "coincidence_scores",
+    "darcy",
+    "delayed_coincidences",
+    "digits",
+    "helmholtz",
+    "latency_digits",
+    "level_crossings",
+    "mnist",
+    "mnist_1d",
+    "mnist_1d_events",
+    "omniglot",
+    "read_events",
+    "read_labelled",
+    "read_patterns",
+    "read_solution_map",
+    "saccade_digits",
+    "saccade_events",
+    "saccade_mnist",
+    "shakespeare",
+    "small_table",
+    "traverses",
+    "with_rotations",
+]

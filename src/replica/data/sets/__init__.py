@@ -1,0 +1,1 @@
+"""Data sets by name: real ones, and ones made on the spot."""

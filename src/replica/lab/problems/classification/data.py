@@ -1,0 +1,157 @@
+"""Data of the problem classification, and how rows become the numbers that a learner is given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replica.data import Labelled, digits, mnist, mnist_1d, read_labelled
+from replica.errors import ReplicaError
+
+from replica.lab.problems.data_sources import user_path
+from replica.lab.problems.problem import Dataset
+
+NAMED: Mapping[str, str] = {
+    "digits": "1,797 handwritten digits of 8 × 8 pixels, 10 classes (ships with scikit-learn)",
+    "breast-cancer": "569 breast tumours, 30 measures of their cells, benign or malignant (ships with scikit-learn)",
+    "wine": "178 Italian wines, 13 chemical measures, 3 cultivars (ships with scikit-learn)",
+    "mnist-1d": "5,000 digits as signals of 40 values, 10 classes (made on the spot)",
+    "mnist": "MNIST's 10,000 test digits of 28 × 28 pixels, 10 classes (11 MB, downloaded once)",
+}
+
+CATEGORIES = 50
+"""The most frequent words of a column that get a number each; the rest share one."""
+
+
+def load(source: str, target: str) -> Dataset:
+    """Read a named data set or the user's file.
+
+    Raises:
+        ReplicaError: If there is no such data, or it is refused; see `replica.lab.data.read_labelled`.
+    """
+    if source in NAMED:
+        if target:
+            raise ReplicaError(f"Data {source} has its labels set; leave --target out.")
+        return _dataset(source, NAMED[source], _named(source))
+    path = user_path(source, NAMED, "a file or a folder of images by class")
+    found = read_labelled(path, target)
+    kind = (
+        f"images or signals of {' × '.join(map(str, found.shape))}"
+        if found.shape
+        else f"{found.features.shape[1]} columns"
+    )
+    count = f"{len(found):,} rows of {kind}, {len(found.classes)} classes, from {path.name}"
+    return _dataset(source, "; ".join((count, *found.notes)), found)
+
+
+def _named(name: str) -> Labelled:
+    if name == "mnist-1d":
+        return mnist_1d()
+    if name in ("digits", "mnist"):
+        images = digits() if name == "digits" else mnist(split="test")
+        return Labelled(images.values, images.labels, tuple(map(str, range(10))))
+    from sklearn.datasets import load_breast_cancer, load_wine
+
+    bunch = (load_breast_cancer if name == "breast-cancer" else load_wine)(as_frame=True)
+    return Labelled(bunch.data, bunch.target.to_numpy(np.int64), tuple(map(str, bunch.target_names)))
+
+
+def _dataset(name: str, description: str, content: Labelled) -> Dataset:
+    hashed = hashlib.blake2b(repr((content.shape, content.classes)).encode(), digest_size=20)
+    hashed.update(content.labels.tobytes())
+    if isinstance(content.features, np.ndarray):
+        hashed.update(np.ascontiguousarray(content.features).tobytes())
+    else:
+        import pandas as pd
+
+        hashed.update(repr(list(content.features.columns)).encode())
+        hashed.update(pd.util.hash_pandas_object(content.features, index=False).to_numpy().tobytes())
+    return Dataset(name=name, description=description, content=content, digest=hashed.hexdigest(), shape=content.shape)
+
+
+def split(
+    labels: NDArray[np.int64], test: float, most: int, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Draw the rows to test and the rows to learn from; each class keeps its share in both, and one row at least.
+
+    With one random state, fewer training rows are a subset of more, so that the points of a learning curve are paired.
+
+    Args:
+        labels: Class numbers, each class with two rows or more.
+        test: The share of rows to test.
+        most: The most rows to learn from; 0 for all that are not tested.
+        rng: Where randomness comes from.
+
+    Returns:
+        Rows to learn from and rows to test.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    tested, kept, turn = [], [], []
+    for label, count in zip(classes, counts, strict=True):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        held_out = min(max(round(test * count), 1), count - 1)
+        tested.append(rows[:held_out])
+        kept.append(rows[held_out:])
+        # Its place in the queue: every class fills up at its own rate, the first row of each comes first.
+        turn.append(np.arange(count - held_out) / (count - held_out))
+    order = np.argsort(np.concatenate(turn), kind="stable")
+    train = np.concatenate(kept)[order]
+    return train[: most or None], np.concatenate(tested)
+
+
+def prepare(
+    content: Labelled, train: NDArray[np.intp], test: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Turn rows into numbers; all that is estimated comes from the training rows alone.
+
+    Images and signals: flat, minus the mean of all values, divided by their standard deviation (one number for all
+    pixels, so that shapes stay). Tables: a missing number becomes its column's median, with a column of 0 and 1 that
+    says so; numbers are standardised; a category becomes one column of 0 and 1 for each of its up to 50 most frequent
+    values, a missing one being a value of its own and one never seen in training all zeros.
+
+    Returns:
+        Training and test rows, float64, shape ``(rows, features)``.
+    """
+    if isinstance(content.features, np.ndarray):
+        flat = content.features.reshape(len(content), -1)
+        centre, spread = float(flat[train].mean(dtype=np.float64)), float(flat[train].std(dtype=np.float64)) or 1.0
+        return tuple((flat[rows].astype(np.float64) - centre) / spread for rows in (train, test))  # type: ignore[return-value]
+    return _table_columns(content.features, train, test)
+
+
+def _table_columns(
+    frame: Any, train: NDArray[np.intp], test: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    import pandas as pd
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    words = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    numbers = [name for name in frame.columns if name not in words]
+    filled = frame.assign(
+        **{name: frame[name].astype(object).where(frame[name].notna(), "(missing)") for name in words}
+    )
+    columns = ColumnTransformer(
+        [
+            (
+                "numbers",
+                make_pipeline(
+                    SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()
+                ),
+                numbers,
+            ),
+            (
+                "categories",
+                OneHotEncoder(max_categories=CATEGORIES, handle_unknown="ignore", sparse_output=False),
+                words,
+            ),
+        ]
+    )
+    learned = columns.fit_transform(filled.iloc[train])
+    return np.asarray(learned, np.float64), np.asarray(columns.transform(filled.iloc[test]), np.float64)

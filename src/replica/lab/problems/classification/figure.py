@@ -1,0 +1,70 @@
+"""The picture of a comparison in the problem classification: how often each method is right, and on which class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+
+from replica.lab.problems.problem import Metric
+from replica.lab.problems.ranking_figure import TEXT_POINTS, draw_ranking
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_CLASSES = 12
+_MISSED = (0.88, 0.45, 0.1)
+_SWEEP_LABELS = {"train": "Rows to learn from", "test": "Share of rows to test"}
+
+
+def draw(figure: Figure, comparison: Any, *, metric: Metric, baselines: frozenset[str]) -> None:
+    """Draw the accuracy of every method on the left, on the right the share of each class that it finds.
+
+    Args:
+        figure: An empty figure of any size.
+        comparison: Has ``sweep``, ``curves``, ``rows`` in rank order, ``examples``, ``dataset`` and ``options``.
+        metric: The one that ranks.
+        baselines: Methods that belong to the problem: drawn in grey.
+    """
+    methods = [str(row["method"]) for row in comparison.rows]
+    shown = [method for method in methods if comparison.examples.get(method, {}).get("confusion")]
+    figure.set_layout_engine("constrained")
+    if shown:
+        left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.0))
+        confusions = np.array([comparison.examples[method]["confusion"] for method in shown])
+        _draw_classes(right, shown, confusions, comparison.dataset.content.classes)
+    else:
+        left = figure.subplots()
+    label = _SWEEP_LABELS.get(comparison.sweep[0], "") if comparison.sweep else ""
+    draw_ranking(left, comparison, metric=metric, baselines=baselines, sweep_label=label)
+
+
+def _draw_classes(axes: Axes, methods: Sequence[str], confusions: np.ndarray, classes: Sequence[str]) -> None:
+    rows = confusions.sum(axis=2)[0]  # of each class, the same for all methods
+    order = np.argsort(-rows, kind="stable")[:MOST_CLASSES]
+    order = np.sort(order)
+    found = np.diagonal(confusions, axis1=1, axis2=2)[:, order] / np.maximum(rows[order], 1)
+    # Missed rows are coloured: from no colour to much needs no paper colour, so it suits any page. A root sets few
+    # misses apart from none.
+    colours = LinearSegmentedColormap.from_list("missed", [(*_MISSED, 0.0), (*_MISSED, 0.95)])
+    axes.imshow(1 - found, cmap=colours, norm=PowerNorm(0.6, vmin=0, vmax=1), aspect="auto")
+    size = min(TEXT_POINTS, 110 / len(order))
+    for i, line in enumerate(found):
+        for j, share in enumerate(line):
+            axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=size)
+    names = [_short(classes[j], len(order)) for j in order]
+    axes.set_xticks(range(len(order)), names, fontsize=TEXT_POINTS)
+    axes.set_yticks(range(len(methods)), methods, fontsize=TEXT_POINTS)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.set_frame_on(False)
+    left_out = f" (the {len(order)} largest of {len(classes)})" if len(order) < len(classes) else ""
+    axes.set_xlabel(f"Class{left_out}: % of its test rows found, first seed", fontsize=TEXT_POINTS)
+
+
+def _short(name: str, classes: int) -> str:
+    room = max(4, 60 // classes)
+    return name if len(name) <= room else name[: room - 1] + "…"

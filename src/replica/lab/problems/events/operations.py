@@ -1,0 +1,59 @@
+"""What one inference of a network costs: its own count where it has one, else the multiply-accumulates PyTorch counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from replica.errors import ReplicaError
+
+
+def multiply_accumulates(call: Callable[[], Any]) -> float:
+    """Count the multiply-accumulates of matrix products and convolutions in a call, half of PyTorch's own count of FLOPs.
+
+    What is computed outside of PyTorch, and sums and functions of single values, are not seen.
+
+    Example:
+        >>> import torch
+        >>> multiply_accumulates(lambda: torch.nn.Linear(4, 3)(torch.zeros(5, 4)))
+        60.0
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        call()
+    return float(counter.get_total_flops()) / 2
+
+
+def cost_of_inference(method: Any, events: Any) -> tuple[float, float]:
+    """Operations and spikes of one inference, mean over the recordings.
+
+    Args:
+        method: Has ``predict``, and may have ``operations(events)``, which gives ``"operations"`` and may give ``"spikes"``.
+        events: Recordings to ask about, shape ``(count, time, units)``.
+
+    Raises:
+        ReplicaError: If what its ``operations`` gives is no such thing.
+    """
+    own = getattr(method, "operations", None)
+    if not callable(own):
+        return multiply_accumulates(lambda: method.predict(events.clone())) / len(events), 0.0
+    name, given = f"{type(method).__name__}.operations", own(events.clone())
+    if not isinstance(given, Mapping) or "operations" not in given:
+        told = (
+            f"names {', '.join(map(repr, given)) or 'nothing'}" if isinstance(given, Mapping) else type(given).__name__
+        )
+        raise ReplicaError(f"{name} returned {told}; wanted a mapping with 'operations' and 'spikes' of one inference.")
+    numbers = []
+    for key in ("operations", "spikes"):
+        value = given.get(key, 0.0)
+        try:
+            number = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise ReplicaError(f"{name} returned {value!r:.60} for {key!r}; wanted a number.") from None
+        if not (math.isfinite(number) and number >= 0):
+            raise ReplicaError(f"{name} returned {number:g} for {key!r}; wanted a finite number, 0 or more.")
+        numbers.append(number)
+    return numbers[0], numbers[1]

@@ -1,0 +1,67 @@
+"""Data of the problem operator: solution maps by name, and the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from replica.data import SolutionMap, burgers, darcy, helmholtz, read_solution_map
+from replica.data.sets.patterns import LIMIT_BYTES
+from replica.errors import ReplicaError
+
+from replica.lab.problems.data_sources import user_path
+from replica.lab.problems.problem import Dataset, Value
+
+__all__ = ["SolutionMap", "burgers", "darcy", "helmholtz", "load"]
+
+SEED = 0
+"""The seed of the named sets; trials differ in which samples they train on."""
+
+
+def load(source: str, options: Mapping[str, Value], named: Mapping[str, str]) -> Dataset:
+    """Make a named solution map, or read the user's file.
+
+    Args:
+        source: One of ``named``, or a path.
+        options: ``samples`` and ``resolution`` say how a named map is made.
+        named: The names, with their descriptions.
+
+    Raises:
+        ReplicaError: In one line, what is wrong and what is wanted.
+    """
+    if source in named:
+        count, resolution = int(options["samples"]), int(options["resolution"])
+        needed = 8 * count * (resolution if source == "burgers" else (resolution + 1) ** 2)
+        if needed > LIMIT_BYTES:
+            raise ReplicaError(
+                f"{source}: {count:,} samples at resolution {resolution} need {needed / 2**30:.1f} GiB, more than"
+                f" {LIMIT_BYTES / 2**30:g} GiB; give a smaller --samples or --resolution."
+            )
+        try:
+            if source == "burgers":
+                content = burgers(count, resolution, SEED)
+            elif source == "helmholtz":
+                content = helmholtz(count, resolution, SEED)
+            else:
+                content = darcy("smooth" if source == "darcy-smooth" else "two-phase", count, resolution, SEED)
+        except ValueError as error:
+            raise ReplicaError(str(error)) from None
+        return _dataset(source, f"{named[source]}: {_size(content)}", content)
+    path = user_path(source, named, "an .npz file")
+    content = read_solution_map(path)
+    return _dataset(source, f"{_size(content)}, boundary {content.boundary}, from {path.name}", content)
+
+
+def _size(content: SolutionMap) -> str:
+    grid = " × ".join(map(str, content.grid))
+    channels = content.inputs.shape[1], content.outputs.shape[1]
+    kinds = "" if channels == (1, 1) else f" with {channels[0]} input and {channels[1]} output channels"
+    return f"{len(content):,} samples on {grid} nodes{kinds}"
+
+
+def _dataset(name: str, description: str, content: SolutionMap) -> Dataset:
+    text = repr((content.inputs.shape, content.outputs.shape, content.boundary))
+    hashed = hashlib.blake2b(text.encode(), digest_size=20)
+    hashed.update(content.inputs.tobytes())
+    hashed.update(content.outputs.tobytes())
+    return Dataset(name, description, content, hashed.hexdigest(), content.grid)

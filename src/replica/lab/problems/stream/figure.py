@@ -1,0 +1,86 @@
+"""The picture of a comparison in the problem stream: the ranking, and how accuracy goes along the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+
+from replica.lab.problems.problem import Metric
+from replica.lab.problems.ranking_figure import TEXT_POINTS, MethodStyle, draw_ranking, label_ends, method_styles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_LINES = 12
+_SWEEP_LABELS = {
+    "tasks": "Tasks",
+    "first": "Classes of the first task",
+    "epochs": "Epochs (passes over a task)",
+    "batch": "Items a minibatch",
+    "train": "Items a class to learn from",
+}
+
+
+def draw(figure: Figure, comparison: Any, *, metric: Metric, baselines: frozenset[str]) -> None:
+    """Draw the comparison: on the left the ranking metric, on the right the accuracy on all tasks so far.
+
+    Args:
+        figure: An empty figure of any size.
+        comparison: Has ``sweep``, ``curves``, ``rows`` in rank order and ``examples``.
+        metric: The one that ranks.
+        baselines: Methods that belong to the problem: drawn in grey.
+    """
+    methods = [str(row["method"]) for row in comparison.rows]
+    shown = [method for method in methods if comparison.examples.get(method, {}).get("accuracy")]
+    figure.set_layout_engine("constrained")
+    if shown:
+        left, right = figure.subplots(1, 2)
+        _draw_course(right, comparison.examples, _chosen(shown, baselines), method_styles(methods, baselines))
+    else:
+        left = figure.subplots()
+    label = _SWEEP_LABELS.get(comparison.sweep[0], "") if comparison.sweep else ""
+    draw_ranking(left, comparison, metric=metric, baselines=baselines, sweep_label=label)
+
+
+def _chosen(methods: Sequence[str], baselines: frozenset[str]) -> list[str]:
+    """The methods of papers and users first, then baselines, as many as can be told apart; in rank order."""
+    kept = sorted(methods, key=lambda method: method in baselines)[:MOST_LINES]
+    return [method for method in methods if method in kept]
+
+
+def _draw_course(
+    axes: Axes,
+    examples: Mapping[str, Mapping[str, Any]],
+    methods: Sequence[str],
+    styles: Mapping[str, MethodStyle],
+) -> None:
+    ends = examples[methods[0]]["ends"]
+    ink = mpl.rcParams["text.color"]
+    for end in ends[:-1]:
+        axes.axvline(end, color=ink, alpha=0.25, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+    for method in reversed(methods):  # the best on top
+        style, example = styles[method], examples[method]
+        at_ends = [example["at"].index(end) for end in ends] if set(ends) <= set(example["at"]) else []
+        axes.plot(
+            example["at"],
+            example["accuracy"],
+            color=style.colour,
+            linestyle="--" if style.baseline else "-",
+            linewidth=1.1 if style.baseline else 1.6,
+            marker=style.marker,
+            markevery=at_ends,
+            markersize=4 if style.baseline else 5,
+            markerfacecolor="none" if style.baseline else style.colour,
+            clip_on=False,
+            zorder=2 if style.baseline else 3,
+        )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.03, 1.03)
+    lines = [(method, 1.0, float(examples[method]["accuracy"][-1])) for method in methods]
+    height = 72 * axes.figure.bbox.height / axes.figure.dpi
+    label_ends(axes, lines, {method: rank for rank, method in enumerate(methods)}, styles, height, apart_points=12)
+    axes.set_xlabel("Share of the stream learned (lines: a task ends), first seed", fontsize=TEXT_POINTS)
+    axes.set_ylabel("Accuracy on the tasks so far", fontsize=TEXT_POINTS)
