@@ -7,11 +7,13 @@ from .expectations import (
     above as above,
     below as below,
     between as between,
+    parse as parse,
     within as within,
 )
 from .spaces import Choice as Choice, Integer as Integer, LogUniform as LogUniform, Uniform as Uniform
 
 # How it is judged
+from .looks import LOOKS as LOOKS, next_look as next_look, nominal_level as nominal_level
 from .intervals import Interval as Interval, interval as interval
-from .verdicts import Ruling as Ruling, Verdict as Verdict, judge as judge
-from .comparisons import holm as holm, paired_p_value as paired_p_value, tied_with_best as tied_with_best
+from .verdicts import Ruling as Ruling, Verdict as Verdict, judge as judge, words as words
+from .comparisons import tied_with_best as tied_with_best
