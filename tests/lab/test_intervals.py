@@ -31,7 +31,7 @@ def binomial(share: float, total: int):
     return lambda r: [Proportion(int(k), total) for k in r.binomial(total, share, SEEDS)]
 
 
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.3, 0.5, 0.95, 0.99])
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.5, 0.95])
 @pytest.mark.parametrize("total", [20, 100, 1000])
 def test_shares_of_independent_outcomes_are_covered_near_zero_and_one_too(share, total):
     assert coverage(binomial(share, total), share) >= 0.95 - ERROR

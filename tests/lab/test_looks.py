@@ -9,7 +9,7 @@ import pytest
 from docs.statistics import MEASURES, PAGE, coverage, needed_levels, outcomes
 from replica.lab.claims import LOOKS, interval, next_look, nominal_level
 
-STUDIES = 600
+STUDIES = 400
 PLANS = [plan for size in range(1, len(LOOKS) + 1) for plan in combinations(LOOKS, size)]
 
 

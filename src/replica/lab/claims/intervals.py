@@ -1,8 +1,8 @@
 """Intervals over seeds: Student's t for numbers, a clustered Wilson score for proportions.
 
 Means of symmetric quantities, and shares, are covered as often as they should be. An interval covers less than it says where a
-few values cannot show a long tail: at five seeds exponential 88 %, lognormal 82 %, a rare collapse 58 % (``docs/statistics.md`` has
-the table, ``tests/lab/test_looks.py`` repeats it). Report such a quantity on a log scale, as a median of many, or as a share.
+few values cannot show a long tail: at five seeds exponential 88 %, lognormal 82 %, a rare collapse 58 % (`docs/statistics.md` has
+the table, `tests/lab/test_looks.py` repeats it). Report such a quantity on a log scale, as a median of many, or as a share.
 """
 
 from __future__ import annotations
