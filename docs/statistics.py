@@ -128,10 +128,10 @@ def effects_table() -> str:
 def main() -> None:
     """Replace what stands between the page's marks, and print the levels."""
     text = PAGE.read_text()
-    for name, new in (("coverage", coverage_table()), ("effects", effects_table())):
-        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.S)
+    for name, table in (("coverage", coverage_table()), ("effects", effects_table())):
+        mark = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end {name} -->)", re.S)
         assert mark.search(text), f"{PAGE.name} lacks the marks of {name}"
-        text = mark.sub(lambda found, new=new: f"{found[1]}{new}\n{found[2]}", text)
+        text = mark.sub(f"{table}\n", text)
     PAGE.write_text(text)
     for plan, level in levels().items():
         print(f"{plan}: {level:.4f}")
