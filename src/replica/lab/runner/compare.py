@@ -410,6 +410,9 @@ def _fingerprint(problem: Problem, method: Method) -> str:
     elif method.paper:
         entry = load_paper(method.source).entries[method.name]
         parts.append(fingerprint(spec_path(method.source), entry.make.__name__))
+    else:
+        make, _ = method.hyperparameters(problem.name)
+        parts.append(fingerprint(spec_path(make.__module__), make.__name__))
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 

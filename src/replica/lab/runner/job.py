@@ -16,7 +16,8 @@ from typing import Any
 
 from replica.lab.claims import Entry, Paper, Trial
 from replica.errors import ReplicaError
-from replica.lab.problems.problem import Baseline, Dataset, Split, Value
+from replica.lab.problems.baseline import Baseline
+from replica.lab.problems.problem import Dataset, Split, Value
 from replica.lab.problems.registry import get as get_problem
 
 
