@@ -134,8 +134,8 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
         words: Such as ``["recall", "--stored", "50"]``; ``--stored=50`` and ``--stored 50 recall`` are the same.
         own: Names of the command's own options, to guess what a mistyped one means.
     """
-    from replica.lab.catalogue import nearest
     from replica.errors import ReplicaError
+    from replica.lab.catalogue import nearest
     from replica.lab.problems.registry import get, names
 
     given: list[tuple[str, str | None]] = []

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from replica.lab.claims import Proportion, Trial
 from replica.errors import ReplicaError
+from replica.lab.claims import Proportion, Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from replica.errors import ReplicaError
 from replica.lab.claims import Scale
 from replica.lab.claims.comparisons import ALPHA
-from replica.errors import ReplicaError
 from replica.lab.problems.problem import Value
 from replica.lab.runner.compare import Results, Sweep, run_comparison
 from replica.lab.runner.run import Backend

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from replica.lab.claims import Trial
-
 from replica.lab.problems.events.operations import multiply_accumulates
 from replica.lab.problems.operator.training import rate_share
 

@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import LogUniform, Trial
 from replica.errors import ReplicaError
-
-from replica.lab.problems.problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
+from replica.lab.claims import LogUniform, Trial
+from replica.lab.problems.problem import (
+    VALIDATION_SHARE,
+    Baseline,
+    Dataset,
+    Metric,
+    Option,
+    Outcome,
+    Problem,
+    Split,
+    Value,
+    Watch,
+)
 from replica.lab.problems.protocol import check_protocol, real_array, timed
 
 if TYPE_CHECKING:
@@ -92,8 +102,8 @@ class Operator(Problem):
 
     def baselines(self) -> Sequence[Baseline]:
         """See `Problem.baselines`."""
-        from replica.papers.baselines import operator as own
         from replica.lab.problems.operator.training import GridRegressor
+        from replica.papers.baselines import operator as own
 
         def network(make: Callable[[int, int, tuple[int, ...]], Any], rate: float) -> Callable[..., Any]:
             return lambda trial, learning_rate=rate: GridRegressor(make, trial, learning_rate=learning_rate)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from replica.lab.claims import Trial
-
 from replica.lab.problems.operator.relative_errors import relative_l2
 
 MakeModule = Callable[[int, int, tuple[int, ...]], nn.Module]

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import Proportion, Trial
 from replica.data import FORMATS
 from replica.errors import ReplicaError
-
-from replica.lab.problems.recall import data as recall_data
+from replica.lab.claims import Proportion, Trial
 from replica.lab.problems.kept_bytes import kept_bytes
 from replica.lab.problems.problem import Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
 from replica.lab.problems.protocol import check_protocol, real_array, timed
+from replica.lab.problems.recall import data as recall_data
 from replica.lab.problems.recall.damage import Kind, damage_patterns, damaged_entries
 
 if TYPE_CHECKING:

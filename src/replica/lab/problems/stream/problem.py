@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import Proportion, Trial
 from replica.data import LABELLED_FORMATS
-
-from replica.lab.problems.stream import data as stream_data
-from replica.lab.problems.stream import metrics as stream_metrics
+from replica.lab.claims import Proportion, Trial
 from replica.lab.problems.kept_bytes import kept_bytes
 from replica.lab.problems.problem import Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
 from replica.lab.problems.protocol import check_protocol, real_array, timed
+from replica.lab.problems.stream import data as stream_data, metrics as stream_metrics
 from replica.lab.problems.stream.info import Setting, StreamInfo
 from replica.lab.problems.stream.shifts import SHIFTS
 
