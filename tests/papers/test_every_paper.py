@@ -1,4 +1,4 @@
-"""What every built paper must pass, by being in the catalogue: its studies run and repeat, its figures draw, its record follows."""
+"""What every built paper must pass, by being in the catalogue: its studies run and repeat, figures draw, its record follows."""
 
 import json
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from replica.lab.catalogue import package_root
 from replica.lab.problems.registry import get as get_problem
 
-from .job import ClaimJob, EntryJob, Job
+from .job import StudyJob, EntryJob, Job
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Packer:
         Code is the user's file with the Python files beside it that it imports; data are the file, or all files of the folder.
         """
         found: dict[str, Parcel] = {}
-        if isinstance(job, ClaimJob) and job.source.endswith(".py"):
+        if isinstance(job, StudyJob) and job.source.endswith(".py"):
             found[job.source] = self._code(Path(job.source))
         if isinstance(job, EntryJob):
             if job.data not in get_problem(job.problem).data_names:
@@ -76,7 +76,7 @@ def moved(job: Job, places: Mapping[str, str]) -> Job:
         job: The job as it was sent.
         places: By the path that the job knows, the path here.
     """
-    if isinstance(job, ClaimJob):
+    if isinstance(job, StudyJob):
         return replace(job, source=places.get(job.source, job.source))
     if isinstance(job, EntryJob):
         method = replace(job.method, source=places.get(job.method.source, job.method.source))
