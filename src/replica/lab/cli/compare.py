@@ -72,7 +72,8 @@ def compare(
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
     from replica.errors import ReplicaError
-    from replica.lab.report import Tracker, check_figure_path, check_report_path, compare as run_compare, save_figure
+    from replica.lab.api import compare as run_compare
+    from replica.lab.report import Tracker, check_figure_path, check_report_path, save_figure
 
     from .limits import number_of_seeds, positive, read_bytes
     from .output import print_json, standard_output_kept, working

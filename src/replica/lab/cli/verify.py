@@ -61,10 +61,10 @@ def verify(
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
     from replica.errors import ReplicaError
+    from replica.lab.api import verify as run_verify
     from replica.lab.runner.evidence import record_paper
     from replica.lab.runner.settings import Settings
     from replica.lab.runner.sources import find_source
-    from replica.lab.runner.verify import verify as run_verify
 
     from .limits import number_of_seeds, positive, read_bytes
     from .output import console, print_json, standard_output_kept

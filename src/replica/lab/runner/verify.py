@@ -1,4 +1,4 @@
-"""`replica.verify`: test what a paper claims, look by look, until it is decided."""
+"""Testing what a paper claims, look by look, until it is decided."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .job import Job
 from .plans import Plan, plan
 from .run import run
 from .settings import Settings
-from .sources import Source, find_source
+from .sources import Source
 from .store import Row
 
 
@@ -160,40 +160,6 @@ def rule(claim: Claim, tables: Sequence[Columns], *, planned: bool, errors: int 
         )
     except Exception as error:
         raise ReplicaError(f"Claim {claim.name}: {type(error).__name__}: {error}") from error
-
-
-def verify(
-    *papers: str,
-    scale: Scale = "laptop",
-    seeds: int | None = None,
-    first_seed: int = 0,
-    claims: Sequence[str] = (),
-    **how: Any,
-) -> list[PaperResult]:
-    """Test the claims of papers: run what the store lacks, and judge.
-
-    Args:
-        *papers: Slugs, or paths of paper files of your own (``my_paper.py``, with ``my_paper.toml`` beside it).
-        scale: ``"smoke"`` (it runs; not judged), ``"laptop"`` or ``"full"``.
-        seeds: Trials a claim, in one look; by default its planned looks (5, 10, 20, 40), until it is decided.
-        first_seed: The first seed. Seeds from 1000 on, say, are fresh: the verdict is given on them alone, and with the record.
-        claims: Only these claims, by name.
-        **how: How trials run: ``device``, ``workers``, ``store``, ``limit_seconds``, ``limit_bytes``, ``quiet``, ``backend``
-            (see `replica.lab.runner.settings.Settings`).
-
-    Raises:
-        ReplicaError: An unknown paper, claim or scale, or a store that cannot be used.
-
-    Example:
-        >>> (result,) = replica.verify("hopfield", scale="smoke")  # doctest: +SKIP
-        >>> [claim.verdict for claim in result.claims]  # doctest: +SKIP
-    """
-    if not papers:
-        raise ReplicaError("Name a paper to verify, such as: replica verify hopfield.")
-    settings = Settings(scale=scale, seeds=seeds, **how)
-    if first_seed < 0:
-        raise ReplicaError(f"The first seed must be 0 or more, not {first_seed}.")
-    return [verify_source(find_source(name), settings, first_seed, claims) for name in dict.fromkeys(papers)]
 
 
 def verify_source(
