@@ -16,11 +16,12 @@ from .expectations import (
     above as above,
     below as below,
     between as between,
+    parse as parse,
     within as within,
 )
 
 # How it is judged
-from .intervals import Interval as Interval, interval as interval
 from .looks import LOOKS as LOOKS, next_look as next_look, nominal_level as nominal_level
+from .intervals import Interval as Interval, interval as interval
 from .verdicts import Ruling as Ruling, Verdict as Verdict, judge as judge, words as words
 from .comparisons import tied_with_best as tied_with_best

@@ -8,6 +8,7 @@ by simulation (``python -m docs.statistics``; ``tests/lab/test_looks.py`` repeat
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from .intervals import LEVEL
@@ -44,7 +45,7 @@ def nominal_level(looks: Sequence[int]) -> float:
         (0.95, 0.9849)
     """
     plan = tuple(looks)
-    if not plan or plan[0] < 1 or any(later <= earlier for earlier, later in zip(plan, plan[1:], strict=False)):
+    if not plan or plan[0] < 1 or any(later <= earlier for earlier, later in itertools.pairwise(plan)):
         raise ValueError(f"nominal_level: looks must be ascending numbers of seeds, not {list(plan)}.")
     return _LEVELS.get(plan, 1 - (1 - LEVEL) / len(plan))
 

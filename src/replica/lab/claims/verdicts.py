@@ -69,8 +69,8 @@ def judge(
         exact: Whether the measures are deterministic, so that one trial knows them without error.
 
     Raises:
-        ValueError: If there is no expectation, a trial lacks a measure that has a bound or a gate, or ``smallest`` names a measure
-            without expectation or is not positive.
+        ValueError: If there is no expectation, if a trial lacks a measure that has a bound or gate, or if ``smallest`` is not
+            positive or is for a measure without expectation.
     """
     names = list(dict.fromkeys(name for measures in trials for name in measures))
     if not expect:

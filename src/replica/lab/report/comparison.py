@@ -106,7 +106,7 @@ class Comparison:
         over = f"means over {self.results.sweep.option}; " if self.results.sweep else ""
         if self.results.seeds < 2:
             return "not judged: one seed cannot tell methods apart"
-        return f"best, or not told apart from the best ({over}paired t-test over seeds, Holm-corrected, {ALPHA:.0%})"
+        return f"best, or not told apart from the best ({over}multiple comparisons with the best, paired by seed, {ALPHA:.0%})"
 
     def plain(self) -> dict[str, Any]:
         """JSON form, as ``replica compare --json`` prints it."""
