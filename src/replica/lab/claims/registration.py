@@ -131,7 +131,7 @@ def read_registrations(path: Path) -> Registered:
     for name, table in content.items():
         try:
             claims[name] = _registration(name, table)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ReplicaError, ValueError, TypeError, AttributeError) as error:
             raise ReplicaError(f"{path.name}, claim {name}: {error}") from None
     return Registered(claims, tuple(departures))
 
