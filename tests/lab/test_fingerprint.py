@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from replica.lab.problems.registry import get
 from replica.lab.runner.fingerprint import fingerprint, sources, spec_path
+from replica.lab.runner.job import Method
+from replica.lab.runner.methods import method_sources
 
 HOPFIELD = spec_path("replica.papers.memory.hopfield")
 
@@ -65,9 +68,10 @@ def test_a_claim_depends_on_what_it_uses_and_not_on_its_neighbours():
     assert "replica.papers.memory.hopfield:make_bags" not in found, "another claim of the same file uses it"
 
 
-def test_a_problem_depends_on_its_data_and_baselines_but_not_on_its_picture():
-    found = sources(spec_path("replica.lab.problems.recall.problem"))
+def test_a_method_depends_on_its_problem_and_data_but_not_on_the_picture():
+    found = method_sources(get("recall"), Method("hopfield-hebb"))
     assert "replica.papers.baselines.recall:HebbHopfield" in found
+    assert "replica.papers.baselines.recall:NearestNeighbour" not in found
     assert "replica.lab.problems.recall.damage:damage_patterns" in found
     assert not any(name.startswith("replica.lab.problems.recall.figure") for name in found)
 
