@@ -72,7 +72,8 @@ def compare(
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
     from replica.errors import ReplicaError
-    from replica.lab.report import Tracker, check_figure_path, check_report_path, compare as run_compare, save_figure
+    from replica.lab.api import compare as run_compare
+    from replica.lab.report import Tracker, check_figure_path, check_report_path, save_figure
 
     from .limits import number_of_seeds, positive, read_bytes
     from .output import print_json, standard_output_kept, working
@@ -134,8 +135,8 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
         words: Such as ``["recall", "--stored", "50"]``; ``--stored=50`` and ``--stored 50 recall`` are the same.
         own: Names of the command's own options, to guess what a mistyped one means.
     """
-    from replica.lab.catalogue import nearest
     from replica.errors import ReplicaError
+    from replica.lab.catalogue import nearest
     from replica.lab.problems.registry import get, names
 
     given: list[tuple[str, str | None]] = []

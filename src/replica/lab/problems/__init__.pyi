@@ -1,7 +1,11 @@
+from .baseline import Baseline as Baseline
+from .baseline import Baselines as Baselines
 from .classification.problem import Classification as Classification
+from .credit.problem import Credit as Credit
 from .events.problem import Events as Events
+from .footprint import kept_bytes as kept_bytes
+from .footprint import parameter_count as parameter_count
 from .operator.problem import Operator as Operator
-from .problem import Baseline as Baseline
 from .problem import Dataset as Dataset
 from .problem import Metric as Metric
 from .problem import Option as Option
@@ -16,7 +20,9 @@ from .stream.info import StreamInfo as StreamInfo
 
 __all__ = [
     "Baseline",
+    "Baselines",
     "Classification",
+    "Credit",
     "Dataset",
     "Events",
     "Metric",
@@ -29,5 +35,7 @@ __all__ = [
     "StreamInfo",
     "Value",
     "get",
+    "kept_bytes",
     "names",
+    "parameter_count",
 ]

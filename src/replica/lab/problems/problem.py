@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from replica.lab.claims import Proportion, Trial
 from replica.errors import ReplicaError
+from replica.lab.claims import Proportion, Trial
+
+from .baseline import Baseline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Value = int | float | str
+
+BASELINES = "replica.papers.baselines"
+"""Where the competitors live that belong to no paper, a module a problem; found by name, so that the lab imports none."""
 
 Split = Literal["test", "validation"]
 """What a method is measured on: the test part of a trial, or a part of what it may learn from, which tuning holds out."""
@@ -112,20 +118,6 @@ class Outcome:
     examples: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """A method that belongs to the problem itself: ``make(trial, **hyperparameters)`` gives a fresh one."""
-
-    name: str
-    make: Callable[..., Any]
-    description: str
-    needs: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    """Options under which it can run, such as ``{"values": ("binary",)}``; any where empty."""
-    space: Mapping[str, Any] = field(default_factory=dict)
-    extra: tuple[str, str] | None = None
-    """A library it stands on that Replica does not bring, and the extra that does: ``("neuralop", "physics")``."""
-
-
 class Problem(ABC):
     """A shared job that methods of many papers can do, with one protocol, one budget and one set of metrics."""
 
@@ -145,9 +137,9 @@ class Problem(ABC):
     data_options: ClassVar[tuple[str, ...]] = ()
     """The options that `load` depends on, such as which column holds the labels."""
 
-    @abstractmethod
-    def baselines(self) -> Sequence[Baseline]:
-        """The trivial and the conventional methods every comparison includes."""
+    def baselines(self) -> tuple[Baseline, ...]:
+        """The trivial and the conventional methods that every comparison includes: what `papers/baselines` enters."""
+        return tuple(importlib.import_module(f"{BASELINES}.{self.name}").baselines)
 
     @abstractmethod
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:

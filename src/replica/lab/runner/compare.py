@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,16 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from replica.errors import ReplicaError
 from replica.lab.catalogue import nearest, records
 from replica.lab.claims import Interval, Proportion, Scale, Trial, interval, tied_with_best
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.paper import LIMIT_BYTES, LIMIT_SECONDS
-from replica.errors import ReplicaError
 from replica.lab.problems.problem import Dataset, Metric, Problem, Value
 from replica.lab.problems.registry import get as get_problem
 
-from .fingerprint import fingerprint, spec_path
 from .job import EntryJob, Method, load_attribute, load_paper
+from .methods import method_fingerprint
 from .run import run
 from .settings import Settings
 from .store import Row
@@ -169,7 +167,7 @@ def run_comparison(
     if tune:
         for method in methods:
             read_space(method, problem.name)
-    fingerprints = {method.name: _fingerprint(problem, method) for method in methods}
+    fingerprints = {method.name: method_fingerprint(problem, method) for method in methods}
     count = settings.seeds or SEEDS[scale]
     jobs = {
         (method.name, seed, value): EntryJob(
@@ -394,23 +392,6 @@ def _check_own(problem: Problem, given: Any, name: str) -> None:
         ]
         if lacking:
             raise ReplicaError(f"Entry {name} lacks {' and '.join(lacking)}. {wanted}.")
-
-
-def _fingerprint(problem: Problem, method: Method) -> str:
-    parts = [fingerprint(spec_path(type(problem).__module__))]
-    if method.given is not None:
-        try:
-            parts.append(inspect.getsource(method.given))
-        except (OSError, TypeError):
-            parts.append(
-                uuid.uuid4().hex
-            )  # its source cannot be read, so a change could not be seen: never taken from the store
-    elif method.attribute:
-        parts.append(fingerprint(Path(method.source), method.attribute))
-    elif method.paper:
-        entry = load_paper(method.source).entries[method.name]
-        parts.append(fingerprint(spec_path(method.source), entry.make.__name__))
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
 def _summarise(method: Method, metrics: Sequence[Metric], rows: Mapping[tuple[int, Value | None], Row]) -> MethodResult:

@@ -14,9 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from replica.lab.claims import Entry, Paper, Trial
 from replica.errors import ReplicaError
-from replica.lab.problems.problem import Baseline, Dataset, Split, Value
+from replica.lab.claims import Entry, Paper, Trial
+from replica.lab.claims.paper import run_study
+from replica.lab.problems.baseline import Baseline
+from replica.lab.problems.problem import Dataset, Split, Value
 from replica.lab.problems.registry import get as get_problem
 
 
@@ -60,16 +62,16 @@ class Job:
 
 
 @dataclass(frozen=True)
-class ClaimJob(Job):
-    """One trial of a claim of the paper in ``source`` (a module's name or a file's path)."""
+class StudyJob(Job):
+    """One trial of a study of the paper in ``source`` (a module's name or a file's path): no measures, rows."""
 
     source: str
-    claim: str
+    study: str
 
     def prepare(self) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
         """See `Job.prepare`."""
-        claim = load_paper(self.source).claims[self.claim]
-        return lambda: claim(self.trial)
+        study = load_paper(self.source).studies[self.study]
+        return lambda: ({}, run_study(study, self.trial))
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class Method:
     attribute: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     given: Any = None
+    function: str = ""
+    """A function ``make(trial, **settings)`` of a paper file that is no entry, such as a control."""
 
     def resolve(self, problem: str) -> Callable[[Trial], Any]:
         """The function that makes a fresh method for a trial."""
@@ -182,6 +186,9 @@ class Method:
             space = getattr(own, "space", None)
             return own, space if isinstance(space, Mapping) else {}
         entry: Baseline | Entry
+        if self.function:
+            module = load_file(self.source) if self.source.endswith(".py") else importlib.import_module(self.source)
+            return getattr(module, self.function), {}
         if self.paper:
             entry = load_paper(self.source).entries[self.name]
         else:
@@ -190,10 +197,10 @@ class Method:
 
 
 @cache
-def load_dataset(problem: str, source: str, options: tuple[tuple[str, Value], ...], digest: str) -> Dataset:
+def load_dataset(problem: str, source: str, options: tuple[tuple[str, Value], ...], digest: str = "") -> Dataset:
     """Read a problem's data once a process, and see that it is still what the comparison began with."""
     dataset = get_problem(problem).load(source, dict(options))
-    if dataset.digest != digest:
+    if digest and dataset.digest != digest:
         raise ReplicaError(f"The data {source} changed while the comparison ran. Run the same command again.")
     return dataset
 

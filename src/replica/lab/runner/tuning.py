@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from replica.errors import Interrupted, ReplicaError
 from replica.lab.claims import Choice, Integer, LogUniform
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.spaces import Space
-from replica.errors import Interrupted, ReplicaError
 from replica.lab.problems.problem import Metric, Value
 
 from .job import EntryJob, Method

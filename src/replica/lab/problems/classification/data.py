@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from replica.data import Labelled, digits, mnist, mnist_1d, read_labelled
 from replica.errors import ReplicaError
-
 from replica.lab.problems.data_sources import user_path
 from replica.lab.problems.problem import Dataset
 

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import Proportion, Trial
 from replica.data import LABELLED_FORMATS
 from replica.errors import ReplicaError
-
+from replica.lab.claims import Proportion, Trial
 from replica.lab.problems.classification import data as classification_data
 from replica.lab.problems.classification.calibration import expected_calibration_error, log_loss
-from replica.lab.problems.kept_numbers import kept_numbers
-from replica.lab.problems.problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
+from replica.lab.problems.footprint import parameter_count
+from replica.lab.problems.problem import (
+    VALIDATION_SHARE,
+    Dataset,
+    Metric,
+    Option,
+    Outcome,
+    Problem,
+    Split,
+    Value,
+    Watch,
+)
 from replica.lab.problems.protocol import check_protocol, timed
 
 if TYPE_CHECKING:
@@ -41,7 +50,7 @@ class Classification(Problem):
     - ``log_loss``: mean −ln of the probability given to the true label, in nats (below 10⁻⁶ counts as 10⁻⁶).
     - ``calibration_error``: expected calibration error, 15 bins of equal width.
     - ``fit_seconds``, and ``predict_seconds`` a row: wall-clock time of `fit` and of `predict_proba`.
-    - ``parameters``: numbers the fitted method keeps (see `kept_numbers`).
+    - ``parameters``: numbers the fitted method keeps (see `parameter_count`).
     """
 
     name = "classification"
@@ -68,12 +77,6 @@ class Classification(Problem):
     data_names = classification_data.NAMED
     data_formats = LABELLED_FORMATS
     data_options = ("target",)
-
-    def baselines(self) -> Sequence[Baseline]:
-        """See `Problem.baselines`."""
-        from replica.papers.baselines.classification import BASELINES
-
-        return BASELINES
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Read a named data set, or the user's table, arrays or folder of images.
@@ -163,7 +166,7 @@ class Classification(Problem):
             "calibration_error": expected_calibration_error(probabilities, truth),
             "fit_seconds": fit_seconds,
             "predict_seconds": predict_seconds / len(test),
-            "parameters": float(kept_numbers(method)),
+            "parameters": float(parameter_count(method)),
         }
         if not examples:
             return Outcome(metrics)

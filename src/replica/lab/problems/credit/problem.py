@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replica.lab.claims import Proportion, Trial
 from replica.data import LABELLED_FORMATS
 from replica.errors import ReplicaError
-
+from replica.lab.claims import Proportion, Trial
 from replica.lab.problems.classification import data as classification_data
-from replica.lab.problems.problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
+from replica.lab.problems.problem import (
+    VALIDATION_SHARE,
+    Dataset,
+    Metric,
+    Option,
+    Outcome,
+    Problem,
+    Split,
+    Value,
+    Watch,
+)
 from replica.lab.problems.protocol import check_protocol, real_array, timed
 
 if TYPE_CHECKING:
@@ -84,12 +93,6 @@ class Credit(Problem):
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options: without a stream of shifting labels there is nothing to tell of it."""
         return tuple(metric for metric in self.metrics if metric is not _SHIFT or int(options["shift_batches"]) > 0)
-
-    def baselines(self) -> Sequence[Baseline]:
-        """See `Problem.baselines`."""
-        from replica.papers.baselines.credit import BASELINES
-
-        return BASELINES
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Read a named data set, or the user's table, arrays or folder of images.

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from replica.lab.claims import Proportion, Trial
 from replica.errors import ReplicaError
-
+from replica.lab.claims import Proportion, Trial
 from replica.lab.problems.classification import data as classification_data
 from replica.lab.problems.events import data as events_data
 from replica.lab.problems.events.operations import cost_of_inference
-from replica.lab.problems.operator.problem import learned_numbers
-from replica.lab.problems.problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
+from replica.lab.problems.footprint import parameter_count
+from replica.lab.problems.problem import (
+    VALIDATION_SHARE,
+    Dataset,
+    Metric,
+    Option,
+    Outcome,
+    Problem,
+    Split,
+    Value,
+    Watch,
+)
 from replica.lab.problems.protocol import check_protocol, real_array, timed
 
 if TYPE_CHECKING:
@@ -79,12 +88,6 @@ class Events(Problem):
     data_names = events_data.NAMED
     data_formats = (".npz",)
     data_options = ("steps",)
-
-    def baselines(self) -> Sequence[Baseline]:
-        """See `Problem.baselines`."""
-        from replica.papers.baselines.events import BASELINES
-
-        return BASELINES
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Make a named data set, or read the user's ``.npz`` file of events.
@@ -182,7 +185,7 @@ class Events(Problem):
             "accuracy": Proportion(int(found.sum()), len(found)),
             "operations": operations,
             "spikes": spikes,
-            "parameters": float(learned_numbers(method)),
+            "parameters": float(parameter_count(method)),
             "train_seconds": seconds,
         }
         if not examples:

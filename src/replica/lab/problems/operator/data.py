@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from replica.data import SolutionMap, burgers, darcy, helmholtz, read_solution_map
 from replica.data.sets.patterns import LIMIT_BYTES
 from replica.errors import ReplicaError
-
 from replica.lab.problems.data_sources import user_path
 from replica.lab.problems.problem import Dataset, Value
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import LogUniform, Trial
 from replica.errors import ReplicaError
-
-from replica.lab.problems.problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
+from replica.lab.claims import Trial
+from replica.lab.problems.footprint import parameter_count
+from replica.lab.problems.problem import (
+    VALIDATION_SHARE,
+    Dataset,
+    Metric,
+    Option,
+    Outcome,
+    Problem,
+    Split,
+    Value,
+    Watch,
+)
 from replica.lab.problems.protocol import check_protocol, real_array, timed
 
 if TYPE_CHECKING:
@@ -89,41 +99,6 @@ class Operator(Problem):
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options: with a stride of 1 there is no grid that was never trained on."""
         return tuple(metric for metric in self.metrics if metric is not _FINE_ERROR or int(options["stride"]) > 1)
-
-    def baselines(self) -> Sequence[Baseline]:
-        """See `Problem.baselines`."""
-        from replica.papers.baselines import operator as own
-        from replica.lab.problems.operator.training import GridRegressor
-
-        def network(make: Callable[[int, int, tuple[int, ...]], Any], rate: float) -> Callable[..., Any]:
-            return lambda trial, learning_rate=rate: GridRegressor(make, trial, learning_rate=learning_rate)
-
-        rates = {"learning_rate": LogUniform(1e-3, 3e-2)}
-        library = ("neuralop", "physics")
-        return (
-            Baseline("mean-field", lambda trial: own.MeanField(), "the mean training output: the trivial method"),
-            Baseline("pca-linear", lambda trial: own.PcaLinear(), "principal components and ridge regression"),
-            Baseline(
-                "unet",
-                network(own.unet, 4e-3),
-                "a small U-Net (Ronneberger et al., 2015): what people use today",
-                space=rates,
-            ),
-            Baseline(
-                "fno",
-                network(own.fno, 1e-2),
-                "a Fourier neural operator (Li et al., 2021), by neuraloperator",
-                space=rates,
-                extra=library,
-            ),
-            Baseline(
-                "tfno",
-                network(own.tfno, 1e-2),
-                "a tensorised Fourier neural operator (Kossaifi et al., 2023), by neuraloperator",
-                space=rates,
-                extra=library,
-            ),
-        )
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Make a named solution map (or take it from the cache), or read the user's ``.npz`` file.
@@ -234,7 +209,7 @@ class Operator(Problem):
             full = content.outputs[tested]
             on_full = _predict_unseen(method, to_device(content.inputs[tested], 1), full.shape, truth.shape)
             metrics["fine_error"] = float(relative_errors(on_full, full).mean())
-        metrics |= {"parameters": float(learned_numbers(method)), "train_seconds": seconds}
+        metrics |= {"parameters": float(parameter_count(method)), "train_seconds": seconds}
         if not examples:
             return Outcome(metrics)
         thinner = max(1, -(-max(truth.shape[2:]) // _SHOWN_NODES[truth.ndim - 2]))
@@ -325,22 +300,6 @@ def relative_errors(
 
     right = truth.astype(np.float64)
     return np.asarray(np.sqrt(squared_norm(predicted.astype(np.float64) - right) / squared_norm(right)))
-
-
-def learned_numbers(method: Any) -> int:
-    """Count the real numbers a method learned: the parameters of its networks; without any, all that it keeps.
-
-    A complex parameter counts as two.
-    """
-    import torch
-
-    from replica.lab.problems.kept_numbers import kept_numbers
-
-    modules = [
-        value for value in (method, *getattr(method, "__dict__", {}).values()) if isinstance(value, torch.nn.Module)
-    ]
-    parameters = {id(p): p.numel() * (2 if p.is_complex() else 1) for module in modules for p in module.parameters()}
-    return sum(parameters.values()) if parameters else kept_numbers(method)
 
 
 def _fit(trial: Trial, method: Any, inputs: Tensor, outputs: Tensor, keywords: Mapping[str, Any]) -> float:

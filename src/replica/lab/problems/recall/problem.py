@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import Proportion, Trial
 from replica.data import FORMATS
 from replica.errors import ReplicaError
-
-from replica.lab.problems.recall import data as recall_data
-from replica.lab.problems.kept_bytes import kept_bytes
-from replica.lab.problems.problem import Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
+from replica.lab.claims import Proportion, Trial
+from replica.lab.problems.footprint import kept_bytes
+from replica.lab.problems.problem import Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
 from replica.lab.problems.protocol import check_protocol, real_array, timed
+from replica.lab.problems.recall import data as recall_data
 from replica.lab.problems.recall.damage import Kind, damage_patterns, damaged_entries
 
 if TYPE_CHECKING:
@@ -98,36 +97,6 @@ class Recall(Problem):
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options: real patterns have a PSNR where ±1 patterns have an overlap."""
         return (_EXACT, _PSNR, _SECONDS, _BYTES) if options["values"] == "real" else self.metrics
-
-    def baselines(self) -> Sequence[Baseline]:
-        """See `Problem.baselines`."""
-        from replica.papers.baselines.recall import HebbHopfield, NearestNeighbour, PseudoInverseHopfield, RandomGuess
-
-        binary = {"values": ("binary",)}
-        return (
-            Baseline(
-                "random-guess",
-                lambda trial: RandomGuess(trial.generator("random-guess", "cpu")),
-                "a stored pattern drawn at random: the trivial method",
-            ),
-            Baseline(
-                "nearest-neighbour",
-                lambda trial: NearestNeighbour(),
-                "the stored pattern nearest to the cue: what people use today",
-            ),
-            Baseline(
-                "hopfield-hebb",
-                lambda trial: HebbHopfield(trial.generator("hopfield-hebb", "cpu")),
-                "the classical Hopfield network, Hebb's rule (Hopfield, 1982)",
-                needs=binary,
-            ),
-            Baseline(
-                "hopfield-projection",
-                lambda trial: PseudoInverseHopfield(trial.generator("hopfield-projection", "cpu")),
-                "the Hopfield network with the projection rule (Personnaz et al., 1985)",
-                needs=binary,
-            ),
-        )
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Read the digits, MNIST, or the user's file; the same for all options.

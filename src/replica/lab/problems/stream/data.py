@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import Trial
 from replica.data import Labelled, omniglot
 from replica.errors import ReplicaError
-
+from replica.lab.claims import Trial
 from replica.lab.problems.classification import data as classification_data
 from replica.lab.problems.data_sources import user_path
 from replica.lab.problems.problem import VALIDATION_SHARE, Dataset, Split, Value

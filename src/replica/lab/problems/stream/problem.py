@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import Proportion, Trial
 from replica.data import LABELLED_FORMATS
-
-from replica.lab.problems.stream import data as stream_data
-from replica.lab.problems.stream import metrics as stream_metrics
-from replica.lab.problems.kept_bytes import kept_bytes
-from replica.lab.problems.problem import Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
+from replica.lab.claims import Proportion, Trial
+from replica.lab.problems.footprint import kept_bytes
+from replica.lab.problems.problem import Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
 from replica.lab.problems.protocol import check_protocol, real_array, timed
+from replica.lab.problems.stream import data as stream_data, metrics as stream_metrics
 from replica.lab.problems.stream.info import Setting, StreamInfo
 from replica.lab.problems.stream.shifts import SHIFTS
 
@@ -127,12 +125,6 @@ class Stream(Problem):
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options: before its classes were seen, no task can be known in the other settings."""
         return tuple(metric for metric in self.metrics if metric is not _FORWARD or options["setting"] == "domain")
-
-    def baselines(self) -> Sequence[Baseline]:
-        """See `Problem.baselines`."""
-        from replica.papers.baselines.stream import BASELINES
-
-        return BASELINES
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Read a named data set, or the user's table, arrays or folder of images.
