@@ -75,9 +75,9 @@ def bindings(nodes: Iterable[ast.AST], package: str) -> dict[str, list[Target]]:
         elif isinstance(node, ast.Global | ast.Nonlocal):
             elsewhere.update(node.names)
         else:
-            name = getattr(node, "name", None) or getattr(node, "rest", None)  # except … as name, and patterns
-            if isinstance(name, str):
-                found.setdefault(name, [])
+            caught = getattr(node, "name", None) or getattr(node, "rest", None)  # except … as name, and patterns
+            if isinstance(caught, str):
+                found.setdefault(caught, [])
             pending.extend(child for child in ast.iter_child_nodes(node) if _may_bind(child))
     return {name: targets for name, targets in found.items() if name not in elsewhere}
 
@@ -253,7 +253,7 @@ class Writer:
 
 
 @cache
-def _written_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+def _written_fields(kind: Any) -> tuple[str, ...]:
     return tuple(field for field in kind._fields if field not in _UNWRITTEN)
 
 
