@@ -189,6 +189,15 @@ def test_what_registers_counts_with_the_whole_module(tmp_path):
     assert found["@property", 2] == found["@property", 3] == found["", 2] == found["", 3]
 
 
+def test_what_two_names_stand_for_counts_not_only_that_they_are_used(tmp_path):
+    write(tmp_path, {"part.py": MINE["part.py"]})
+    found = set()
+    for first, second in (("twice", "rows"), ("rows", "twice")):
+        text = f"from part import {first} as a, {second} as b\ndef f(x):\n    return a(x) - b(x)\n"
+        found.add(fingerprint(write(tmp_path, {"mine.py": text}) / "mine.py", "f"))
+    assert len(found) == 2
+
+
 def test_several_names_and_the_whole_file_hold_what_each_holds(tmp_path):
     path = write(tmp_path, MINE) / "mine.py"
     assert set(sources(path, ["f", "h"])) == set(sources(path, "f")) | set(sources(path, "h"))

@@ -138,12 +138,13 @@ class Writer:
 
     def _plain(self, node: ast.AST) -> str:
         parts = []
-        for field in _written_fields(type(node)):
+        kind: Any = type(node)
+        for field in _written_fields(kind):
             value = getattr(node, field, None)
             # Empty fields are left out: later versions add some.
             if value is not None and value != [] and (text := self.write(value)):
                 parts.append(f"{field}=[{text}]" if isinstance(value, list) else f"{field}={text}")
-        return f"{type(node).__name__}({', '.join(parts)})"
+        return f"{kind.__name__}({', '.join(parts)})"
 
     def _inside(self, scope: dict[str, list[Target]], nodes: object) -> str:
         self._scopes.append(scope)
