@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from docs.statistics import PAGE
 from replica.lab.claims import tied_with_best
 from replica.lab.claims.comparisons import critical_value
 
@@ -45,6 +46,13 @@ def test_among_equal_methods_one_is_parted_in_at_most_5_percent(methods, seeds, 
 def test_two_methods_are_compared_by_the_paired_t_test():
     for seeds in (2, 5, 20):
         assert critical_value(2, seeds) == pytest.approx(stats.t.ppf(0.975, seeds - 1), rel=0.05)
+
+
+def test_the_page_states_the_limits():
+    told = " ".join(PAGE.read_text().split())
+    two, three, six, twelve = (f"{critical_value(methods, 5):.1f}" for methods in (2, 3, 6, 12))
+    assert f"{two} for two methods at five seeds, {three} for three, {six} for six, {twelve} for twelve" in told
+    assert f"with ten seeds, twelve methods need {critical_value(12, 10):.1f}" in told
 
 
 def test_pairing_tells_apart_what_seeds_hide():

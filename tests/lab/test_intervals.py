@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
+from docs.statistics import shares as clustered
 from replica.lab.claims import Proportion, interval
 
 STUDIES = 1000
@@ -30,54 +31,17 @@ def binomial(share: float, total: int):
     return lambda r: [Proportion(int(k), total) for k in r.binomial(total, share, SEEDS)]
 
 
-def beta_binomial(share: float, total: int, concentration: float):
-    def draw(r):
-        shares = r.beta(share * concentration, (1 - share) * concentration, SEEDS)
-        return [Proportion(int(k), total) for k in r.binomial(total, shares)]
-
-    return draw
-
-
-def test_means_of_normal_quantities_are_covered_exactly():
-    assert coverage(lambda r: r.normal(3.0, 2.0, SEEDS).tolist(), 3.0) == pytest.approx(0.95, abs=ERROR)
-
-
-@pytest.mark.parametrize(
-    ("name", "draw", "truth", "least"),
-    [
-        # Symmetric and heavy-tailed: Student's t is conservative.
-        ("Student's t, 3 degrees", lambda r: r.standard_t(3, SEEDS), 0.0, 0.95),
-        ("Laplace", lambda r: r.laplace(0, 1, SEEDS), 0.0, 0.95),
-        ("uniform", lambda r: r.random(SEEDS), 0.5, 0.93),
-        # Skewed: the shortfall that the module's documentation states.
-        ("chi-square, 8 degrees", lambda r: r.chisquare(8, SEEDS), 8.0, 0.92),
-        ("exponential", lambda r: r.exponential(1.0, SEEDS), 1.0, 0.88),
-        ("lognormal, sigma 1", lambda r: r.lognormal(0, 1, SEEDS), math.exp(0.5), 0.82),
-    ],
-)
-def test_means_of_five_seeds_cover_as_often_as_documented(name, draw, truth, least):
-    assert coverage(lambda r: draw(r).tolist(), truth) >= least - ERROR
-
-
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.3, 0.5, 0.95, 0.99])
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.5, 0.95])
 @pytest.mark.parametrize("total", [20, 100, 1000])
 def test_shares_of_independent_outcomes_are_covered_near_zero_and_one_too(share, total):
     assert coverage(binomial(share, total), share) >= 0.95 - ERROR
-
-
-@pytest.mark.parametrize(
-    ("share", "total", "least"),
-    [(0.1, 100, 0.93), (0.5, 100, 0.93), (0.9, 1000, 0.93), (0.95, 1000, 0.92), (0.99, 1000, 0.80)],
-)
-def test_shares_that_differ_between_seeds_cover_as_documented(share, total, least):
-    assert coverage(beta_binomial(share, total, 20.0), share) >= least - ERROR
 
 
 def test_a_plain_wilson_interval_would_not_cover_shares_that_differ_between_seeds():
     """What the design effect is for: without it the same studies are covered far less often."""
     hits = 0
     for study in range(STUDIES):
-        shares = beta_binomial(0.5, 100, 20.0)(rng([study, 7]))
+        shares = clustered(0.5, 100, 20.0)(rng([study, 7]), SEEDS)
         pooled = interval([Proportion(sum(share.successes for share in shares), 500)])
         hits += pooled.low <= 0.5 <= pooled.high
     assert hits / STUDIES < 0.7

@@ -1,14 +1,8 @@
 """Intervals over seeds: Student's t for numbers, a clustered Wilson score for proportions.
 
-How often they cover the truth at 95 % with five seeds, by simulation (``tests/lab/test_intervals.py`` repeats it): normal 95 %,
-Student's t with 3 degrees of freedom 95 %, uniform 93 %; shares of independent outcomes 95 % or more, near 0 and 1 too.
-
-Where they cover less than they say, because five values cannot show a long tail:
-
-- means of strongly skewed quantities: chi-square with 8 degrees 93 %, exponential 88 %, lognormal with sigma 1 81 %. Report
-  such a quantity on a log scale, as a median of many, or as a proportion below a threshold;
-- shares near 0 or 1 whose chance itself differs much from seed to seed (beta-binomial, mean 0.99, concentration 20): 79 %; from
-  0.05 to 0.95: 92 % and more.
+Means of symmetric quantities, and shares, are covered as often as they should be. An interval covers less than it says where a
+few values cannot show a long tail: at five seeds exponential 88 %, lognormal 82 %, a rare collapse 58 % (`docs/statistics.md` has
+the table, `tests/lab/test_looks.py` repeats it). Report such a quantity on a log scale, as a median of many, or as a share.
 """
 
 from __future__ import annotations

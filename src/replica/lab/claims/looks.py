@@ -15,17 +15,17 @@ from .intervals import LEVEL
 
 LOOKS = (5, 10, 20, 40)
 _LEVELS = {
-    (5, 10): 0.9721,
-    (5, 20): 0.9738,
+    (5, 10): 0.9720,
+    (5, 20): 0.9737,
     (5, 40): 0.9742,
     (10, 20): 0.9714,
-    (10, 40): 0.9733,
-    (20, 40): 0.9710,
+    (10, 40): 0.9734,
+    (20, 40): 0.9709,
     (5, 10, 20): 0.9804,
     (5, 10, 40): 0.9814,
     (5, 20, 40): 0.9811,
     (10, 20, 40): 0.9798,
-    (5, 10, 20, 40): 0.9849,
+    (5, 10, 20, 40): 0.9848,
 }
 
 
@@ -38,14 +38,14 @@ def nominal_level(looks: Sequence[int]) -> float:
         looks: Numbers of seeds, ascending.
 
     Raises:
-        ValueError: If there is no look, or they do not ascend from at least one seed.
+        ValueError: If there is no look, or they do not ascend.
 
     Example:
         >>> nominal_level([5]), nominal_level([5, 10, 20, 40])
-        (0.95, 0.9849)
+        (0.95, 0.9848)
     """
     plan = tuple(looks)
-    if not plan or plan[0] < 1 or any(later <= earlier for earlier, later in itertools.pairwise(plan)):
+    if not plan or any(later <= earlier for earlier, later in itertools.pairwise(plan)):
         raise ValueError(f"nominal_level: looks must be ascending numbers of seeds, not {list(plan)}.")
     return _LEVELS.get(plan, 1 - (1 - LEVEL) / len(plan))
 
