@@ -28,9 +28,9 @@ from replica.data.sets import solution_maps
 from replica.data import SolutionMap, burgers, darcy
 from replica.errors import ReplicaError
 from replica.lab.problems import Baseline, Dataset, Outcome, get
-from replica.lab.problems.operator.problem import Operator, learned_numbers, relative_errors, stride_fits
-from replica.papers.baselines.operator import MeanField, PcaLinear, fno, resample, tfno, unet
-from replica.lab.problems.operator.training import EPOCHS, GridRegressor, fit_network, rate_share
+from replica.lab.problems.operator.problem import Operator, relative_errors, stride_fits
+from replica.papers.baselines.operator import MeanField, PcaLinear, fno_network, resample, tfno_network, unet_network
+from replica.training import EPOCHS, GridRegressor, rate_share
 from replica.physics.unet import UNet
 from replica.lab.problems.operator.relative_errors import relative_l2
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from replica.lab.claims import Proportion, Trial
 from replica.errors import ReplicaError
 from replica.lab.problems import Dataset, Outcome, Recall, get, names
-from replica.lab.problems.kept_bytes import kept_bytes
+from replica.lab.problems.footprint import kept_bytes
 from replica.lab.problems.ranking_figure import label_ends, method_styles, spread
 from replica.lab.problems.recall.problem import draw_cues, psnr, recalled_exactly
 from replica.papers.baselines.recall import HebbHopfield, NearestNeighbour, PseudoInverseHopfield, RandomGuess

@@ -26,7 +26,7 @@ from replica.data import EventSet, Labelled, SolutionMap
 from replica.errors import Interrupted, ReplicaError
 from replica.lab.problems.classification import data as classification_data
 from replica.lab.problems import get, names
-from replica.lab.problems.operator.training import GridRegressor
+from replica.training import GridRegressor
 from replica.lab.problems.problem import Dataset, Metric
 from replica.lab.problems.recall.data import PatternSets
 from replica.lab.problems.stream.data import StreamContent, plan
