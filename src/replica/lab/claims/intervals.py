@@ -66,7 +66,8 @@ def interval(values: Sequence[float | Proportion], *, level: float = LEVEL, exac
     if not np.isfinite(numbers).all():
         raise ValueError(f"interval: values must be finite, not {numbers.tolist()}.")
     if exact and len(numbers) == 1:
-        return Interval(*[float(numbers[0])] * 3, 1, "exact")
+        value = float(numbers[0])
+        return Interval(value, value, value, 1, "exact")
     return proportion_interval(shares, level) if shares else mean_interval(numbers, level)
 
 
