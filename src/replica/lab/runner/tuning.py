@@ -247,17 +247,10 @@ def tune(
                 ) from None
             for place, study in studies.items():
                 study.tell(rows[asked[place].key])
-    return Tuning(
-        trials,
-        metric,
-        {
-            name: MethodTuning(
-                *spaces[name],
-                {(seed, value): study.result() for (of, seed, value), study in studies.items() if of == name},
-            )
-            for name in dict.fromkeys(place[0] for place in studies)
-        },
-    )
+    found: dict[str, dict[Place, Tuned]] = {place[0]: {} for place in studies}
+    for (name, seed, value), study in studies.items():
+        found[name][seed, value] = study.result()
+    return Tuning(trials, metric, {name: MethodTuning(*spaces[name], tuned) for name, tuned in found.items()})
 
 
 class _Study:
