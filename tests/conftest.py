@@ -1,4 +1,4 @@
-"""What a run of the tests costs, and how large a paper and a problem are, so that growth is seen: ``pytest --growth``.
+"""``pytest --growth``: what a run of the tests costs, and how large papers and problems are, so that growth is seen.
 
 Costs are seconds of processor time, of the test's process and of the processes that it started and waited for. They depend
 little on what else the machine does; no test fails by them.
@@ -24,10 +24,27 @@ DEAREST = 15
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--growth", action="store_true", help="print sizes of papers and problems, and what tests cost")
+    parser.addoption("--about", help="narrow the batteries to these parts, papers, problems and entries: NAME,NAME")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Costs())  # in xdist's workers, who measure, and in the process that prints
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the batteries (``test_every_*.py``) only what is about the names given, and what is about none."""
+    if config.option.about is None:
+        return
+    wanted = set(config.option.about.split(","))
+    left_out = [item for item in items if item.path.stem.startswith("test_every_") and not _is_about(item, wanted)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_about(item: pytest.Item, wanted: set[str]) -> bool:
+    about = re.search(r"\[(.*)\]$", item.nodeid)
+    words = {*about[1].split("/"), *re.split(r"[-(/]", about[1])} if about else set()
+    return not about or any(word in words or word.rpartition(".")[2] in words for word in wanted)
 
 
 class Costs:
@@ -36,6 +53,9 @@ class Costs:
     def __init__(self) -> None:
         self._before = _processor_seconds()
         self.seconds: Counter[str] = Counter()
+
+    def pytest_collection_finish(self) -> None:
+        self._before = _processor_seconds()  # what imports cost is nobody's
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Iterator[Any]:
