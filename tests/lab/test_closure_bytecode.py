@@ -3,7 +3,7 @@
 import ast
 import dis
 import functools
-import importlib
+import importlib.util
 import inspect
 import types
 from collections.abc import Iterator
@@ -84,14 +84,19 @@ def looked_up(thing: object, module: types.ModuleType) -> Iterator[tuple[types.M
 
 
 @functools.cache
-def imports(path: str) -> tuple[tuple[str, str, str], ...]:
-    """Module, name and name here of each absolute import from a module."""
-    found = [node for node in ast.walk(ast.parse(Path(path).read_bytes())) if isinstance(node, ast.ImportFrom)]
+def imports(path: str, package: str) -> tuple[tuple[str, str, str], ...]:
+    """Module, name and name here of each import from a module, also those of a lazy package."""
+    texts = [each.read_bytes() for each in (Path(path), Path(path).with_suffix(".pyi")) if each.exists()]
     return tuple(
-        (node.module, alias.name, alias.asname or alias.name)
-        for node in found
+        (
+            importlib.util.resolve_name("." * node.level + (node.module or ""), package),
+            alias.name,
+            alias.asname or alias.name,
+        )
+        for text in texts
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
-        if not node.level
     )
 
 
@@ -103,7 +108,7 @@ def home(module: types.ModuleType, name: str) -> tuple[str, str, object]:
     value = value.function if isinstance(value, Claim) else value
     if inspect.isfunction(value) or isinstance(value, type) or hasattr(value, "__wrapped__"):
         return value.__module__, value.__qualname__.split(".")[0], value
-    for origin, given, alias in imports(module.__file__):
+    for origin, given, alias in imports(module.__file__, module.__package__):
         if alias == name:
             return home(importlib.import_module(origin), given) if origin.startswith("replica.") else ("", name, None)
     return "" if inspect.ismodule(value) else module.__name__, name, None

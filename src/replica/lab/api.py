@@ -15,9 +15,10 @@ from replica.errors import ReplicaError
 from .catalogue.search import find as find
 from .report.comparison import Comparison
 from .report.given_data import keep_data
-from .runner.compare import Sweep, run_comparison
+from .runner.compare import run_comparison
 from .runner.settings import Settings
 from .runner.sources import find_source
+from .runner.sweeps import Sweep
 from .runner.verify import PaperResult, verify_source
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +158,7 @@ def exports(wing: str, module: str) -> list[str]:
     return sorted((name for name in under if name in used), key=order)
 
 
+@cache
 def _imported(path: Path, wing: str) -> dict[str, int]:
     """What a file imports from the wing or from beside it, and in which line."""
     import ast

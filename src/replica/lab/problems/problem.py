@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Trial
 
 from .baseline import Baseline
+from .protocol import check_protocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,9 +29,6 @@ Split = Literal["test", "validation"]
 
 VALIDATION_SHARE = 0.2
 """The share of the training part that tuning holds out, where a problem has such a part."""
-
-Watch = Callable[[int, float], None]
-"""Hears of a method in training: the epochs done, and the ranking metric on the validation part; may raise to end it."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,8 @@ class Option:
     maximum: float = math.inf
     choices: tuple[str, ...] = ()
     """The words it takes; any text where the default is a text and this is empty."""
+    label: str = ""
+    """What its axis is called where it is swept; its name where this is empty."""
 
     def parse(self, text: Value) -> Value:
         """Read a value as the user wrote it.
@@ -125,6 +126,8 @@ class Problem(ABC):
     question: ClassVar[str]
     protocol: ClassVar[tuple[str, ...]]
     """The methods an entry must have, as signatures."""
+    protocol_note: ClassVar[str] = ""
+    """What else an error says of them, after their names."""
     metrics: ClassVar[tuple[Metric, ...]]
     options: ClassVar[tuple[Option, ...]]
     default_data: ClassVar[str]
@@ -164,7 +167,6 @@ class Problem(ABC):
             ReplicaError: In one line, what would.
         """
 
-    @abstractmethod
     def run(
         self,
         trial: Trial,
@@ -174,17 +176,54 @@ class Problem(ABC):
         *,
         examples: bool = False,
         split: Split = "test",
-        watch: Watch | None = None,
     ) -> Outcome:
         """Build the method with ``make(trial)``, put it through the job once and measure it.
 
-        Under ``split="validation"`` the same trial's training part is split again and the method measured on the part held
-        out; the trial's test part is not read at all. ``watch`` is then told how far a method is that reports progress.
+        Under ``split="validation"`` the same trial's training part is split again and the method measured on the part held out;
+        the trial's test part is not read at all.
+
+        Raises:
+            ReplicaError: If the method breaks the protocol: a part missing, or an output of the wrong form. What the method
+                itself raises passes through.
         """
+        self.check(dataset, options)
+        if split == "validation":
+            self.check_validation(dataset, options)
+        metrics, shown = self.measure(trial, lambda: self.entered(make(trial)), dataset, options, split)
+        return Outcome(metrics, shown() if examples else {})
 
     @abstractmethod
+    def measure(
+        self,
+        trial: Trial,
+        start: Callable[[], Any],
+        dataset: Dataset,
+        options: Mapping[str, Value],
+        split: Split,
+    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+        """What `run` gives, as a base does it: metrics, and a function that gives examples; ``start()`` makes a fresh method."""
+
+    def entered(self, method: Any) -> Any:
+        """The method, if it has all that the protocol asks of it.
+
+        Raises:
+            ReplicaError: If not.
+        """
+        signatures = [signature.split(" -> ")[0].split("(") for signature in self.protocol]
+        calls = [f"{name}({', '.join(_argument_names(rest))})" for name, rest in signatures]
+        wanted = f"an entry for {self.name} has {' and '.join(calls)}{self.protocol_note}"
+        check_protocol(method, [name for name, _ in signatures], wanted)
+        return method
+
     def draw(self, figure: Figure, comparison: Any) -> None:
-        """Draw the comparison's picture: curves over the sweep, and examples to look at."""
+        """Draw the comparison's picture: the ranking, over the sweep if there was one, and beside it the problem's own."""
+        from .ranking_figure import draw_comparison
+
+        draw_comparison(figure, comparison, self)
+
+    def sweep_label(self, option: str, options: Mapping[str, Value]) -> str:
+        """What the axis of a swept option is called."""
+        return next(known.label for known in self.options if known.name == option) or option.capitalize()
 
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options; the first ranks."""
@@ -201,3 +240,8 @@ class Problem(ABC):
             if name not in known:
                 raise ReplicaError(f"Problem {self.name} has no option {name!r}. It has: {', '.join(known)}.")
         return {name: option.parse(given.get(name, option.default)) for name, option in known.items()}
+
+
+def _argument_names(signature: str) -> list[str]:
+    """The names before the annotations of a signature's arguments."""
+    return re.findall(r"(\w+): ", signature)

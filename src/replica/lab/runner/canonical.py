@@ -75,9 +75,9 @@ def bindings(nodes: Iterable[ast.AST], package: str) -> dict[str, list[Target]]:
         elif isinstance(node, ast.Global | ast.Nonlocal):
             elsewhere.update(node.names)
         else:
-            name = getattr(node, "name", None) or getattr(node, "rest", None)  # except … as name, and patterns
-            if isinstance(name, str):
-                found.setdefault(name, [])
+            caught = getattr(node, "name", None) or getattr(node, "rest", None)  # except … as name, and patterns
+            if isinstance(caught, str):
+                found.setdefault(caught, [])
             pending.extend(child for child in ast.iter_child_nodes(node) if _may_bind(child))
     return {name: targets for name, targets in found.items() if name not in elsewhere}
 
@@ -138,12 +138,13 @@ class Writer:
 
     def _plain(self, node: ast.AST) -> str:
         parts = []
-        for field in _written_fields(type(node)):
+        kind: Any = type(node)
+        for field in _written_fields(kind):
             value = getattr(node, field, None)
             # Empty fields are left out: later versions add some.
             if value is not None and value != [] and (text := self.write(value)):
                 parts.append(f"{field}=[{text}]" if isinstance(value, list) else f"{field}={text}")
-        return f"{type(node).__name__}({', '.join(parts)})"
+        return f"{kind.__name__}({', '.join(parts)})"
 
     def _inside(self, scope: dict[str, list[Target]], nodes: object) -> str:
         self._scopes.append(scope)
@@ -253,7 +254,7 @@ class Writer:
 
 
 @cache
-def _written_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+def _written_fields(kind: Any) -> tuple[str, ...]:
     return tuple(field for field in kind._fields if field not in _UNWRITTEN)
 
 

@@ -85,8 +85,6 @@ class EntryJob(Job):
     options: Mapping[str, Value]
     examples: bool = False
     split: Split = "test"
-    stops: Mapping[int, float] = field(default_factory=dict)
-    """In tuning: a trial whose best score so far is worse than this after so many epochs ends there."""
 
     @property
     def what(self) -> dict[str, Any]:
@@ -96,19 +94,13 @@ class EntryJob(Job):
             "digest": self.digest,
             "options": dict(self.options),
             "settings": dict(self.method.settings),
-            **({"split": self.split, "stops": sorted(self.stops.items())} if self.split != "test" else {}),
+            **({"split": self.split} if self.split != "test" else {}),
         }
 
-    def validating(self, settings: Mapping[str, Any], stops: Mapping[int, float]) -> EntryJob:
+    def validating(self, settings: Mapping[str, Any]) -> EntryJob:
         """The same trial with other settings on its validation part."""
-        return replace(
-            self,
-            subject=f"tuning {self.subject}",
-            method=replace(self.method, settings=settings),
-            examples=False,
-            split="validation",
-            stops=stops,
-        )
+        method = replace(self.method, settings=settings)
+        return replace(self, subject=f"tuning {self.subject}", method=method, examples=False, split="validation")
 
     def prepare(self) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
         """See `Job.prepare`."""
@@ -118,33 +110,10 @@ class EntryJob(Job):
         make = self.method.resolve(problem.name)
 
         def run() -> tuple[dict[str, Any], dict[str, Any]]:
-            outcome = problem.run(self.trial, make, dataset, self.options, examples=self.examples)
+            outcome = problem.run(self.trial, make, dataset, self.options, examples=self.examples, split=self.split)
             return dict(outcome.metrics), dict(outcome.examples)
 
-        def validate() -> tuple[dict[str, Any], dict[str, Any]]:
-            metric = problem.metrics_for(self.options)[0]
-            better = max if metric.better == "higher" else min
-            curve: dict[int, float] = {}
-
-            def watch(epochs: int, score: float) -> None:
-                curve[epochs] = score
-                best, stop = better(curve.values()), self.stops.get(epochs)
-                if stop is not None and best != stop and better(best, stop) == stop:
-                    raise Pruned
-
-            try:
-                outcome = problem.run(self.trial, make, dataset, self.options, split=self.split, watch=watch)
-                measures, pruned = dict(outcome.metrics), False
-            except Pruned:
-                measures, pruned = {metric.name: better(curve.values())}, True
-            series = {"epochs": list(curve), "scores": list(curve.values()), "pruned": pruned}
-            return measures, series if curve else {}
-
-        return run if self.split == "test" else validate
-
-
-class Pruned(BaseException):
-    """A trial of tuning without prospects. Not an `Exception`, so that a method's own ``except Exception`` cannot swallow it."""
+        return run
 
 
 @dataclass(frozen=True)

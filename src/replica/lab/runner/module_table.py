@@ -13,6 +13,8 @@ from .canonical import Target, Use, Writer, bindings, chain, for_type_checkers, 
 EFFECTS = ""
 """The name that stands for what a module does when it is imported, apart from binding names."""
 
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
 
 @dataclass(frozen=True)
 class Written:
@@ -83,18 +85,18 @@ def read_table(content: bytes, stub: bytes, package: str, problem: bool = False)
             for name, target in imported(statement, package):
                 imports.setdefault(name, []).append(target)
     for statement, names in zip(statements, bound, strict=True):
+        if isinstance(statement, ast.Import | ast.ImportFrom) or _registers(statement):
+            continue
         changed = set(_changed(statement))
-        for name in changed & (pieces.keys() - names.keys()):
+        for name in changed & (pieces.keys() - names.keys() - {EFFECTS}):
             pieces[name].append(statement)
         # What changes or calls something that is not this module's is done to the world; so is what neither binds nor changes.
-        defines = isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-        if not (defines or _registers(statement)) and (
-            not changed <= pieces.keys() - {EFFECTS} or not (names or changed)
-        ):
+        elsewhere = not changed <= pieces.keys() - {EFFECTS}
+        if not isinstance(statement, _DEFINITIONS) and (elsewhere or not (names or changed)):
             pieces[EFFECTS].append(statement)
     for parts in pieces.values():
         parts.sort(key=lambda part: part.lineno)
-    decorators = {s.name: _decorators(s) for s in statements if isinstance(s, ast.FunctionDef | ast.ClassDef)}
+    decorators = {s.name: _decorators(s) for s in statements if isinstance(s, _DEFINITIONS)}
     return ModuleTable(package, pieces, imports, run, decorators, problem)
 
 
@@ -131,7 +133,7 @@ def _registers(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and judges(statement.value)
 
 
-def _decorators(statement: ast.FunctionDef | ast.ClassDef) -> list[tuple[str, ...]]:
+def _decorators(statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[tuple[str, ...]]:
     return [chain(decorator) for decorator in statement.decorator_list if not judges(decorator) and chain(decorator)]
 
 
@@ -143,7 +145,7 @@ def _changed(statement: ast.stmt) -> Iterator[str]:
     pending: list[ast.AST] = [statement]
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(node, _DEFINITIONS):
             yield from (names[0] for names in _decorators(node) if len(names) > 1)
             continue
         if isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):

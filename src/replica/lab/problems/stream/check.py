@@ -9,7 +9,8 @@ import numpy as np
 from replica.errors import ReplicaError
 from replica.lab.claims import Trial
 from replica.lab.problems.problem import Dataset, Value
-from replica.lab.problems.stream.data import StreamContent, plan, task_classes
+from replica.lab.problems.stream.data import StreamContent
+from replica.lab.problems.stream.plan import plan, task_classes
 from replica.training import image_shape
 
 
