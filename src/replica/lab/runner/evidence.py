@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import time
@@ -78,9 +79,15 @@ def _changed(said: Registration, recorded: Mapping[str, Any]) -> str:
         return "the sentence"
     bounds = said.bounds()
     if "gates" not in recorded:  # measured before claims had one primary expectation: the same bounds, judged or shown
-        old = {**bounds["expect"], **bounds["diagnose"]}
-        return "" if old == recorded["expect"] else "a bound"
+        now = {**said.expect, **said.diagnose}
+        ends = {name: [_end(bound.low), _end(bound.high)] for name, bound in now.items()}
+        return "" if ends == {name: [_end(e) for e in bound[:2]] for name, bound in recorded["bounds"].items()} else "a bound"
     return next((f"a bound ({kind})" for kind in _KEPT if bounds[kind] != recorded[kind]), "")
+
+
+def _end(value: float | None) -> float | None:
+    """An end of a bound, without the last digits of sums such as 0.138 + 0.014."""
+    return None if value is None or math.isinf(value) else float(f"{value:.9g}")
 
 
 def record_paper(source: Source, settings: Settings, *, refresh: bool = False) -> tuple[PaperResult, Path, list[str]]:
