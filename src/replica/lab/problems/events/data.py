@@ -18,7 +18,6 @@ from replica.data import (
 )
 from replica.data.files.event_files import STEPS
 from replica.errors import ReplicaError
-
 from replica.lab.problems.data_sources import user_path
 from replica.lab.problems.problem import Dataset
 
