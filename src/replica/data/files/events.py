@@ -149,7 +149,7 @@ def _binned(
     first, last = time[order][starts], time[order][np.append(starts[1:], len(time)) - 1]
     by_start = np.argsort(first)
     follows = first[by_start][1:] >= last[by_start][:-1]
-    runs_on = len(first) > 3 and bool((last > first).any()) and follows.mean() >= 0.95
+    runs_on = len(first) > 3 and bool((last > first).any() and follows.mean() >= 0.95)
     notes = ["time runs on over the recordings; each starts at its first event"] * runs_on
     past = _since(time, first[which] if runs_on else time.min())
     end = float(past.max())
