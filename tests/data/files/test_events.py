@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from replica.data import read_events
 from replica.errors import ReplicaError
@@ -73,6 +74,60 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path, changed: dict[str, 
     assert said in str(caught.value)
     assert "mine.npz" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def recordings(
+    count: int = 12, events: int = 30, seed: int = 0
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Times from each recording's first event, in whole microseconds up to 1 s; units; and recordings."""
+    rng = np.random.default_rng(seed)
+    time = np.sort(rng.integers(0, 10**6, (count, events)), axis=1)
+    time[:, 0], time[:, -1] = 0, 10**6
+    return time.ravel(), rng.integers(0, 5, count * events), np.repeat(np.arange(count), events)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    start=st.integers(-(2**62), 2**62),
+    pause=st.integers(1, 10**9),
+    kind=st.sampled_from([np.int64, np.uint64]),
+    shuffled=st.booleans(),
+)
+def test_time_starts_at_each_recording_of_a_running_clock(start: int, pause: int, kind: Any, shuffled: bool) -> None:
+    time, unit, sample = recordings()
+    label = np.arange(12) % 2
+    alone = read_events({"time": time, "unit": unit, "sample": sample, "label": label}, 20)
+    assert alone.notes == ()
+    clock = (np.int64(start) + time + sample * (10**6 + pause)).astype(np.int64)
+    if kind is np.uint64:
+        clock = clock.view(np.uint64) ^ np.uint64(2**63)
+    order = np.random.default_rng(1).permutation(12) if shuffled else np.arange(12)
+    running_file = {"t": clock, "unit": unit, "sample": order[sample], "label": label[np.argsort(order)]}
+    running = read_events(running_file, 20)
+    assert running.notes == ("time runs on over the recordings; each starts at its first event",)
+    np.testing.assert_array_equal(running.events[order], alone.events)
+    np.testing.assert_array_equal(running.labels[order], alone.labels)
+
+
+def test_short_bursts_that_overlap_keep_their_place_and_are_told() -> None:
+    rng = np.random.default_rng(0)
+    sample = np.repeat(np.arange(80), 5)
+    time = (rng.random(80)[sample] + 0.02 * rng.random(400)) / 1.02
+    found = read_events({"time": time, "unit": sample % 3, "sample": sample, "label": np.arange(80) % 2})
+    assert found.notes == ("half of the recordings reach over 2 of the 50 time bins or fewer",)
+    np.testing.assert_array_equal(found.events.any(axis=(0, 2)).nonzero()[0][[0, -1]], [0, 49])
+
+
+def test_pixels_are_units() -> None:
+    time, unit, sample = recordings()
+    x, y, p = unit % 2, unit // 2, unit % 2
+    given = {"t": time, "x": x, "y": y, "p": p, "sample": sample, "label": np.arange(12) % 2}
+    found = read_events(given, 10)
+    assert found.shape == (2, 3, 2)
+    counts = found.events.reshape(12, 10, 2, 3, 2).sum(axis=(0, 1))
+    for side, row, column in np.ndindex(2, 3, 2):
+        assert counts[side, row, column] == ((p == side) & (y == row) & (x == column)).sum()
+    assert "pixels of 2 columns (x) and 3 rows (y)" in found.notes
 
 
 def test_labels_of_events_need_events(tmp_path: Path) -> None:

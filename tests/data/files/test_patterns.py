@@ -387,7 +387,10 @@ def test_archives_that_leave_open_which_array(tmp_path: Path) -> None:
     ("column", "kind"),
     [
         (list("wxyz"), "row 1, column 'odd' is 'w', no number"),
-        ([[1.0]] * 4, "column 'odd' is odd (it holds values of type list); wanted one value a cell: leave that column out"),
+        (
+            [[1.0]] * 4,
+            "column 'odd' is odd (it holds values of type list); wanted one value a cell: leave that column out",
+        ),
         ([{"x": 1}] * 4, "it holds values of type struct"),
         ([b"x"] * 4, "it holds values of type bytes"),
         (pd.date_range("2020", periods=4), "column 'odd' is '2020-01-01', no number"),

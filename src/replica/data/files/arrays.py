@@ -61,7 +61,9 @@ class Arrays:
         for name in names:
             shape, dtype = self.headers[name]
             if dtype.hasobject:
-                raise refuse(self.source, f"{self.called(name)} holds Python objects, which are never loaded", f"wanted {wanted}")
+                raise refuse(
+                    self.source, f"{self.called(name)} holds Python objects, which are never loaded", f"wanted {wanted}"
+                )
             if dtype.kind not in kinds:
                 raise refuse(self.source, f"{self.called(name)} holds {shown(dtype)}", f"wanted {wanted}")
             total += math.prod(shape) * dtype.itemsize

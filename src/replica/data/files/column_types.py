@@ -19,7 +19,7 @@ _PLAIN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _GROUPED = r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?"
 _COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)?,\d+(?:[eE][+-]?\d+)?"
 _EUROPEAN = rf"{_COMMA}|[+-]?\d{{1,3}}(?:\.\d{{3}})+|[+-]?\d+(?:[eE][+-]?\d+)?"
-_DATE = r"\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3,9})[-/. ]\d{1,4}(?:[ T].*)?|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}"
+_DATE = r"\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3,9})[-/. ]\d{1,4}(?:[ T].*)?|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}(?: .*)?"
 _DURATION = r"-?(?:\d+ days?,? )?\+?\d+:\d\d(?::\d\d(?:\.\d+)?)?|-?\d+ days?"
 _VALUE = re.compile(
     rf"(?:{_PLAIN}|{_GROUPED})\s*%?|[+-]?inf(?:inity)?|nan|true|false|{_DATE}|{_DURATION}", re.IGNORECASE
@@ -151,7 +151,9 @@ def as_numbers(column: pd.Series, decimal: str = ".") -> tuple[pd.Series | None,
 def first_word(column: pd.Series) -> tuple[int, str] | None:
     """The row of the first cell that is no number, and its text; None where all are numbers or missing."""
     text = words(column)
-    wrong = (text.notna() & ~text.astype(object).fillna("0").astype(str).str.fullmatch(f"{_PLAIN}|{_GROUPED}|{_COMMA}")).to_numpy(bool)
+    wrong = (
+        text.notna() & ~text.astype(object).fillna("0").astype(str).str.fullmatch(f"{_PLAIN}|{_GROUPED}|{_COMMA}")
+    ).to_numpy(bool)
     row = int(np.argmax(wrong))
     return (row, str(text.iloc[row])) if wrong.any() else None
 
@@ -198,8 +200,10 @@ def _date_columns(seconds: NDArray[np.float64], name: str) -> tuple[dict[str, pd
     weekday = (days + 3) % 7  # 1970 began on a Thursday
     if len(np.unique(weekday[there])) > 1:
         codes = np.where(there, weekday, -1).astype(np.int64)
-        columns[f"{name} weekday"] = pd.Series(pd.Categorical.from_codes(codes, categories=_WEEKDAYS)).cat.remove_unused_categories()
+        columns[f"{name} weekday"] = pd.Series(
+            pd.Categorical.from_codes(codes, categories=_WEEKDAYS)
+        ).cat.remove_unused_categories()
     if len(np.unique(hours[there])) > 1:
         columns[f"{name} hour"] = pd.Series(hours)
     parts = [part for part in ("weekday", "hour") if f"{name} {part}" in columns]
-    return columns, f"{shown(name)} read as days since the first" + (f", {' and '.join(parts)}" if parts else "")
+    return columns, f"{shown(name)} read as days since the first" + (f", with {' and '.join(parts)}" if parts else "")

@@ -70,7 +70,9 @@ def read_events(source: str | os.PathLike[str] | Any, steps: int = STEPS) -> Eve
     if len(label) == len(time):
         label = _one_each(file, sample, label, recordings)
     elif len(label) < recordings:
-        numbered = f"there are {len(label):,} labels, but 'sample' numbers {recordings:,} recordings (0 to {recordings - 1})"
+        numbered = (
+            f"there are {len(label):,} labels, but 'sample' numbers {recordings:,} recordings (0 to {recordings - 1})"
+        )
         raise refuse(file, numbered, "wanted a label for each recording or for each event")
     unit, shape, notes = _units(file, arrays)
     empty = len(label) - len(np.unique(sample))
@@ -97,7 +99,9 @@ def _read(data: Path | dict[str, NDArray[Any]]) -> tuple[Path | str, dict[str, N
     for name in (*numbers, "label"):
         shape = arrays.headers[names[name]][0]
         if len(shape) != 1 or not shape[0]:
-            raise refuse(arrays.source, f"array {names[name]!r} has shape {shape}", "wanted one axis, one number an event")
+            raise refuse(
+                arrays.source, f"array {names[name]!r} has shape {shape}", "wanted one axis, one number an event"
+            )
         if name != "label" and shape != arrays.headers[names["time"]][0]:
             length = arrays.headers[names["time"]][0][0]
             wrong = f"there are {length:,} times and {shape[0]:,} values of {names[name]!r}"
@@ -115,7 +119,9 @@ def _encoded(file: Path | str, label: NDArray[Any]) -> tuple[NDArray[np.int64], 
     return encode_labels(file, pd.Series(label), "array 'label'")
 
 
-def _units(file: Path | str, arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.int64], tuple[int, ...], list[str]]:
+def _units(
+    file: Path | str, arrays: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[np.int64], tuple[int, ...], list[str]]:
     """The unit of each event, how units are arranged, and notes."""
     notes = []
     if "unit" in arrays:

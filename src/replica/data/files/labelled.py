@@ -86,7 +86,9 @@ def _from_table(table: Table, target: str, groups: str, keep: Collection[str], d
     codes, classes, notes = encode_labels(table.source, _labels(table, name), f"column {shown(name)!r:.60}")
     rows = np.flatnonzero(codes >= 0)
     frame, seen = table.frame.iloc[rows].reset_index(drop=True), table.place
-    part = Table(table.source, frame, table.nameless, table.index, table.decimal, (), lambda row, of: seen(int(rows[row]), of))
+    part = Table(
+        table.source, frame, table.nameless, table.index, table.decimal, (), lambda row, of: seen(int(rows[row]), of)
+    )
     columns: dict[str, pd.Series] = {}
     out: dict[str, list[str]] = {"only counts or names the rows": counters}
     for other in frame.columns:
@@ -131,7 +133,9 @@ def _group(source: Path | str, column: pd.Series, name: str) -> tuple[NDArray[np
     import pandas as pd
 
     if column.isna().any():
-        raise refuse(source, f"{name!r:.60} is missing in row {int(column.isna().argmax()) + 1}", "wanted one for each row")
+        raise refuse(
+            source, f"{name!r:.60} is missing in row {int(column.isna().argmax()) + 1}", "wanted one for each row"
+        )
     codes, names = pd.factorize(column, sort=True)
     return codes.astype(np.int64), tuple(map(str, names))
 
@@ -157,9 +161,11 @@ def _from_arrays(arrays: Arrays, groups: str) -> Labelled:
     for name in beside:
         if arrays.headers[name][0] != shape[:1]:
             wrong = f"'X' has {shape[0]:,} rows, {name!r:.60} has shape {arrays.headers[name][0]}"
-            raise refuse(source, wrong, "wanted one label a row")
+            raise refuse(source, wrong, "wanted one value a row")
     features = arrays.read(["X"])["X"]
-    columns = {name: pd.Series(a) for name, a in arrays.read(beside, "buifUS", "classes, as whole numbers or words").items()}
+    columns = {
+        name: pd.Series(a) for name, a in arrays.read(beside, "buifUS", "classes, as whole numbers or words").items()
+    }
     codes, classes, notes = encode_labels(source, columns["y"], "array 'y'")
     rows = codes >= 0
     features = features[rows]

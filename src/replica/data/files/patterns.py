@@ -22,7 +22,9 @@ KEYS = ("patterns", "X")
 """The array that is read where a file holds several."""
 
 
-def read_patterns(source: str | os.PathLike[str] | Any, *, keep: Collection[str] = (), drop: Collection[str] = ()) -> Patterns:
+def read_patterns(
+    source: str | os.PathLike[str] | Any, *, keep: Collection[str] = (), drop: Collection[str] = ()
+) -> Patterns:
     """Read the user's patterns from a file, a folder of images, or memory.
 
     ``.npy`` (one pattern along the first axis), ``.npz`` (the array ``patterns`` or ``X``, or the only one

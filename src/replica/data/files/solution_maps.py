@@ -42,7 +42,9 @@ def read_solution_map(source: str | os.PathLike[str] | Any) -> SolutionMap:
     if not isinstance(data, Path | dict):
         raise refuse("data", "holds no pairs of functions", _WANTED)
     arrays = open_arrays(data, _WANTED)
-    names = ("X", "y") if {"X", "y"} <= set(arrays.headers) and "inputs" not in arrays.headers else ("inputs", "outputs")
+    names = (
+        ("X", "y") if {"X", "y"} <= set(arrays.headers) and "inputs" not in arrays.headers else ("inputs", "outputs")
+    )
     arrays.need(names, _WANTED)
     for name in names:
         shape, dtype = arrays.headers[name]

@@ -37,7 +37,9 @@ def reading(path: Path | str, wanted: str, wrong: str = "cannot be read") -> Ite
         yield
     except ReplicaError:
         raise
-    except Exception as error:  # what NumPy, pandas, Arrow, Pillow, zipfile, lzma … raise on odd bytes is no closed list
+    except (
+        Exception
+    ) as error:  # what NumPy, pandas, Arrow, Pillow, zipfile, lzma … raise on odd bytes is no closed list
         reason = " ".join(str(error).split()) or type(error).__name__
         raise refuse(path, f"{wrong} ({shown(reason)})", wanted) from error
 
@@ -115,7 +117,9 @@ def in_memory(data: Any) -> InMemory:
         if not isinstance(features, pd.DataFrame):
             return {"X": _array(features, "X"), "y": _array(labels, "y")}
         if "target" in features or len(features) != len(labels):
-            raise refuse(MEMORY, f"the table has {len(features):,} rows, y has {len(labels):,}", "wanted one label a row")
+            raise refuse(
+                MEMORY, f"the table has {len(features):,} rows, y has {len(labels):,}", "wanted one label a row"
+            )
         return features.assign(target=np.asarray(labels))
     return _array(data, "the array")
 
@@ -129,5 +133,7 @@ def _array(values: Any, what: str) -> NDArray[Any]:
         if array.dtype.hasobject and array.ndim and all(isinstance(value, str) for value in array.flat):
             array = array.astype(str)
     if array.dtype.kind not in "fiubUS" or array.ndim == 0:
-        raise refuse(MEMORY, f"{what} holds {shown(array.dtype)}", "wanted numbers or words, in an array, tensor or table")
+        raise refuse(
+            MEMORY, f"{what} holds {shown(array.dtype)}", "wanted numbers or words, in an array, tensor or table"
+        )
     return array

@@ -81,7 +81,9 @@ class Table:
         import pandas as pd
 
         column = self.frame[name]
-        if name in self.index or (name in self.nameless and column.isna().all()):  # empty: each row ends with a delimiter
+        if name in self.index or (
+            name in self.nameless and column.isna().all()
+        ):  # empty: each row ends with a delimiter
             return True
         called = name in self.nameless or bool(_ROW_NAME.search(name) or _ROW_NAME_JOINED.search(name))
         if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
@@ -94,7 +96,9 @@ class Table:
         return called and len(values) > 1 and len(np.unique(values)) == len(values)
 
     def _column(self, name: str) -> AbstractContextManager[None]:
-        return reading(self.source, "wanted one value a cell: leave that column out", f"column {shown(name)!r:.60} is odd")
+        return reading(
+            self.source, "wanted one value a cell: leave that column out", f"column {shown(name)!r:.60} is odd"
+        )
 
     def text(self, name: str) -> pd.Series:
         """A column's cells as texts, missing where they are."""
@@ -116,7 +120,9 @@ class Table:
                 raise refuse(self.source, f"{where} is infinite", "wanted finite numbers, or an empty cell")
         return columns, note
 
-    def numbers(self, keep: Collection[str] = (), drop: Collection[str] = ()) -> tuple[NDArray[np.float64], list[str], list[str]]:
+    def numbers(
+        self, keep: Collection[str] = (), drop: Collection[str] = ()
+    ) -> tuple[NDArray[np.float64], list[str], list[str]]:
         """All columns as numbers, without those that count or name the rows.
 
         Args:
@@ -140,7 +146,11 @@ class Table:
                 column, note = as_numbers(self.frame[name], self.decimal)
             if column is None:
                 row, cell = first_word(self.frame[name]) or (0, "")
-                raise refuse(self.source, f"{self.place(row, name)} is {shown(cell)!r:.60}, no number", "wanted numbers in every cell")
+                raise refuse(
+                    self.source,
+                    f"{self.place(row, name)} is {shown(cell)!r:.60}, no number",
+                    "wanted numbers in every cell",
+                )
             values[:, place] = column
             notes += [f"{shown(name)}: {note}"] * bool(note)
         return values, names, notes
@@ -200,7 +210,7 @@ def _from_parquet(path: Path) -> Table:
         check_bytes(path, sum(file.metadata.row_group(i).total_byte_size for i in groups), "the table")
         check_bytes(path, 8.0 * file.metadata.num_rows * len(file.schema_arrow.names), "the table")
         index = _index_columns(file.schema_arrow)
-        frame = file.read().to_pandas(ignore_metadata=True, date_as_object=False)
+        frame = file.read().replace_schema_metadata(None).to_pandas(ignore_metadata=True, date_as_object=False)
         frame.columns = _distinct(path, [str(name).strip() for name in frame.columns])
     return Table(path, frame, index=index)
 

@@ -40,8 +40,8 @@ class Layout:
         names: The columns' names from the first line; empty where it holds none.
         width: Columns.
         rows: Rows below the names.
-        begin: The number of the table's first line, from 1.
         notes: What was decided.
+        decimal: A comma where semicolons part cells such as 1,5: full stops then part thousands.
     """
 
     path: Path
@@ -51,13 +51,8 @@ class Layout:
     names: tuple[str, ...] = ()
     width: int = 0
     rows: int = 0
-    begin: int = 1
     notes: tuple[str, ...] = ()
-
-    @property
-    def decimal(self) -> str:
-        """The decimal sign that is likelier: where semicolons part the cells, commas may be decimal points."""
-        return "," if self.delimiter == ";" else "."
+    decimal: str = "."
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """The lines of the table itself, each with its number in the file, from 1."""
@@ -89,7 +84,9 @@ class Layout:
         before = at
         for row in csv.reader(text(), delimiter=self.delimiter, skipinitialspace=True, strict=True):
             if before and at - before > 100:  # a quotation mark that nobody closed swallows the rest
-                raise refuse(self.path, f"a quoted cell of line {before + 1} goes on to line {at}", "wanted quotes closed")
+                raise refuse(
+                    self.path, f"a quoted cell of line {before + 1} goes on to line {at}", "wanted quotes closed"
+                )
             before = at
             yield at, [cell.strip() for cell in row]
 
@@ -124,10 +121,13 @@ def read_text(path: Path) -> tuple[pd.DataFrame, Layout]:
             index_col=False,
             skipinitialspace=True,
             na_values=["?"],
+            dtype=str if layout.decimal == "," else None,
             low_memory=False,
         )
     if len(frame) != layout.rows:
-        raise refuse(path, f"has {len(frame):,} rows read in one way and {layout.rows:,} in another", "wanted plain cells")
+        raise refuse(
+            path, f"has {len(frame):,} rows read in one way and {layout.rows:,} in another", "wanted plain cells"
+        )
     return frame, layout
 
 
@@ -169,7 +169,9 @@ def find_layout(path: Path) -> Layout:
         raise refuse(path, "holds no line of numbers or words", "wanted one pattern or sample a row")
     layout = Layout(path, encoding, hashes, _delimiter([line for _, line in start]))
     top = [cells for _, cells in _first(layout.cells())]
-    named = _is_header(top[0], top[1:], layout.decimal)
+    comma = layout.delimiter == ";" and any(re.fullmatch(r"[+-]?\d+,\d+", cell) for cells in top for cell in cells)
+    decimal = "," if comma else "."
+    named = _is_header(top[0], top[1:], decimal)
     names, width, rows, first, trailing = top[0], len(top[0]), 0, 0, True
     if named and len(top) > 1 and len(top[1]) == width + 1:  # R leaves the row names' column unnamed
         width += 1
@@ -187,7 +189,7 @@ def find_layout(path: Path) -> Layout:
         names = [*names, ""] if trailing else ["", *names]
     notes.append("the first line read as column names" if named else "no line of column names")
     found = tuple(names) if named else ()
-    return Layout(path, encoding, hashes, layout.delimiter, found, width, rows - named, start[0][0], tuple(notes))
+    return Layout(path, encoding, hashes, layout.delimiter, found, width, rows - named, tuple(notes), decimal)
 
 
 def _opened(path: Path) -> IO[bytes]:

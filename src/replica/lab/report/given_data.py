@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from replica.data.files.column_types import words
 from replica.data.files.sources import InMemory, in_memory, reading
 
 
@@ -43,6 +44,9 @@ def _encode(data: InMemory) -> tuple[str, bytes]:
     if isinstance(data, pd.DataFrame):
         frame = data.reset_index(drop=True) if data.index.name is None else data.copy(deep=False)
         frame.columns = [str(name) for name in frame.columns]
+        for name, kind in frame.dtypes.items():
+            if isinstance(kind, pd.CategoricalDtype):  # Parquet would turn categories that are numbers into numbers
+                frame[name] = words(frame[name]).astype("category")
         with reading("data", "wanted columns of one type each", "the table cannot be kept as Parquet"):
             frame.to_parquet(buffer)
         return ".parquet", buffer.getvalue()
