@@ -11,11 +11,13 @@ from typing import Any
 import jinja2
 
 MARKS = {
-    "holds": "✓", "fails": "✗", "not_seen": "✗", "no_effect": "≈", "unclear": "?", "not_tested": "–", "error": "!", "planned": "○",
+    "holds": "✓", "fails": "✗", "not_seen": "✗", "no_effect": "≈", "unclear": "?", "not_tested": "–", "error": "!",
+    "planned": "○",
 }  # fmt: skip
 MARKUP = r"([\\`*_{}\[\]<>|$#~^&@])"
 WORDS = {
-    "planned": "not built yet", "not_seen": "not seen here", "no_effect": "no effect of that size", "not_tested": "not tested here",
+    "planned": "not built yet", "not_seen": "not seen here", "no_effect": "no effect of that size",
+    "not_tested": "not tested here",
 }  # fmt: skip
 
 
