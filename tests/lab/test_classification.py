@@ -22,8 +22,9 @@ from replica.data import Labelled
 from replica.errors import ReplicaError
 from replica.lab.problems import get
 from replica.lab.problems.classification.calibration import expected_calibration_error, log_loss
-from replica.lab.problems.classification.data import load, prepare, split
+from replica.lab.problems.classification.data import load, prepare
 from replica.lab.problems.footprint import parameter_count
+from replica.lab.problems.labelled_rows import stratified_split
 from replica.lab.problems.problem import Dataset
 
 problem = get("classification")
@@ -70,7 +71,7 @@ class Constant:
 )
 def test_splits_share_no_row_and_hold_every_class(counts: list[int], test: float, most: int, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    train, tested = split(labels, test, most, np.random.default_rng(seed))
+    train, tested = stratified_split(labels, test, most, np.random.default_rng(seed))
     assert not set(train) & set(tested)
     assert set(labels[tested]) == set(range(len(counts)))
     if most == 0:
@@ -78,7 +79,7 @@ def test_splits_share_no_row_and_hold_every_class(counts: list[int], test: float
     else:
         assert len(train) <= most
         assert len(set(labels[train])) == min(most, len(counts))
-    fewer, again = split(labels, test, max(1, most // 2), np.random.default_rng(seed))
+    fewer, again = stratified_split(labels, test, max(1, most // 2), np.random.default_rng(seed))
     assert set(fewer) <= set(train) or most == 1
     np.testing.assert_array_equal(again, tested)
 
@@ -135,7 +136,7 @@ class Oracle(Constant):
 
     def __init__(self, dataset: Dataset) -> None:
         content = dataset.content
-        train, test = split(content.labels, 0.25, 5000, Trial(0).rng("split"))
+        train, test = stratified_split(content.labels, 0.25, 5000, Trial(0).rng("split"))
         rows = prepare(content, train, test)[1]
         self.known = {row.tobytes(): label for row, label in zip(rows, content.labels[test], strict=True)}
 

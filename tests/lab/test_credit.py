@@ -61,7 +61,7 @@ def built(rule: GradientRule, form: str = "mlp", depth: int = 3, seed: int = 0) 
 
 
 def test_examples_in_docstrings_run() -> None:
-    for name in ("credit_networks", "step_memory"):
+    for name in ("credit.networks", "credit.step_memory"):
         result = doctest.testmod(importlib.import_module(f"replica.lab.problems.{name}"), extraglobs={"torch": torch})
         assert result.attempted
         assert not result.failed
