@@ -54,15 +54,9 @@ class Knows:
         return events.sum(1)[:, ::2]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "data.sets.delayed_coincidences",
-        "problems.events_operations", "problems.events_training", "problems.events_baselines",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("name", ["data.sets.delayed_coincidences", "papers.baselines.events"])
 def test_examples_in_docstrings_run(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"replica.lab.{name}"), extraglobs={"torch": torch})
+    result = doctest.testmod(importlib.import_module(f"replica.{name}"), extraglobs={"torch": torch})
     assert result.attempted
     assert not result.failed
 

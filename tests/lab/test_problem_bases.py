@@ -36,7 +36,9 @@ def test_the_lab_imports_no_paper() -> None:
     lab = Path(replica.__file__).parent / "lab"
     for file in lab.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_bytes())):
-            imported = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", "") or ""]
+            imported = (
+                [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", "") or ""]
+            )
             assert not any(name.startswith("replica.papers") for name in imported), file
 
 

@@ -362,8 +362,17 @@ def test_what_is_an_image() -> None:
     assert as_images(torch.zeros(2, 8, 9, 3)).shape == (2, 3, 8, 9)
 
 
-@pytest.mark.parametrize("name", ["stream_metrics", "stream_nets", "stream_data", "stream_shifts", "frozen_features"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lab.problems.stream.metrics",
+        "training.small_net",
+        "lab.problems.stream.plan",
+        "lab.problems.stream.shifts",
+        "representations.frozen_features",
+    ],
+)
 def test_the_examples_in_docstrings(name: str) -> None:
-    results = doctest.testmod(importlib.import_module(f"replica.lab.problems.{name}"))
+    results = doctest.testmod(importlib.import_module(f"replica.{name}"))
     assert results.attempted > 0
     assert results.failed == 0
