@@ -18,7 +18,8 @@ from replica.data import EventSet, Labelled
 from replica.errors import ReplicaError
 from replica.lab.claims import Trial
 from replica.lab.cli.main import main
-from replica.lab.problems import Baselines, Clock, Problem, get, names, parameter_count
+from replica.lab.problems import Baselines, Clock, Problem, get, names
+from replica.lab.problems.protocol import real_array
 
 every_problem = pytest.mark.parametrize("problem", [get(name) for name in names()], ids=names())
 
@@ -91,7 +92,7 @@ def test_the_trivial_method_is_trivial_at_smoke_scale() -> None:
     assert float(outcome.metrics["accuracy"]) < 0.3
 
 
-# --- what a method is given, and what it amounts to -----------------------------------------------------------------------
+# --- what a method is given, and what it gives back ------------------------------------------------------------------------
 
 
 def test_a_clock_gives_copies_and_counts_every_call() -> None:
@@ -104,13 +105,36 @@ def test_a_clock_gives_copies_and_counts_every_call() -> None:
     assert min(clock.seconds) > 0
 
 
-def test_parameters_of_networks_count_once_and_before_all_else() -> None:
-    network = torch.nn.Linear(3, 2)
-    assert parameter_count(SimpleNamespace(module=network, again=network, examples=torch.zeros(50))) == 8
-    complex_ = torch.nn.ParameterList([torch.nn.Parameter(torch.zeros(5, dtype=torch.complex64))])
-    assert parameter_count(SimpleNamespace(module=complex_)) == 10
-    assert parameter_count(SimpleNamespace(kept=torch.zeros(7, dtype=torch.float64))) == 7  # numbers, not bytes
-    assert parameter_count(network) == 8
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (None, "returned NoneType; wanted a tensor or an array of shape (2, 3), like its cues"),
+        ([[1.0] * 3] * 2, "returned list"),
+        (torch.zeros(3), "returned shape (3,); wanted (2, 3), like its cues"),
+        (torch.zeros(2, 3) > 0, "returned values of type bool"),
+        (np.zeros((2, 3)) > 0, "returned values of type bool"),
+        (torch.zeros(2, 3, dtype=torch.complex64), "returned values of type complex64"),
+        (torch.tensor([[0, 0, 0], [0, torch.nan, 0]]), "returned nan at row 1 (from 0); wanted finite numbers"),
+        (torch.full((2, 3), 1e300, dtype=torch.float64), "returned inf at row 0"),
+    ],
+)
+def test_outputs_that_are_wrong_are_named_in_one_line(output: Any, said: str) -> None:
+    with pytest.raises(ReplicaError) as error:
+        real_array("Mine.recall", output, (2, 3), ", like its cues", lambda index: f"row {index[0]}")
+    assert str(error.value).startswith("Mine.recall returned ")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64, torch.int8, np.float64, np.int64, "gradient"])
+def test_outputs_of_any_kind_of_real_array_count(kind: Any) -> None:
+    ones = torch.ones(2, 3)
+    output: Any = ones.requires_grad_() * 1 if kind == "gradient" else None
+    if output is None:
+        output = ones.to(kind) if isinstance(kind, torch.dtype) else ones.numpy().astype(kind)
+    given = real_array("Mine.recall", output, (2, 3), "", str)
+    assert given.dtype == np.float32
+    assert (given == 1).all()
 
 
 @every_problem
