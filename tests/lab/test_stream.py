@@ -547,7 +547,7 @@ def test_a_table_of_the_users(tmp_path: Path) -> None:
         assert len(stream.tasks) == 3
         # a, and a column for each word there is in what comes first
         assert stream.tasks[0].learned.inputs.shape[1] == (4 if options.get("pretrain") == "none" else 5)
-    with pytest.raises(ReplicaError, match="has no column 'when' that could name domains; it has a, b, year, site"):
+    with pytest.raises(ReplicaError, match="has no column 'when'; it has a, b, year, label, site"):
         problem.load(str(tmp_path / "mine.csv"), {"domain": "when"})
     frame.loc[3, "year"] = np.nan
     frame.to_csv(tmp_path / "mine.csv", index=False)
@@ -564,7 +564,7 @@ def test_arrays_of_the_users(tmp_path: Path) -> None:
     assert dataset.content.domain_names == ("a", "b")
     with pytest.raises(ReplicaError, match="but no 'where'"):
         problem.load(path, {"domain": "where"})
-    with pytest.raises(ReplicaError, match="array 'bad' holds float64 of shape"):
+    with pytest.raises(ReplicaError, match="'bad' has shape"):
         problem.load(path, {"domain": "bad"})
     np.savez(tmp_path / "rows.npz", X=X.reshape(40, -1), y=y, place=y // 2)
     assert problem.load(str(tmp_path / "rows.npz"), {"domain": "place"}).content.domain_names == ("0", "1")

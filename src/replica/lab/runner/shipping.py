@@ -50,7 +50,7 @@ class Packer:
         if isinstance(job, StudyJob) and job.source.endswith(".py"):
             found[job.source] = self._code(Path(job.source))
         if isinstance(job, EntryJob):
-            if job.data.partition(":")[0] not in get_problem(job.problem).data_names:
+            if job.data.partition(":")[0] not in get_problem(job.problem).data_names:  # mnist-1d:7 is made there
                 found[job.data] = self._data(Path(job.data).expanduser())
             if job.method.attribute or (job.method.function and job.method.source.endswith(".py")):
                 found[job.method.source] = self._code(Path(job.method.source))
