@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,13 +17,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import replica
-
-from replica.lab.claims import Proportion, Trial
-from replica.data import EventSet, delayed_coincidences
+from replica.data import EventSet
 from replica.errors import ReplicaError
+from replica.lab.claims import Proportion, Trial
 from replica.lab.problems import Dataset, Events, Outcome
-from replica.papers.baselines.events import Gru, SpikingNetwork, TemporalConvolutions, leaky_integrate_and_fire
 from replica.lab.problems.events.operations import cost_of_inference
+from replica.papers.baselines.events import Gru, SpikingNetwork, TemporalConvolutions
 from replica.training import EventClassifier, multiply_accumulates
 
 problem = Events()
@@ -54,19 +51,6 @@ class Knows:
         return events.sum(1)[:, ::2]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "data.events", "data.delayed_coincidences", "data.latency_digits", "data.level_crossings", "data.saccades",
-        "problems.events_operations", "problems.events_training", "problems.events_baselines",
-    ],
-)  # fmt: skip
-def test_examples_in_docstrings_run(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"replica.lab.{name}"), extraglobs={"torch": torch})
-    assert result.attempted
-    assert not result.failed
-
-
 # --- data ----------------------------------------------------------------------------------------------------------------
 
 
@@ -89,6 +73,7 @@ def test_names_that_are_misspelt() -> None:
 
 
 # --- the user's files ----------------------------------------------------------------------------------------------------
+
 
 def test_events_from_python(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -187,26 +172,12 @@ def test_methods_get_the_keywords_that_they_take() -> None:
     told: list[dict[str, Any]] = []
 
     class Asks(Knows):
-        def fit(
-            self, events: Tensor, labels: Tensor, *, epochs: int = 0, shape: Any = None, after_epoch: Any = None
-        ) -> None:
+        def fit(self, events: Tensor, labels: Tensor, *, epochs: int = 0, shape: Any = None) -> None:
             super().fit(events, labels)
             told.append({"epochs": epochs, "shape": shape})
-            if after_epoch is not None:
-                after_epoch(1)
 
-    heard: list[tuple[int, float]] = []
     run(lambda trial: Asks(), epochs=7)
     assert told == [{"epochs": 7, "shape": (6,)}]
-    problem.run(
-        Trial(0),
-        lambda trial: Asks(),
-        small(),
-        problem.resolve({}),
-        split="validation",
-        watch=lambda *a: heard.append(a),
-    )
-    assert heard == [(1, 1.0)]
 
 
 def test_a_method_cannot_change_what_it_is_judged_by() -> None:
@@ -231,90 +202,6 @@ def test_options_that_do_not_fit_are_told() -> None:
     with pytest.raises(ReplicaError, match="give --train 6 or more"):
         problem.check_validation(small(), problem.resolve({"train": 5}))
     problem.check_validation(small(), problem.resolve({"train": 6}))
-
-
-# --- networks ------------------------------------------------------------------------------------------------------------
-
-
-def test_neurons_are_the_plain_loop() -> None:
-    currents = torch.randn(15, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.3
-    spikes = leaky_integrate_and_fire(currents, 0.8)
-    potential = torch.zeros(3, 4, dtype=torch.float64)
-    for current, spike in zip(currents, spikes, strict=True):
-        potential = 0.8 * potential + current
-        torch.testing.assert_close(spike, (potential >= 1).double())
-        potential = potential - spike
-    assert 0.1 < float(spikes.mean()) < 0.9
-
-
-def test_gradients_are_those_of_the_plain_loop() -> None:
-    class Step(torch.autograd.Function):
-        @staticmethod
-        def forward(context: Any, over: Tensor) -> Tensor:
-            context.save_for_backward(over)
-            return (over >= 0).to(over.dtype)
-
-        @staticmethod
-        def backward(context: Any, gradient: Tensor) -> Tensor:
-            (over,) = context.saved_tensors
-            return gradient / (1 + 5 * over.abs()) ** 2
-
-    generator = torch.Generator().manual_seed(1)
-    currents = (torch.randn(12, 2, 3, dtype=torch.float64, generator=generator) + 0.3).requires_grad_()
-    weights = torch.randn(12, 2, 3, dtype=torch.float64, generator=generator)
-    (found,) = torch.autograd.grad((leaky_integrate_and_fire(currents, 0.9) * weights).sum(), currents)
-    potential, total = torch.zeros(2, 3, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    for current, weight in zip(currents, weights, strict=True):
-        potential = 0.9 * potential + current
-        spike = Step.apply(potential - 1)
-        total = total + (spike * weight).sum()
-        potential = potential - spike.detach()
-    torch.testing.assert_close(found, torch.autograd.grad(total, currents)[0])
-
-
-def test_the_read_out_is_a_leaky_integrators_mean() -> None:
-    torch.manual_seed(0)
-    net = SpikingNetwork(4, 3, width=6, decay=0.7)
-    events = (torch.rand(2, 9, 4) < 0.5).float()
-    with torch.no_grad():
-        second = net.spikes(events)[1]
-        level, mean = torch.zeros(2, 3), torch.zeros(2, 3)
-        for spikes in second:
-            level = 0.7 * level + spikes @ net.head.weight.T
-            mean += level / 9
-        torch.testing.assert_close(net(events), mean + net.head.bias)
-
-
-@pytest.mark.parametrize("name", ["counts-linear", "gru", "conv-1d", "spiking-net"])
-def test_networks_repeat_and_leave_the_global_generator_alone(name: str) -> None:
-    (baseline,) = (each for each in problem.baselines() if each.name == name)
-    outcomes = []
-    for seed in (3, 3, 4):
-        torch.manual_seed(0)
-        state = torch.random.get_rng_state()
-        outcome = problem.run(Trial(seed, "smoke"), baseline.make, small(), problem.resolve({}))
-        assert torch.equal(torch.random.get_rng_state(), state)
-        outcomes.append({key: float(value) for key, value in outcome.metrics.items() if key != "train_seconds"})
-    assert outcomes[0] == outcomes[1]
-
-
-def test_only_networks_that_see_time_read_latencies() -> None:
-    made = delayed_coincidences(400, classes=3, lost=0.0, noise=0.0, seed=1)
-    dataset = Dataset("few", "", made, "few", made.shape)
-    accuracy = {
-        baseline.name: float(run(baseline.make, dataset, seed=7, epochs=20).metrics["accuracy"])
-        for baseline in problem.baselines()
-    }
-    assert max(accuracy["majority"], accuracy["counts-linear"]) < 0.5
-    assert min(accuracy["gru"], accuracy["conv-1d"]) > 0.75
-    assert accuracy["spiking-net"] > 0.5
-
-
-def test_wrong_settings_are_named() -> None:
-    with pytest.raises(ValueError, match="learning_rate is 0"):
-        EventClassifier(lambda *_: nn.Identity(), learning_rate=0)
-    with pytest.raises(ValueError, match="labels: got 2 for 3"):
-        EventClassifier(lambda *_: nn.Identity()).fit(torch.zeros(3, 2, 2), torch.zeros(2))
 
 
 # --- the picture ---------------------------------------------------------------------------------------------------------
