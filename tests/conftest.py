@@ -14,7 +14,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("replica", deadline=None)  # no test depends on the machine's speed
+hypothesis.settings.load_profile("replica")
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "replica"
