@@ -137,7 +137,7 @@ class _Stream(io.TextIOBase):
     def __init__(self, lines: Iterator[tuple[int, str]]) -> None:
         self._lines = lines
 
-    def read(self, size: int | None = -1) -> str:  # noqa: D102
+    def read(self, size: int | None = -1) -> str:
         parts, length = [], 0
         for _, line in self._lines:
             parts.append(line if line.endswith("\n") else line + "\n")
