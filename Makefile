@@ -1,5 +1,6 @@
 # make compare   the main job on real handwritten digits
 # make test      everything CI checks
+# make quick     the tests that a change touches
 # make bench     our parts beside their peers
 # make site      the documentation, in docs/_build/html; make site-serve shows it on http://127.0.0.1:8000
 # One thread a process: the tests and benchmarks run side by side.
@@ -7,7 +8,7 @@ export OMP_NUM_THREADS = 1
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: compare test bench evidence readme site site-serve comparisons screenshots clean
+.PHONY: compare test quick bench evidence readme site site-serve comparisons screenshots clean
 
 compare: .venv/user
 	$(BIN)/replica compare recall
@@ -17,7 +18,12 @@ test: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
+	$(BIN)/pytest -n 2 --dist worksteal --growth
+
+# What differs from main, or from the last commit on main itself.
+quick: .venv/dev
+	$(BIN)/ruff check
+	@touched=$$($(BIN)/python -m tests.changed) && echo "$${touched:-Nothing is touched.}" && { [ -z "$$touched" ] || $(BIN)/pytest $$touched; }
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
@@ -68,4 +74,4 @@ screenshots: .venv/dev site
 	$(BIN)/python -m docs.screenshots
 
 clean:
-	rm -rf docs/_build .venv build dist src/*.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache benchmarks/results
+	rm -rf docs/_build .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache benchmarks/results

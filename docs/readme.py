@@ -1,4 +1,4 @@
-"""Write the README's real output and table of verdicts anew: python docs/readme.py. Its pictures come from `make comparisons`."""
+"""Write the README's real output and table of wings anew: python docs/readme.py. Its pictures come from `make comparisons`."""
 
 import re
 import subprocess
@@ -6,10 +6,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from replica.lab.catalogue import WINGS, find, read_evidence, records
+from replica.lab.catalogue import WINGS, count_verdicts, find
 
 ROOT = Path(__file__).parent.parent
-WORDS = {"holds": "hold", "fails": "fail", "unclear": "unclear", "error": "in error"}
+HEADS = {
+    "holds": "hold", "fails": "fail, or not seen here", "no_effect": "no effect of that size", "unclear": "unclear",
+    "not_tested": "not tested",
+}  # fmt: skip
 
 
 def compare_output() -> str:
@@ -19,37 +22,29 @@ def compare_output() -> str:
     return "```\n" + "\n".join(line.rstrip() for line in done.stdout.strip().splitlines()) + "\n```"
 
 
-def built() -> str:
-    """How many papers are built, and how many are not."""
-    papers = find(status="built")
-    wings = len({record.wing for record in papers})
-    rest = len(records()) - len(papers)
-    return (
-        f"{len(papers)} papers of {wings} fields are built so far; the other {rest} are in the catalogue, and say so."
-    )
-
-
-def verdicts() -> str:
-    """A row a built paper: how many of its recorded claims hold, fail and are unclear, and what does not hold."""
-    lines = ["| paper | its claims here | what does not hold, or is not clear |", "|---|---|---|"]
-    for record in sorted(find(status="built"), key=lambda record: (WINGS.index(record.wing), record.slug)):
-        evidence = read_evidence(record)
-        claims = evidence["claims"] if evidence else ()
-        counts = Counter(claim["verdict"] for claim in claims)
-        tally = ", ".join(f"{counts[verdict]} {word}" for verdict, word in WORDS.items() if counts[verdict])
-        rest = [f"{claim['sentence']} (**{claim['verdict']}**)" for claim in claims if claim["verdict"] != "holds"]
-        lines.append(f"| `{record.slug}` | {tally} | {' '.join(rest)} |")
-    return "\n".join(lines)
+def wings() -> str:
+    """A row a wing that has built papers: how many, and how their recorded claims stand."""
+    lines = [f"| wing | papers built | {' | '.join(HEADS.values())} |", "|---|---|" + "---|" * len(HEADS)]
+    total: Counter[str] = Counter()
+    for wing in WINGS:
+        papers, built = find(wing=wing), find(wing=wing, status="built")
+        counts = sum((Counter(count_verdicts(record)) for record in built), Counter[str]())
+        total += counts
+        if built:
+            numbers = " | ".join(str(counts[verdict] or "") for verdict in HEADS)
+            lines.append(f"| `replica.{wing}` | {len(built)} of {len(papers)} | {numbers} |")
+    numbers = " | ".join(str(total[verdict]) for verdict in HEADS)
+    return "\n".join([*lines, f"| all | {len(find(status='built'))} of {len(find())} | {numbers} |"])
 
 
 def main() -> None:
     """Replace what stands between the README's marks."""
     readme = ROOT / "README.md"
     text = readme.read_text()
-    for name, new in (("built", built()), ("compare", compare_output()), ("verdicts", verdicts())):
-        mark = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end {name} -->)", re.S)
+    for name, new in (("compare", compare_output()), ("wings", wings())):
+        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.S)
         assert mark.search(text), f"README.md lacks the marks of {name}"
-        text = mark.sub(lambda m, new=new: m[1] + new + m[2], text)
+        text = mark.sub(lambda m, new=new: m[1] + new + "\n" + m[2], text)
     readme.write_text(text)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import replica
-from replica.lab.problems.operator.training import GridRegressor
+from replica.training import GridRegressor
 
 
 def write_heat_data(path, count=120, nodes=64):

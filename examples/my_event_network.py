@@ -6,7 +6,7 @@ replica compare events --data coincidences --entry examples/my_event_network.py:
 import torch
 from torch import Tensor, nn
 
-from replica.lab.problems.events.training import EventClassifier
+from replica.training import EventClassifier
 
 
 class LeakyCounts(nn.Module):

@@ -1,4 +1,4 @@
-"""Build the site: ``python -m docs.generate [FOLDER]`` writes it to ``FOLDER/html`` (``docs/_build`` by default)."""
+"""Build the site: ``python -m docs.generate [FOLDER] [--draft]`` writes it to ``FOLDER/html`` (``docs/_build`` by default)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ STEPS: tuple[tuple[str, Callable[[Source], None]], ...] = (
 )
 
 
-def generate(folder: Path) -> None:
-    """Write all pages that Sphinx reads into a folder."""
-    source = Source(folder)
+def generate(folder: Path, *, draft: bool = False) -> None:
+    """Write all pages that Sphinx reads into a folder; a draft has one figure a paper."""
+    source = Source(folder, draft=draft)
     source.copy(SITE)
     source.write("guides/read-a-verdict.md", (SITE.parent / "statistics.md").read_bytes())
     for name, write in STEPS:
@@ -32,20 +32,16 @@ def generate(folder: Path) -> None:
     source.finish()
 
 
-def build(folder: Path) -> Path:
-    """Generate the pages and build them with Sphinx; a warning is an error.
-
-    Returns:
-        The site's first page.
-    """
+def build(folder: Path, *, draft: bool = False) -> None:
+    """Generate the pages and build them with Sphinx; a warning is an error."""
     from sphinx.cmd.build import main as sphinx
 
-    generate(folder / "source")
+    generate(folder / "source", draft=draft)
     failed = sphinx(["-W", "--keep-going", "-b", "html", str(folder / "source"), str(folder / "html")])
     if failed:
         sys.exit(failed)
-    return folder / "html" / "index.html"
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]) if len(sys.argv) > 1 else SITE.parent / "_build")
+    folders = [Path(word) for word in sys.argv[1:] if word != "--draft"]
+    build(folders[0] if folders else SITE.parent / "_build", draft="--draft" in sys.argv)

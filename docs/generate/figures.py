@@ -35,6 +35,9 @@ def claim_figure(source: Source, record: Record, claim: Claim, recorded: dict[st
         return None
     names = {}
     for name in THEMES:
+        if source.draft and names:
+            names[name] = names[THEMES[0]]
+            continue
         key = _key(record, recorded, name)
         names[name] = f"figures/{record.slug}-{claim.name}-{name}-{key}.png"
         path = source.keep(names[name])

@@ -55,6 +55,7 @@ def _write_built(source: Source, record: Record) -> None:
     claims = []
     for name, claim in paper.claims.items():
         found = recorded.get(name)
+        drawn = found and not (source.draft and claims)  # a draft draws one figure a paper
         claims.append(
             {
                 "name": name,
@@ -62,7 +63,7 @@ def _write_built(source: Source, record: Record) -> None:
                 "bounds": {measure: str(bound) for measure, bound in claim.expect.items()},
                 "recorded": found,
                 "rows": _measures(found) if found else [],
-                "figure": claim_figure(source, record, claim, found) if found else None,
+                "figure": claim_figure(source, record, claim, found) if drawn else None,
                 "cost": _cost(found) if found else "",
                 "stale": bool(found) and fingerprint(spec_path(record.module), name) != found["fingerprint"],
             }

@@ -14,10 +14,12 @@ class Source:
 
     Args:
         folder: Where the pages go; it is made, and what no run of this class wrote is removed by `finish`.
+        draft: Whether one figure a paper will do, the light one in the dark too: drawing is most of the work.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, draft: bool = False) -> None:
         self.folder = folder
+        self.draft = draft
         self._kept: set[Path] = set()
 
     def write(self, name: str, content: str | bytes) -> None:

@@ -23,7 +23,7 @@ from replica.errors import ReplicaError
 from replica.lab.problems import get
 from replica.lab.problems.classification.calibration import expected_calibration_error, log_loss
 from replica.lab.problems.classification.data import load, prepare, split
-from replica.lab.problems.kept_numbers import kept_numbers
+from replica.lab.problems.footprint import parameter_count
 from replica.lab.problems.problem import Dataset
 
 problem = get("classification")
@@ -163,18 +163,18 @@ def test_calibration_error_against_a_loop() -> None:
     assert expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0  # confidence 1 is in the last bin
 
 
-def test_kept_numbers_of_known_learners() -> None:
+def test_parameter_count_of_known_learners() -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 5)), np.arange(60) % 3
-    assert kept_numbers(LogisticRegression().fit(X, y)) == 3 * 5 + 3
+    assert parameter_count(LogisticRegression().fit(X, y)) == 3 * 5 + 3
     forest = RandomForestClassifier(7, random_state=0).fit(X, y)
     trees = [tree.tree_ for tree in forest.estimators_]
-    assert kept_numbers(forest) == sum(2 * (t.node_count - t.n_leaves) + 3 * t.n_leaves for t in trees)
-    assert kept_numbers(torch.nn.Linear(4, 2)) == 10
-    assert kept_numbers(SimpleNamespace(a=torch.zeros(3, dtype=torch.complex64), b=np.zeros(2, complex))) == 10
+    assert parameter_count(forest) == sum(2 * (t.node_count - t.n_leaves) + 3 * t.n_leaves for t in trees)
+    assert parameter_count(torch.nn.Linear(4, 2)) == 10
+    assert parameter_count(SimpleNamespace(a=torch.zeros(3, dtype=torch.complex64), b=np.zeros(2, complex))) == 10
     shared = np.zeros(8)
-    assert kept_numbers(SimpleNamespace(a=shared, b=[shared], c="text", d=3, e=None)) == 8
-    assert kept_numbers(SimpleNamespace(n_parameters=17, a=shared)) == 17
+    assert parameter_count(SimpleNamespace(a=shared, b=[shared], c="text", d=3, e=None)) == 8
+    assert parameter_count(SimpleNamespace(n_parameters=17, a=shared)) == 17
 
 
 # --- protocol ------------------------------------------------------------------------------------------------------------

@@ -25,8 +25,8 @@ from replica.data import EventSet, delayed_coincidences
 from replica.errors import ReplicaError
 from replica.lab.problems import Dataset, Events, Outcome
 from replica.papers.baselines.events import Gru, SpikingNetwork, TemporalConvolutions, leaky_integrate_and_fire
-from replica.lab.problems.events.operations import cost_of_inference, multiply_accumulates
-from replica.lab.problems.events.training import EventClassifier
+from replica.lab.problems.events.operations import cost_of_inference
+from replica.training import EventClassifier, multiply_accumulates
 
 problem = Events()
 

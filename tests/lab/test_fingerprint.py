@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from replica.lab.problems.registry import get
 from replica.lab.runner.fingerprint import fingerprint, sources, spec_path
+from replica.lab.runner.job import Method
+from replica.lab.runner.methods import method_sources
 
 HOPFIELD = spec_path("replica.papers.memory.hopfield")
 
@@ -52,21 +55,25 @@ def both(path: Path) -> tuple[str, str]:
     return fingerprint(path, "uses_the_part"), fingerprint(path, "stands_alone")
 
 
-def test_a_claim_depends_on_its_wing_and_not_on_its_neighbours():
+def test_a_claim_depends_on_what_it_uses_and_not_on_its_neighbours():
     found = sources(HOPFIELD, "one_update")
-    assert "replica.memory.modern_hopfield" in found
-    assert "replica.lab.claims.trial" in found
-    assert not any("dense_hebbian" in name or "multitasking" in name for name in found)
-    assert not any(name.startswith(("replica.lab.runner", "replica.lab.report", "replica.lab.cli")) for name in found)
-    assert "replica.lab.claims.intervals" not in found, "how results are judged does not change what was measured"
-    assert "replica.training.loop" in sources(HOPFIELD, "pooling")
-    assert "replica.training.loop" not in found, "through a lazy package only the module of the imported name counts"
+    modules = {name.partition(":")[0] for name in found}
+    assert "replica.memory.modern_hopfield:ModernHopfield" in found
+    assert "replica.lab.claims.trial:Trial" in found, "every claim is given a trial"
+    assert not any("dense_hebbian" in name or "multitasking" in name for name in modules)
+    assert not any(name.startswith(("replica.lab.runner", "replica.lab.report", "replica.lab.cli")) for name in modules)
+    assert "replica.lab.claims.intervals" not in modules, "how results are judged does not change what was measured"
+    assert "replica.training.loop:fit" in sources(HOPFIELD, "pooling")
+    assert "replica.training.loop" not in modules
+    assert "replica.papers.memory.hopfield:make_bags" not in found, "another claim of the same file uses it"
 
 
-def test_a_problem_depends_on_its_data_and_baselines_but_not_on_its_picture():
-    found = sources(spec_path("replica.lab.problems.recall.problem"))
-    assert {"replica.papers.baselines.recall", "replica.lab.problems.recall.damage"} <= set(found)
-    assert "replica.lab.problems.recall.figure" not in found
+def test_a_method_depends_on_its_problem_and_data_but_not_on_the_picture():
+    found = method_sources(get("recall"), Method("hopfield-hebb"))
+    assert "replica.papers.baselines.recall:HebbHopfield" in found
+    assert "replica.papers.baselines.recall:NearestNeighbour" not in found
+    assert "replica.lab.problems.recall.damage:damage_patterns" in found
+    assert not any(name.startswith("replica.lab.problems.recall.figure") for name in found)
 
 
 @pytest.mark.parametrize(

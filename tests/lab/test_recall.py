@@ -22,9 +22,9 @@ from torch import Tensor
 from replica.lab.claims import Proportion, Trial
 from replica.errors import ReplicaError
 from replica.lab.problems import Dataset, Outcome, Recall, get, names
-from replica.lab.problems.kept_bytes import kept_bytes
+from replica.lab.problems.footprint import kept_bytes
 from replica.lab.problems.ranking_figure import label_ends, method_styles, spread
-from replica.lab.problems.recall.problem import draw_cues, psnr, recalled_exactly
+from replica.lab.problems.recall.problem import psnr, recalled_exactly
 from replica.papers.baselines.recall import HebbHopfield, NearestNeighbour, PseudoInverseHopfield, RandomGuess
 from replica.lab.problems.recall.damage import damage_patterns, damaged_entries
 from replica.lab.problems.recall.data import binarise, distinct_rows, scale
@@ -45,10 +45,6 @@ def run(
     make: Callable[[Trial], Any], dataset: Dataset, seed: int = 0, examples: bool = False, **options: Any
 ) -> Outcome:
     return problem.run(Trial(seed, "smoke"), make, dataset, problem.resolve(options), examples=examples)
-
-
-class Perfect(NearestNeighbour):
-    pass
 
 
 # --- the registry --------------------------------------------------------------------------------------------------------
@@ -197,14 +193,14 @@ def test_counts_of_damaged_entries() -> None:
 
 def test_cues_ask_for_every_pattern_equally(digits: Dataset) -> None:
     options = problem.resolve({"stored": 7, "cues": 17})
-    stored, targets, cues = draw_cues(Trial(0), digits.content.binary, options)
+    stored, targets, cues = problem.cues(Trial(0), digits, options, "test")
     assert stored.shape == (7, 64)
     assert cues.shape == (17, 64)
     assert set(np.bincount(targets, minlength=7)) == {2, 3}
     assert ((cues != stored[targets]).sum(axis=1) == 6).all()
-    fewer, _, _ = draw_cues(Trial(0), digits.content.binary, problem.resolve({"stored": 3}))
+    fewer, _, _ = problem.cues(Trial(0), digits, problem.resolve({"stored": 3}), "test")
     np.testing.assert_array_equal(fewer, stored[:3])  # points of a sweep share their patterns
-    other, _, _ = draw_cues(Trial(1), digits.content.binary, options)
+    other, _, _ = problem.cues(Trial(1), digits, options, "test")
     assert (other != stored).any()
 
 

@@ -27,7 +27,8 @@ from replica.lab.problems.stream import metrics as stream_metrics
 from replica.lab.problems import get
 from replica.lab.problems.problem import Dataset, Outcome
 from replica.lab.problems.stream.problem import Stream
-from replica.lab.problems.stream.data import StreamContent, build, plan, task_classes
+from replica.lab.problems.stream.data import StreamContent
+from replica.lab.problems.stream.plan import build, plan, task_classes
 from replica.lab.problems.stream.info import StreamInfo
 from replica.lab.problems.stream.shifts import SHIFTS, rotated, shifted
 
@@ -53,11 +54,11 @@ def told_apart(
 
 def run(
     make: Callable[[], Any], dataset: Dataset, seed: int = 0, examples: bool = False, scale: Any = "laptop",
-    split: Any = "test", watch: Any = None, **options: Any,
+    split: Any = "test", **options: Any,
 ) -> Outcome:  # fmt: skip
     options = problem.resolve({"tasks": 3, "epochs": 2, "batch": 8, "checks": 2} | options)
     return problem.run(
-        Trial(seed, scale), lambda trial: make(), dataset, options, examples=examples, split=split, watch=watch
+        Trial(seed, scale), lambda trial: make(), dataset, options, examples=examples, split=split
     )
 
 
@@ -506,14 +507,6 @@ def test_the_test_comes_mixed() -> None:
     last = methods[0].told("predict")[-1][2]
     order = [methods[0].known[round(float(x[0]), 4)] // 2 for x in last]
     assert sum(a != b for a, b in itertools.pairwise(order)) > 5
-
-
-def test_watching() -> None:
-    heard: list[tuple[int, float]] = []
-    outcome = run(Remembers, told_apart(), split="validation", watch=lambda *told: heard.append(told))
-    assert [done for done, _ in heard] == [1, 2, 3]
-    np.testing.assert_allclose([share for _, share in heard], [1 / 3, 2 / 3, 1], atol=0.01)
-    assert heard[-1][1] == float(outcome.metrics["final_accuracy"])
 
 
 # --- options and data ----------------------------------------------------------------------------------------------------

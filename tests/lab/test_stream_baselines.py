@@ -19,7 +19,7 @@ from replica.data import digits
 from replica.representations.frozen_features import FrozenFeatures
 from replica.papers.baselines.stream import EWC, FineTuning, Joint, LinearProbe, LwF, NearestClassMean, Replay
 from replica.lab.problems.stream.info import Setting, StreamInfo
-from replica.lab.problems.stream.nets import StreamNet, as_images, image_shape, make_net
+from replica.training import SmallNet, as_images, image_shape, small_net
 
 CPU = torch.device("cpu")
 
@@ -342,13 +342,13 @@ def test_wrong_use_of_features() -> None:
     "shape", [(8, 8), (5, 4), (28, 28), (17, 31), (16, 16, 3), (3, 20, 33), (5,), (2, 3), (7, 2, 9)]
 )
 def test_nets_of_any_shape(shape: tuple[int, ...]) -> None:
-    net = make_net(shape, 3, torch.Generator().manual_seed(0), CPU)
-    again = make_net(shape, 3, torch.Generator().manual_seed(0), CPU)
+    net = small_net(shape, 3, torch.Generator().manual_seed(0), CPU)
+    again = small_net(shape, 3, torch.Generator().manual_seed(0), CPU)
     x = torch.randn(2, *shape)
     assert net(x).shape == (2, 3)
     assert net.represent(x).shape == (2, net.features)
     assert torch.equal(net(x), again(x))
-    other = StreamNet(shape, 3)
+    other = SmallNet(shape, 3)
     other.load_state_dict(net.state_dict())
     assert torch.equal(net(x), other(x))
     net(x).sum().backward()

@@ -24,12 +24,12 @@ from replica.lab.claims import Choice, Integer, LogUniform, Trial, Uniform
 from replica.lab.cli.main import main
 from replica.data import EventSet, Labelled, SolutionMap
 from replica.errors import Interrupted, ReplicaError
-from replica.lab.problems.classification import data as classification_data
+from replica.lab.problems import labelled_rows
 from replica.lab.problems import get, names
-from replica.lab.problems.operator.training import GridRegressor
 from replica.lab.problems.problem import Dataset, Metric
 from replica.lab.problems.recall.data import PatternSets
-from replica.lab.problems.stream.data import StreamContent, plan
+from replica.lab.problems.stream.data import StreamContent
+from replica.lab.problems.stream.plan import plan
 from replica.lab.report.tuned_settings import tuned_methods, tuning_rule
 from replica.lab.runner.compare import Results, run_comparison
 from replica.lab.runner.job import EntryJob, Method, load_paper
@@ -75,18 +75,15 @@ class Smoother:
 
 
 class Scaled:
-    """A share of the mean training output; tells how far it is, epoch by epoch."""
+    """A share of the mean training output."""
 
     space: ClassVar = {"share": Uniform(0.0, 3.0)}
 
     def __init__(self, share: float = 3.0) -> None:
         self.share = share
 
-    def fit(self, inputs: Any, outputs: Any, epochs: int = 9, after_epoch: Any = None) -> None:
-        for epoch in range(epochs):
-            self.mean = outputs.mean(dim=0, keepdim=True) * (epoch + 1) / epochs
-            if after_epoch is not None:
-                after_epoch(epoch + 1)
+    def fit(self, inputs: Any, outputs: Any) -> None:
+        self.mean = outputs.mean(dim=0, keepdim=True)
 
     def predict(self, inputs: Any) -> Any:
         stride = (inputs.shape[2] - 1) // (self.mean.shape[2] - 1)
@@ -216,7 +213,7 @@ def tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
             settings=Settings(scale, seeds, workers=workers, store=tmp_path / store, quiet=True),
         )
 
-    monkeypatch.setattr("replica.lab.runner.compare.records", dict)  # no papers
+    monkeypatch.setattr("replica.lab.runner.participants.records", dict)  # no papers
     return run
 
 
@@ -239,7 +236,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     if name == "recall":
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
     elif name in ("classification", "credit", "events"):
-        tested = classification_data.split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
+        tested = labelled_rows.stratified_split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
     elif name == "stream":
         tested = np.concatenate(plan(content, options, rng, "test").tested)
     else:
@@ -285,10 +282,10 @@ def test_the_test_part_is_never_seen(name: str, seed: int, tuned: Callable[..., 
 
 def test_labels_of_the_test_part_are_never_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, problem, seen = rows(), get("classification"), []
-    outer, original = np.random.default_rng(3).permutation(90), classification_data.split
+    outer, original = np.random.default_rng(3).permutation(90), labelled_rows.stratified_split
     monkeypatch.setattr(
-        classification_data,
-        "split",
+        labelled_rows,
+        "stratified_split",
         lambda labels, *rest: (outer[30:], outer[:30]) if len(labels) == 90 else original(labels, *rest),
     )
     for garbage in (0, 1, 2):
@@ -601,20 +598,15 @@ def test_a_trial_that_fails_counts_as_worst_and_the_others_go_on(tuned: Callable
     assert json.dumps(results.tuning.plain(), allow_nan=False)
 
 
-def test_the_sampler_hears_of_failures_as_worst_and_of_stopped_trials_as_stopped() -> None:
+def test_the_sampler_hears_of_failures_as_worst() -> None:
     job = EntryJob("x", Trial(0), "", 1, 1, "operator", Method("mine", given=Scaled), "", "", {})
     for better, cost in (("lower", 0.5), ("higher", -0.5)):
         study = _Study(job, Scaled.space, {"share": 3.0}, 20, Metric("error", "1", better, "Error"))  # type: ignore[arg-type]
-        stopped = {"epochs": [1, 2], "scores": [0.9, 0.5], "pruned": True}
-        for status, series in (("ok", {}), ("ok", {}), ("error", {}), ("ok", stopped)):
+        for status in ("ok", "ok", "error"):
             study.ask()
-            study.tell(
-                Row("", "", 0, {}, status, {"error": 0.5} if status == "ok" else {}, series, "", "", 0.0, None, {})
-            )
-        told = [(trial.state.name, trial.value) for trial in study.study.trials]
-        assert told[:3] == [("COMPLETE", cost), ("COMPLETE", cost), ("COMPLETE", float("inf"))]
-        assert told[3][0] == "PRUNED"
-        assert study.study.trials[3].intermediate_values == {2: cost}
+            study.tell(Row("", "", 0, {}, status, {"error": 0.5} if status == "ok" else {}, {}, "", "", 0.0, None, {}))
+        heard = [(trial.state.name, trial.value) for trial in study.study.trials]
+        assert heard == [("COMPLETE", cost), ("COMPLETE", cost), ("COMPLETE", float("inf"))]
         assert (study.result().settings, study.result().best_score) == ({}, 0.5)
 
 
@@ -632,75 +624,6 @@ def test_ctrl_c_says_how_much_is_tuned(tuned: Callable[..., Results]) -> None:
         tuned("classification", entries={"mine": Stops})
     tuned("classification", entries={"mine": Stops})
     assert len(made) == 5 + 4 + 1
-
-
-# --- pruning -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_method_that_reports_progress_is_stopped_without_prospects(tuned: Callable[..., Results]) -> None:
-    results = tuned("operator", tune=20, seeds=2)
-    method = results.tuning.methods["mine"]
-    assert 0 < method.pruned < 30
-    for found in method.found.values():
-        assert found.best_score == min(row.measures["error"] for row in found.rows if not row.series["pruned"]), (
-            "a trial that was stopped is never chosen"
-        )
-        assert not any(row.series["pruned"] for row in found.rows[:5])
-        for row in found.rows:
-            assert row.series["epochs"] == list(range(1, len(row.series["epochs"]) + 1))
-            assert len(row.series["epochs"]) == 9 or (row.series["pruned"] and len(row.series["epochs"]) > 3)
-    assert "stopped early" in tuned_methods(results)[0].troubles
-    assert settings(tuned("operator", tune=20, seeds=2, store="other.sqlite")) == settings(results)
-
-
-def test_trials_are_stopped_as_optuna_s_median_pruner_would() -> None:
-    import optuna
-
-    rng = np.random.default_rng(0)
-    trial = Trial(0)
-    job = EntryJob("x", trial, "", 1, 1, "operator", Method("mine", given=Scaled), "", "", {})
-    study = _Study(job, Scaled.space, {"share": 3.0}, 20, Metric("error", "1", "lower", "Error"))
-    pruner = optuna.create_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=4))
-    curves = rng.random((12, 9)).round(3)
-    for curve in curves[:6]:
-        series = {"epochs": list(range(1, 10)), "scores": curve.tolist(), "pruned": False}
-        study.rows.append(Row("", "", 0, {}, "ok", {"error": curve[-1]}, series, "", "", 0.0, None, {}))
-        other = pruner.ask()
-        for epoch, score in enumerate(curve, start=1):
-            other.report(score, epoch)
-        pruner.tell(other, curve[-1])
-    stops = study._stops()
-    assert list(stops) == [4, 5, 6, 7, 8]
-    decided = set()
-    for curve in curves[6:]:
-        other = pruner.ask()
-        for epoch, score in enumerate(curve[:8], start=1):
-            other.report(score, epoch)
-            ours = epoch in stops and min(curve[:epoch]) > stops[epoch]
-            assert ours == other.should_prune()
-            decided.add(ours)
-    assert decided == {True, False}
-
-
-def test_a_network_trains_the_same_while_it_is_watched() -> None:
-    content, errors = maps().content, []
-    inputs, outputs = torch.tensor(content.inputs), torch.tensor(content.outputs)
-
-    def net(inside: int, outside: int, grid: Any) -> torch.nn.Module:
-        return torch.nn.Sequential(
-            torch.nn.Conv1d(inside, 4, 3, padding=1), torch.nn.Dropout(0.3), torch.nn.Conv1d(4, 1, 1)
-        )
-
-    alone, watched = GridRegressor(net, Trial(0)), GridRegressor(net, Trial(0))
-    torch.manual_seed(5)
-    alone.fit(inputs, outputs, epochs=4)
-    torch.manual_seed(5)
-    watched.fit(
-        inputs, outputs, epochs=4, after_epoch=lambda done: errors.append((done, watched.predict(inputs).mean()))
-    )
-    assert [done for done, _ in errors] == [1, 2, 3, 4]
-    assert alone.losses == watched.losses
-    assert torch.equal(alone.predict(inputs), watched.predict(inputs))
 
 
 # --- the command line ----------------------------------------------------------------------------------------------------

@@ -1,98 +1,125 @@
-"""What every built paper must pass, by being in the catalogue: its claims run, repeat, draw and are recorded."""
+"""What every built paper must pass, by being in the catalogue: its studies run and repeat, figures draw, its record follows."""
 
-import math
+import json
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from replica.lab.catalogue import read_evidence, records
-from replica.lab.claims import Trial, interval, judge
-from replica.lab.claims.measures import from_plain, to_plain
+from replica.lab.catalogue.evidence import recorded_rows
+from replica.lab.claims.measures import to_plain
+from replica.lab.claims.rows import stacked, unstacked
 from replica.lab.problems.registry import names
-from replica.lab.runner.execute import plain_series, seed_everything, use_one_thread
-from replica.lab.runner.fingerprint import fingerprint, spec_path
-from replica.lab.runner.job import load_paper
+from replica.lab.runner.evidence import check_registrations, recorded_study
+from replica.lab.runner.execute import measure
+from replica.lab.runner.freshness import is_stale
+from replica.lab.runner.plans import plan
+from replica.lab.runner.settings import Settings
+from replica.lab.runner.sources import find_source
+from replica.lab.runner.verify import rule
 
 BUILT = [record for record in records().values() if record.status == "built"]
-CLAIMS = [
-    pytest.param(record, claim, id=f"{record.slug}/{claim.name}")
-    for record in BUILT
-    for claim in load_paper(record.module).claims.values()
-]
+SOURCES = {record.slug: find_source(record.slug) for record in BUILT}
+CLAIMS = [(slug, claim) for slug, source in SOURCES.items() for claim in source.paper.claims.values()]
+STUDIES = list(dict.fromkeys((slug, claim.study_name) for slug, claim in CLAIMS))
+each_claim = pytest.mark.parametrize(("slug", "claim"), CLAIMS, ids=lambda value: getattr(value, "name", value))
 
 
-def run_smoke(claim, seed=0):
-    use_one_thread()
-    trial = Trial(seed, "smoke")
-    seed_everything(trial)
-    measures, series = claim(trial)
-    return to_plain(measures), plain_series(series)
+def smoke_run(slug, study, seed=0):
+    """The rows of a study's smoke trial."""
+    source = SOURCES[slug]
+    claims = [claim for claim in source.paper.claims.values() if claim.study_name == study]
+    own = plan(source, claims, Settings("smoke"))
+    rows = {}
+
+    def run(jobs):
+        for job in jobs:
+            finished = measure(job)
+            assert not finished.error, finished.traceback
+            rows[job.key] = finished
+        return {job.key: rows[job.key] for job in jobs}
+
+    own.prepare(run)
+    run(own.jobs(seed))
+    return json.loads(json.dumps(own.table(seed, rows)))  # as the store gives them back
 
 
 @pytest.fixture(scope="module")
 def smoke():
-    """Each claim's smoke run, made once."""
+    """The rows of each study's smoke trial, made once for all that is asked of them."""
     made = {}
-    return lambda claim: made.setdefault(id(claim), run_smoke(claim))
+
+    def rows(slug, study):
+        if (slug, study) not in made:
+            made[slug, study] = smoke_run(slug, study)
+        return made[slug, study]
+
+    return rows
 
 
 @pytest.mark.parametrize("record", BUILT, ids=lambda record: record.slug)
 def test_paper_is_whole(record):
-    paper = load_paper(record.module)
+    paper = SOURCES[record.slug].paper
     assert paper.slug == record.slug
     assert paper.claims, "a paper has at least one claim"
     assert paper.departures, "what differs from the paper is said"
     assert all(sentence.endswith(".") for sentence in paper.departures)
+    standing = {name for name, said in paper.registered.claims.items() if not said.withdrawn}
+    assert standing == set(paper.claims), "every registered claim is tried"
     assert {entry.problem for entry in paper.entries.values()} == set(record.problems) & set(names())
 
 
-@pytest.mark.parametrize(("record", "claim"), CLAIMS)
-def test_claim_runs_at_smoke_scale(record, claim, smoke):
-    measures, _ = smoke(claim)
-    assert set(claim.expect) <= set(measures), "every bound has its measure"
-    assert set(claim.reported) <= set(measures), "every figure of the paper stands beside one of ours"
-    assert all(math.isfinite(float(from_plain(value))) for value in measures.values())
-    assert claim.sentence.endswith(".")
+@pytest.mark.parametrize(("slug", "study"), STUDIES)
+def test_study_repeats_bit_for_bit(slug, study, smoke):
+    assert smoke_run(slug, study) == smoke(slug, study)
 
 
-@pytest.mark.parametrize(("record", "claim"), CLAIMS)
-def test_claim_repeats_bit_for_bit(record, claim, smoke):
-    assert run_smoke(claim) == smoke(claim)
-
-
-@pytest.mark.parametrize(("record", "claim"), CLAIMS)
-def test_claim_has_a_figure_that_draws(record, claim, smoke):
-    _, series = smoke(claim)
+@each_claim
+def test_claim_is_judged_and_drawn(slug, claim, smoke):
+    rows = smoke(slug, claim.study_name)
+    measures = to_plain(claim.measures(rows))
+    said = claim.registration
+    assert said.measures_named <= set(measures), "every bound, figure and explanation has its measure"
+    assert said.sentence.endswith(".")
     assert claim.draw is not None
-    assert len({len(column) for column in series.values()}) == 1, "columns of equal length"
-    table = pd.concat([pd.DataFrame({"seed": seed, **series}) for seed in range(2)], ignore_index=True)
     axes = Figure(layout="constrained").add_subplot()
-    claim.draw(axes, table)
+    claim.draw(axes, pd.DataFrame(stacked({0: rows, 1: rows})))
     assert axes.has_data()
     assert axes.get_xlabel()
     assert axes.get_ylabel()
     axes.figure.canvas.draw()
 
 
-@pytest.mark.parametrize(("record", "claim"), CLAIMS)
-def test_recorded_evidence_is_fresh_and_its_verdict_follows(record, claim):
+@pytest.mark.parametrize("slug", SOURCES)
+def test_registrations_are_those_of_the_evidence(slug):
+    check_registrations(SOURCES[slug])
+
+
+@pytest.mark.parametrize(("slug", "study"), STUDIES)
+def test_evidence_was_measured_on_this_code(slug, study):
+    record = next(record for record in BUILT if record.slug == slug)
     evidence = read_evidence(record)
-    assert evidence is not None, f"replica verify {record.slug} --record"
-    assert evidence["departures"] == list(load_paper(record.module).departures)
+    assert evidence is not None, f"replica verify {slug} --record"
+    assert study in evidence["studies"], f"replica verify {slug} --record"
+    assert not is_stale(record, study, evidence["studies"][study]), f"replica verify {slug} --refresh"
+
+
+@each_claim
+def test_measures_intervals_and_verdict_follow_from_the_recorded_rows(slug, claim):
+    evidence = read_evidence(next(record for record in BUILT if record.slug == slug))
     recorded = {entry["name"]: entry for entry in evidence["claims"]}[claim.name]
-    assert recorded["fingerprint"] == fingerprint(spec_path(record.module), claim.name), "measured on other code"
-    assert recorded["sentence"] == claim.sentence
-    assert recorded["expect"] == {name: str(bound) for name, bound in claim.expect.items()}
-    assert recorded["why"] == claim.why
-    assert (recorded["reported"] or {}) == {
-        name: {"value": said.value, "where": said.where} for name, said in claim.reported.items()
-    }
-    assert recorded["scale"] == "laptop"
-    assert len(recorded["trials"]) == recorded["seeds"] >= 5
-    trials = [{name: from_plain(value) for name, value in trial["measures"].items()} for trial in recorded["trials"]]
-    assert recorded["verdict"] == judge(claim.expect, trials).verdict
-    for name, measured in recorded["measured"].items():
-        assert measured == interval([trial[name] for trial in trials]).plain()
-    assert recorded["verdict"] == "holds" or claim.why, "a claim that does not hold says why we think so"
-    claim.draw(Figure().add_subplot(), pd.DataFrame(recorded["series"]))
+    rows = recorded_rows(evidence, recorded)
+    tables = list(unstacked(rows).values())
+    assert len(tables) == recorded["seeds"]
+    assert set(unstacked(rows)) <= set(recorded_study(slug, claim.study_name).tables)
+    ruling = rule(claim, tables, planned=True)
+    assert recorded["verdict"] == ruling.verdict
+    assert recorded["level"] == ruling.level
+    assert recorded["seeds"] in claim.registration.looks
+    assert recorded["measured"].keys() == ruling.intervals.keys()
+    for name, interval in ruling.intervals.items():
+        for end, value in interval.plain().items():
+            assert recorded["measured"][name][end] == pytest.approx(value, rel=1e-9, abs=1e-12), name
+    assert recorded["verdict"] == "holds" or claim.registration.why, "a claim that does not hold says why we think so"
+    claim.draw(Figure().add_subplot(), pd.DataFrame(rows))

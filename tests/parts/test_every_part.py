@@ -589,7 +589,16 @@ def exported() -> dict[str, Any]:
 
 
 EXPORTED = exported()
-ESTIMATORS = [thing() for thing in EXPORTED.values() if inspect.isclass(thing) and issubclass(thing, BaseEstimator)]
+SETTINGS: dict[str, dict[str, Any]] = {
+    f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}
+    for name in ("HopularClassifier", "HopularRegressor")
+}
+"""For estimators that are slow as they come: the least that scikit-learn's checks, a hundred fits, take for learning."""
+ESTIMATORS = [
+    thing(**SETTINGS.get(name, {}))
+    for name, thing in EXPORTED.items()
+    if inspect.isclass(thing) and issubclass(thing, BaseEstimator)
+]
 
 
 def made(part: Part, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Module:

@@ -65,7 +65,8 @@ def test_the_code_of_a_built_paper_runs(slug):
     from replica.lab.cli.show import exports
 
     known = record(slug)
-    used = [part for part in parts(known.wing) if part.name in exports(known.wing, known.module)]
+    names = exports(known.wing, known.module)
+    used = [part for part in parts(known.wing) if part.name in names]
     assert used
     assert all(part.summary for part in used)
     code = _code(known, used)

@@ -5,4 +5,5 @@ from .multigrid_operator import (
     OperatorLayer as OperatorLayer,
     meet_boundary as meet_boundary,
 )
+from .unet import UNet as UNet
 from .fourier_operator import FourierOperator as FourierOperator, SpectralConvolution as SpectralConvolution

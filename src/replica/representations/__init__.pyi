@@ -1,3 +1,6 @@
+# Features learned before a task and then left alone
+from .frozen_features import FrozenFeatures as FrozenFeatures
+
 # What units do: activations of any two networks, and their joint statistics in one pass
 from .activations import (
     captured_activations as captured_activations,

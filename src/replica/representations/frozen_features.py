@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from replica.lab.problems.stream.nets import as_images, image_shape, make_net
+from replica.training import as_images, image_shape, small_net
 
 _PATCHES = 20_000
 _KMEANS_ROUNDS = 10
@@ -186,7 +186,7 @@ class _Supervised(nn.Module):
 
     def __init__(self, inputs: Tensor, labels: Tensor, generator: torch.Generator) -> None:
         super().__init__()
-        self.net = make_net(tuple(inputs.shape[1:]), int(labels.max()) + 1, generator, inputs.device)
+        self.net = small_net(tuple(inputs.shape[1:]), int(labels.max()) + 1, generator, inputs.device)
         optimiser = torch.optim.Adam(self.net.parameters(), lr=_RATE)
         for _ in range(_EPOCHS):
             order = torch.randperm(len(inputs), generator=generator).to(inputs.device)

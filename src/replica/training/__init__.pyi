@@ -1,10 +1,41 @@
 from .batches import Minibatches as Minibatches
 from .batches import split_indices as split_indices
+from .estimators import EPOCHS as EPOCHS
+from .estimators import EventClassifier as EventClassifier
+from .estimators import GridRegressor as GridRegressor
+from .estimators import NetworkEstimator as NetworkEstimator
+from .estimators import multiply_accumulates as multiply_accumulates
+from .estimators import rate_share as rate_share
+from .estimators import relative_l2 as relative_l2
 from .loop import History as History
 from .loop import fit as fit
 from .loop import mean_loss as mean_loss
 from .nets import conv_net as conv_net
 from .nets import mlp as mlp
+from .small_net import SmallNet as SmallNet
+from .small_net import as_images as as_images
+from .small_net import image_shape as image_shape
+from .small_net import small_net as small_net
 from .transformer import CausalTransformer as CausalTransformer
 
-__all__ = ["CausalTransformer", "History", "Minibatches", "conv_net", "fit", "mean_loss", "mlp", "split_indices"]
+__all__ = [
+    "EPOCHS",
+    "CausalTransformer",
+    "EventClassifier",
+    "GridRegressor",
+    "History",
+    "Minibatches",
+    "NetworkEstimator",
+    "SmallNet",
+    "as_images",
+    "conv_net",
+    "fit",
+    "image_shape",
+    "mean_loss",
+    "mlp",
+    "multiply_accumulates",
+    "rate_share",
+    "relative_l2",
+    "small_net",
+    "split_indices",
+]

@@ -24,8 +24,19 @@ def read_evidence(record: Record) -> dict[str, Any] | None:
     return evidence
 
 
+def recorded_rows(evidence: dict[str, Any], claim: dict[str, Any]) -> dict[str, list[Any]]:
+    """The rows that a recorded claim was judged by, in columns, with a column ``seed``."""
+    rows = evidence["studies"][claim["study"]]["rows"]
+    seeds = range(claim["first_seed"], claim["first_seed"] + claim["seeds"])
+    kept = [index for index, seed in enumerate(rows["seed"]) if seed in seeds]
+    return {name: [values[index] for index in kept] for name, values in rows.items()}
+
+
+VERDICTS = ("holds", "fails", "no_effect", "unclear", "not_tested", "error")
+
+
 def count_verdicts(record: Record) -> dict[str, int]:
-    """How many of the paper's recorded claims hold, fail, are unclear or ended in an error."""
+    """How many of the paper's recorded claims came to each verdict."""
     evidence = read_evidence(record) if record.status == "built" else None
     counts = Counter(claim["verdict"] for claim in evidence["claims"]) if evidence else Counter[str]()
-    return {verdict: counts[verdict] for verdict in ("holds", "fails", "unclear", "error")}
+    return {verdict: counts[verdict] for verdict in VERDICTS}

@@ -45,8 +45,9 @@ class Record:
 
     @property
     def status(self) -> Status:
-        """``"built"`` where its paper file exists, else ``"planned"``."""
-        return "built" if (package_root() / "papers" / self.wing / f"{self.slug}.py").exists() else "planned"
+        """``"built"`` where its paper file and its registration exist, else ``"planned"``."""
+        file = package_root() / "papers" / self.wing / f"{self.slug}.py"
+        return "built" if file.exists() and file.with_suffix(".toml").exists() else "planned"
 
 
 def package_root() -> Path:

@@ -1,14 +1,8 @@
-"""95 % intervals over seeds: Student's t for few, BCa bootstrap from twenty on, a clustered Wilson score for proportions.
+"""Intervals over seeds: Student's t for numbers, a clustered Wilson score for proportions.
 
-How often they cover the truth with five seeds, by simulation (``tests/lab/test_intervals.py`` repeats it): normal 95 %,
-Student's t with 3 degrees of freedom 95 %, uniform 93 %; shares of independent outcomes 95 % or more, near 0 and 1 too.
-
-Where they cover less than they say, because five values cannot show a long tail:
-
-- means of strongly skewed quantities: chi-square with 8 degrees 93 %, exponential 88 %, lognormal with sigma 1 81 %. Report
-  such a quantity on a log scale, as a median of many, or as a proportion below a threshold;
-- shares near 0 or 1 whose chance itself differs much from seed to seed (beta-binomial, mean 0.99, concentration 20): 79 %; from
-  0.05 to 0.95: 92 % and more.
+Means of symmetric quantities, and shares, are covered as often as they should be. An interval covers less than it says where a
+few values cannot show a long tail: at five seeds exponential 88 %, lognormal 82 %, a rare collapse 58 % (`docs/statistics.md` has
+the table, `tests/lab/test_looks.py` repeats it). Report such a quantity on a log scale, as a median of many, or as a share.
 """
 
 from __future__ import annotations
@@ -18,18 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to import; only the bootstrap needs it
+from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to import
 
 from .measures import Proportion
 
 LEVEL = 0.95
-BOOTSTRAP_FROM = 20
-"""Number of seeds from which the BCa bootstrap covers at least as well as Student's t, for skewed means too."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds with its 95 % interval. One seed alone gives an interval without ends."""
+    """A mean over seeds with its interval. One seed alone gives a number an interval without ends."""
 
     mean: float
     low: float
@@ -37,7 +29,7 @@ class Interval:
     count: int
     method: str
 
-    def plain(self) -> dict[str, float | int | str | None]:
+    def plain(self) -> dict[str, float | None]:
         """JSON form; an end at infinity is ``None``."""
         return {
             "mean": self.mean,
@@ -46,56 +38,43 @@ class Interval:
         }
 
 
-def interval(values: Sequence[float | Proportion]) -> Interval:
-    """The interval of a measure over seeds, by the method that keeps its coverage for this kind and number.
+def interval(values: Sequence[float | Proportion], *, level: float = LEVEL, exact: bool = False) -> Interval:
+    """The interval of a measure over seeds: Student's t of numbers, Wilson's score of proportions.
 
     Args:
         values: One value a seed: all numbers, or all `Proportion`.
+        level: The share of studies whose interval shall hold the truth, between 0 and 1.
+        exact: Whether the measure is deterministic: one value alone is then known without error, its interval has no width.
 
     Raises:
-        ValueError: If there is no value, a value is not finite, or numbers and proportions are mixed.
+        ValueError: If there is no value, a value is not finite, numbers and proportions are mixed, or ``level`` is out of range.
     """
     if len(values) == 0:
         raise ValueError("interval: needs at least one value, got none.")
+    if not 0 < level < 1:
+        raise ValueError(f"interval: level must lie between 0 and 1, not {level}.")
     shares = [value for value in values if isinstance(value, Proportion)]
-    if shares:
-        if len(shares) != len(values):
-            raise ValueError("interval: values must be all numbers or all Proportion, not a mixture.")
-        return proportion_interval(shares)
+    if shares and len(shares) != len(values):
+        raise ValueError("interval: values must be all numbers or all Proportion, not a mixture.")
     numbers = np.array([float(value) for value in values])
     if not np.isfinite(numbers).all():
         raise ValueError(f"interval: values must be finite, not {numbers.tolist()}.")
-    return bootstrap_interval(numbers) if len(numbers) >= BOOTSTRAP_FROM else mean_interval(numbers)
+    if exact and len(numbers) == 1:
+        value = float(numbers[0])
+        return Interval(value, value, value, 1, "exact")
+    return proportion_interval(shares, level) if shares else mean_interval(numbers, level)
 
 
-def mean_interval(values: np.ndarray) -> Interval:
-    r"""Student's t: $\bar x \pm t_{0.975, n-1} s / \sqrt n$."""
+def mean_interval(values: np.ndarray, level: float = LEVEL) -> Interval:
+    r"""Student's t: $\bar x \pm t_{(1 + \text{level}) / 2,\, n-1}\, s / \sqrt n$."""
     count, mean = len(values), float(values.mean())
     if count == 1:
         return Interval(mean, -math.inf, math.inf, 1, "none")
-    half = float(stdtrit(count - 1, 0.5 + LEVEL / 2) * values.std(ddof=1) / math.sqrt(count))
+    half = float(stdtrit(count - 1, 0.5 + level / 2) * values.std(ddof=1) / math.sqrt(count))
     return Interval(mean, mean - half, mean + half, count, "t")
 
 
-def bootstrap_interval(values: np.ndarray) -> Interval:
-    """Bias-corrected and accelerated bootstrap of the mean (Efron 1987); its resamples are fixed, so it repeats."""
-    if np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
-        return mean_interval(values)
-    from scipy import stats
-
-    result = stats.bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=LEVEL,
-        n_resamples=9999,
-        method="BCa",
-        rng=np.random.default_rng(0),
-    )
-    ends = result.confidence_interval
-    return Interval(float(values.mean()), float(ends.low), float(ends.high), len(values), "BCa")
-
-
-def proportion_interval(shares: Sequence[Proportion]) -> Interval:
+def proportion_interval(shares: Sequence[Proportion], level: float = LEVEL) -> Interval:
     r"""Wilson's score interval of a share pooled over seeds, widened where seeds differ by more than chance.
 
     Outcomes of one seed share its data, so they need not be independent. The design effect $d$ (the variance between seeds
@@ -106,13 +85,13 @@ def proportion_interval(shares: Sequence[Proportion]) -> Interval:
     total = np.array([share.total for share in shares], dtype=float)
     count, n = len(shares), float(total.sum())
     p = float(yes.sum() / n)
-    z = float(ndtri(0.5 + LEVEL / 2))
+    z = float(ndtri(0.5 + level / 2))
     if count > 1 and 0 < p < 1:
         between = count / (count - 1) * float(((yes - p * total) ** 2).sum()) / n**2
         effect = between / (p * (1 - p) / n)
         if effect > 1:
             n = n / effect
-            z = float(stdtrit(count - 1, 0.5 + LEVEL / 2))
+            z = float(stdtrit(count - 1, 0.5 + level / 2))
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # The ends at p = 0 and 1 are exact in the formula; rounding must not push them inside.

@@ -1,13 +1,19 @@
-"""The form of a paper file: a paper, its entries in shared problems, and its claims."""
+"""The form of a paper file: a paper, its entries in shared problems, and the studies and judges of its claims."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .expectations import Expectation
+from replica.errors import ReplicaError
+
+from .registration import Registered, Registration, read_registrations
+from .rows import Columns, columns
 from .spaces import Space
 from .trial import Scale, Trial
 
@@ -15,66 +21,38 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-Measures = Mapping[str, Any]
-Series = Mapping[str, Any]
-ClaimFunction = Callable[[Trial], "Measures | tuple[Measures, Series]"]
+Judge = Callable[["pd.DataFrame"], Mapping[str, Any]]
 DrawFunction = Callable[["Axes", "pd.DataFrame"], None]
+StudyFunction = Callable[[Trial], Any]
 
-SEEDS: Mapping[Scale, int] = {"smoke": 1, "laptop": 5, "full": 5}
 LIMIT_SECONDS: Mapping[Scale, float] = {"smoke": 60.0, "laptop": 600.0, "full": 86_400.0}
 LIMIT_BYTES: Mapping[Scale, int] = {"smoke": 2 << 30, "laptop": 8 << 30, "full": 64 << 30}
 
 
-@dataclass(frozen=True)
-class Reported:
-    """What the paper itself says of a measure, and where.
-
-    Args:
-        value: The figure as the paper gives it: a number, or words where it gives no number.
-        where: Where it stands: ``"Table 2"``, ``"Fig. 3"``, ``"Theorem 4"``.
-    """
-
-    value: float | str
-    where: str
-
-    def __str__(self) -> str:
-        shown = f"{self.value:g}" if isinstance(self.value, int | float) else self.value
-        return f"{shown} ({self.where})"
-
-
 @dataclass
 class Claim:
-    """A sentence of a paper as a measurement, with the bounds that would make it true."""
+    """A registered sentence, the study that is run for it, and the judge that makes measures of a seed's rows."""
 
-    sentence: str
-    expect: Mapping[str, Expectation]
-    function: ClaimFunction
-    reported: Mapping[str, Reported]
-    seeds: int
-    limit_seconds: float | None
-    limit_bytes: int | None
-    why: str
+    name: str
+    study: Any
+    """A function of a trial that returns rows, or a comparison of an arena (see `replica.lab.studies`)."""
+    study_name: str
+    judge: Judge
+    registration: Registration
+    limit_seconds: float | None = None
+    limit_bytes: int | None = None
     draw: DrawFunction | None = None
 
-    @property
-    def name(self) -> str:
-        """The function's name, which names the claim within its paper."""
-        return self.function.__name__
+    def measures(self, rows: Columns) -> dict[str, Any]:
+        """What the judge makes of one seed's rows: measures by name, numbers or `Proportion`."""
+        import pandas as pd
 
-    def __call__(self, trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Run one trial; returns its measures and its series (empty where it gives none)."""
-        result = self.function(trial)
-        measures, series = result if isinstance(result, tuple) else (result, {})
-        return dict(measures), dict(series)
+        return dict(self.judge(pd.DataFrame(rows)))
 
     def figure(self, draw: DrawFunction) -> DrawFunction:
-        """Decorator: ``draw(axes, table)`` draws its figure from the series of all seeds (a DataFrame)."""
+        """Decorator: ``draw(axes, table)`` draws its figure from the rows of all seeds (a DataFrame with ``seed``)."""
         self.draw = draw
         return draw
-
-    def number_of_seeds(self, scale: Scale) -> int:
-        """Seeds at this scale: the claim's own at laptop scale and above, one at smoke scale."""
-        return SEEDS["smoke"] if scale == "smoke" else self.seeds
 
 
 @dataclass(frozen=True)
@@ -90,72 +68,97 @@ class Entry:
 
 
 class Paper:
-    """A paper's entries and claims. Title, authors and links come from the catalogue by its slug.
+    """A paper's entries, studies and claims. Title and authors come from the catalogue, registrations from ``<file>.toml``.
 
     Args:
         slug: The paper's name in the catalogue.
-        departures: What differs here from the paper (scale, data, substitutes), one sentence each.
+        file: The paper file; by default the one that this is written in. Its registrations stand beside it.
 
     Example:
-        >>> from replica.lab.claims import Trial, within
-        >>> paper = Paper("hopfield")
-        >>> @paper.claim("Half is half.", expect={"share": within(0.1, of=0.5)})
-        ... def half(trial):
-        ...     return {"share": 0.5}
-        >>> half(Trial(seed=0))
-        ({'share': 0.5}, {})
+        A paper file holds a study and a pure judge; its ``.toml`` registers ``half`` with sentence and bound::
+
+            paper = Paper("my_paper")
+
+            def coin(trial):
+                return {"heads": trial.rng("coin").integers(2, size=100)}
+
+            @paper.claim(coin)
+            def half(table):
+                return {"share": table["heads"].mean()}
     """
 
-    def __init__(self, slug: str, *, departures: tuple[str, ...] = ()) -> None:
+    def __init__(self, slug: str, *, file: str | Path | None = None) -> None:
         if not re.fullmatch(r"[a-z0-9_]+", slug):
             raise ValueError(f"Paper: slug must be lower-case letters, digits and underscores, not {slug!r}.")
         self.slug = slug
-        self.departures = tuple(departures)
+        self.file = Path(file or sys._getframe(1).f_globals.get("__file__", f"{slug}.py"))
         self.claims: dict[str, Claim] = {}
         self.entries: dict[str, Entry] = {}
+        self.studies: dict[str, Any] = {}
+
+    @cached_property
+    def registered(self) -> Registered:
+        """What is registered in the ``.toml`` beside the paper file."""
+        return read_registrations(self.file.with_suffix(".toml"))
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        """What differs here from the paper."""
+        return self.registered.departures
 
     def claim(
         self,
-        sentence: str,
+        study: Any,
         *,
-        expect: Mapping[str, Expectation],
-        reported: Mapping[str, Reported] | None = None,
-        seeds: int = SEEDS["laptop"],
+        figure: DrawFunction | None = None,
         limit_seconds: float | None = None,
         limit_bytes: int | None = None,
-        why: str = "",
-    ) -> Callable[[ClaimFunction], Claim]:
-        """Decorator that turns ``function(trial)`` into a claim of this paper.
+    ) -> Callable[[Judge], Claim]:
+        """Decorator that makes a claim of a pure judge: ``judge(table)`` gives measures from the rows of one seed.
 
         Args:
-            sentence: What the paper says, in our words, one sentence.
-            expect: The bound of each measure that would make the sentence true; written before measuring.
-            reported: The paper's own figure for a measure, and where it stands.
-            seeds: Trials at laptop and full scale, at least 5.
+            study: A function of a trial that returns rows, or a comparison of an arena. Claims of one study share its trials.
+            figure: ``draw(axes, table)`` for the rows of all seeds, such as `replica.lab.studies.lines`.
             limit_seconds: Time after which a trial counts as hung; None takes the scale's default.
             limit_bytes: Memory a trial may allocate; None takes the scale's default.
-            why: Why we think it comes out as it does, shown with a verdict other than *holds*.
 
         Raises:
-            ValueError: Without an expectation, with fewer than 5 seeds, or with a figure reported for no measure of the claim.
+            ReplicaError: If the judge's name is not registered, is withdrawn, or is taken.
         """
-        if not expect or not all(isinstance(bound, Expectation) for bound in expect.values()):
-            raise ValueError(
-                f"Claim {sentence!r}: expect must map at least one measure to above(), below(), between() or within()."
-            )
-        if seeds < SEEDS["laptop"]:
-            raise ValueError(f"Claim {sentence!r}: seeds must be at least {SEEDS['laptop']}, not {seeds}.")
 
-        def register(function: ClaimFunction) -> Claim:
+        def register(judge: Judge) -> Claim:
+            name = judge.__name__
+            if name not in self.registered.claims:
+                raise ReplicaError(
+                    f"Claim {name} is not registered: write [{name}] with sentence, registered, setting and expect"
+                    f" into {self.file.with_suffix('.toml').name}."
+                )
+            if self.registered.claims[name].withdrawn:
+                raise ReplicaError(f"Claim {name} is withdrawn; a new form of it needs a new name.")
+            if name in self.claims:
+                raise ReplicaError(f"Paper {self.slug}: two claims are named {name!r}.")
             claim = Claim(
-                sentence, dict(expect), function, dict(reported or {}), seeds, limit_seconds, limit_bytes, why
-            )
-            if claim.name in self.claims:
-                raise ValueError(f"Paper {self.slug}: two claims are named {claim.name!r}.")
-            self.claims[claim.name] = claim
+                name, study, self._study_name(study, name), judge, self.registered.claims[name],
+                limit_seconds, limit_bytes, figure,
+            )  # fmt: skip
+            self.claims[name] = claim
             return claim
 
         return register
+
+    def _study_name(self, study: Any, claim: str) -> str:
+        for name, known in self.studies.items():
+            if known is study:
+                return name
+        name = getattr(study, "__name__", claim)
+        if not callable(study) and not hasattr(study, "arena"):
+            raise ReplicaError(
+                f"Claim {claim}: its study must be a function of a trial or a comparison of an arena, not {study!r:.60}."
+            )
+        if name in self.studies:
+            raise ReplicaError(f"Paper {self.slug}: two studies are named {name!r}.")
+        self.studies[name] = study
+        return name
 
     def entry(
         self, problem: str, *, name: str, space: Mapping[str, Space] | None = None, **needs: tuple[Any, ...]
@@ -178,3 +181,12 @@ class Paper:
             return make
 
         return register
+
+
+def run_study(study: StudyFunction, trial: Trial) -> Columns:
+    """Run a study's function once; returns its rows in columns.
+
+    Raises:
+        ValueError: If what it returns is no table (see `columns`).
+    """
+    return columns(study(trial))

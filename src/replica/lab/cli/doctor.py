@@ -15,10 +15,17 @@ EXAMPLES = "Example: [bold]replica doctor[/bold]"
 
 def doctor(
     store: Path = typer.Option(None, help="The store to look at.", show_default="your own"),
+    stale: bool = typer.Option(
+        False, "--stale", help="List the definitions whose change would cost most to measure again, and stale studies."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Check the installation: versions, devices, the store, data, and whether recorded evidence fits the code."""
     from .output import console, print_json, working
+
+    if stale:
+        _print_costs(as_json)
+        return
 
     with working("Looking at this machine"):
         checks = [*_versions(), *_devices(), _store(store), _data(), _limits(), _evidence()]
@@ -117,20 +124,34 @@ def _limits() -> dict[str, Any]:
 
 
 def _evidence() -> dict[str, Any]:
-    from replica.lab.catalogue import read_evidence, records
-    from replica.lab.runner.fingerprint import fingerprint, spec_path
+    from replica.lab.runner.freshness import is_stale, recorded_studies
 
-    claims, stale = 0, []
-    for known in records().values():
-        evidence = read_evidence(known) if known.status == "built" else None
-        for claim in evidence["claims"] if evidence else ():
-            claims += 1
-            if fingerprint(spec_path(known.module), claim["name"]) != claim["fingerprint"]:
-                stale.append(f"{known.slug}/{claim['name']}")
+    studies = list(recorded_studies(arenas=False))
+    stale = [f"{known.slug}/{name}" for known, name, study in studies if is_stale(known, name, study)]
     if stale:
         return _check(
             "evidence",
             "note",
-            f"{len(stale)} of {claims} claims were measured on other code: {', '.join(stale)}",
+            f"{len(stale)} of {len(studies)} studies were measured on other code: {', '.join(stale)}",
         )
-    return _check("evidence", "ok", f"{claims} claims, all measured on the code as it is")
+    return _check("evidence", "ok", f"{len(studies)} studies, all measured on the code as it is")
+
+
+def _print_costs(as_json: bool) -> None:
+    """What of the code costs most to change: the recorded seconds of all studies that depend on it."""
+    from replica.lab.runner.fingerprint import stale_costs
+    from replica.lab.runner.freshness import costs, is_stale, recorded_studies
+    from replica.lab.runner.progress import duration
+
+    from .output import console, print_json, working
+
+    with working("Following what the evidence depends on"):
+        dear = stale_costs(costs())
+        old = [f"{known.slug}/{name}" for known, name, study in recorded_studies() if is_stale(known, name, study)]
+    if as_json:
+        print_json({"stale": old, "costs": [{"definition": name, "seconds": round(s, 1)} for name, s in dear]})
+        return
+    console().print("Measured again if changed:\n")
+    for name, seconds in dear[:40]:
+        console().print(f"{duration(seconds):>10}  {name}", soft_wrap=True)
+    console().print(f"\nMeasured on other code: {', '.join(old) or 'nothing'}", soft_wrap=True)

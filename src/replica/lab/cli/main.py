@@ -27,7 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("compare", epilog=compare.EXAMPLES, context_settings=compare.CONTEXT)(compare.compare)
+app.command("compare", cls=compare.CompareCommand, epilog=compare.EXAMPLES, context_settings=compare.CONTEXT)(
+    compare.compare
+)
 app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
 app.command("papers", epilog=papers.EXAMPLES)(papers.papers)
 app.command("show", epilog=show.EXAMPLES)(show.show)

@@ -13,8 +13,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-VERDICT_STYLES = {"holds": "green", "fails": "red", "unclear": "yellow", "error": "bold red", None: "dim"}
-VERDICT_MARKS = {"holds": "✓", "fails": "✗", "unclear": "?", "error": "!", None: "·"}
+VERDICT_STYLES = {
+    "holds": "green", "fails": "red", "no_effect": "red", "unclear": "yellow", "not_tested": "dim", "error": "bold red",
+    None: "dim",
+}  # fmt: skip
+VERDICT_MARKS = {
+    "holds": "✓",
+    "fails": "✗",
+    "no_effect": "≈",
+    "unclear": "?",
+    "not_tested": "–",
+    "error": "!",
+    None: "·",
+}
 
 
 def print_json(value: Any) -> None:
@@ -62,10 +73,12 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
-def verdict_text(verdict: str | None) -> str:
-    """A verdict with its mark and colour, as rich markup."""
+def verdict_text(verdict: str | None, setting: str) -> str:
+    """A verdict in words, with its mark and colour, as rich markup."""
+    from replica.lab.claims.verdicts import words
+
     style = VERDICT_STYLES[verdict]
-    return f"[{style}]{VERDICT_MARKS[verdict]} {verdict or 'not judged'}[/{style}]"
+    return f"[{style}]{VERDICT_MARKS[verdict]} {words(verdict, setting) if verdict else 'not judged'}[/{style}]"
 
 
 def span(measured: dict[str, Any], unit: str = "") -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from replica.lab.problems.problem import Option, Problem, Value
 
 EXAMPLES = "Example: [bold]replica problems recall[/bold]"
 
@@ -48,6 +52,8 @@ def card(problem: Any) -> dict[str, Any]:
 def _print(card: dict[str, Any], whole: bool) -> None:
     from rich.markup import escape
 
+    from replica.lab.problems.registry import get
+
     from .output import console
 
     out = console()
@@ -65,15 +71,7 @@ def _print(card: dict[str, Any], whole: bool) -> None:
     out.print("\n[bold]A method has[/bold]")
     for line in card["protocol"]:
         out.print(f"  {escape(line)}")
-    out.print("\n[bold]Data[/bold] (--data NAME or a file)")
-    _list(*card["data"].items())
-    out.print("\n[bold]Options[/bold]")
-    _list(
-        *(
-            (f"--{o['name']}", f"{o['help']} ({o['wanted']}; default {'none' if o['default'] == '' else o['default']})")
-            for o in card["options"]
-        )
-    )
+    print_options(get(name))
     out.print("\n[bold]Metrics[/bold] (the first ranks)")
     _list(*((m["name"], f"{m['label']} ({m['unit']}, {m['better']} is better)") for m in card["metrics"]))
     out.print("\n[bold]Baselines[/bold]")
@@ -81,6 +79,42 @@ def _print(card: dict[str, Any], whole: bool) -> None:
     out.print(
         f"\n[bold]replica compare {name} --entry my_method.py:MyMethod --data my_file{card['formats'][0]}[/bold]\n"
     )
+
+
+def print_options(problem: Problem) -> None:
+    """Print a problem's data, its own options with their ranges and defaults, what is swept, and an example."""
+    from .output import console
+
+    out = console()
+    out.print(f"\n[bold]Data of {problem.name}[/bold] (--data NAME or a file)")
+    _list(*problem.data_names.items(), ("your own", ", ".join(problem.data_formats)))
+    out.print(f"\n[bold]Options of {problem.name}[/bold]")
+    _list(*((_flag(option.name), _described(option)) for option in problem.options))
+    swept = next(o for o in problem.options if not isinstance(o.default, str) and o.name not in problem.data_options)
+    name, values = problem.default_sweep or (swept.name, ())
+    default = f", by default {name}={_joined(values)} unless {_flag(name)} is given" if values else ""
+    out.print(f"\n[bold]--sweep OPTION=A,B,C[/bold] runs at several values of one of them{default}.")
+    example = f"replica compare {problem.name} --sweep {name}={_joined(values[:3] or _around(swept))} --seeds 3"
+    out.print(f"Example: [bold]{example}[/bold]")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _described(option: Option) -> str:
+    return f"{option.help} ({option.wanted}; default {'none' if option.default == '' else option.default})"
+
+
+def _joined(values: Iterable[Value]) -> str:
+    return ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+
+
+def _around(option: Option) -> list[Value]:
+    """Half of an option's default and the default, as far as it takes them."""
+    default: Any = option.default
+    values = {type(default)(share * default) for share in (0.5, 1)}
+    return sorted(value for value in values if option.minimum <= value <= option.maximum)
 
 
 def _list(*rows: tuple[str, str]) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from replica.lab.catalogue import Record
+    from replica.lab.claims.registration import Registered
 
 EXAMPLES = "Example: [bold]replica show hopfield[/bold], or [bold]replica show hopfield --bibtex >> papers.bib[/bold]"
 
@@ -21,7 +26,8 @@ def show(
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Show a paper: idea, links, part, and each claim with its verdict, the paper's own figure beside ours."""
-    from replica.lab.catalogue import bibtex as cite, count_verdicts, read_evidence, record
+    from replica.lab.catalogue import bibtex as cite, count_verdicts, package_root, read_evidence, record
+    from replica.lab.claims.registration import read_registrations
 
     from .output import print_json, working
 
@@ -30,7 +36,9 @@ def show(
         print(cite(known))
         return
     evidence = read_evidence(known)
-    claims = [_claim(known.module, claim) for claim in evidence["claims"]] if evidence else []
+    registered = read_registrations(package_root() / "papers" / known.wing / f"{known.slug}.toml")
+    claims = _claims(known, evidence, registered) if evidence else []
+    withdrawn = [said for said in registered.claims.values() if said.withdrawn]
     card = {
         "slug": known.slug,
         "title": known.title,
@@ -45,8 +53,9 @@ def show(
         "idea": known.idea,
         "part": known.part,
         "problems": list(known.problems),
-        "departures": evidence["departures"] if evidence else [],
+        "departures": list(registered.departures),
         "claims": claims,
+        "withdrawn": [{"name": w.name, "sentence": w.sentence, "reason": w.withdrawn} for w in withdrawn],
     }
     if figure is not None:
         with working("Drawing the claims"):
@@ -61,25 +70,19 @@ def show(
         print(f"Figures: {figure}")
 
 
-def _claim(module: str, recorded: dict[str, Any]) -> dict[str, Any]:
-    """A recorded claim as --json gives it; stale where its source has changed since it was measured."""
-    from replica.lab.runner.fingerprint import fingerprint, spec_path
+def _claims(known: Record, evidence: dict[str, Any], registered: Registered) -> list[dict[str, Any]]:
+    """The recorded claims as --json gives them, in the words registered today; stale where the code has changed since."""
+    from replica.lab.runner.freshness import is_stale
 
-    keys = (
-        "name",
-        "sentence",
-        "verdict",
-        "expect",
-        "measured",
-        "reported",
-        "why",
-        "scale",
-        "seeds",
-        "seconds",
-        "peak_bytes",
-    )
-    stale = fingerprint(spec_path(module), recorded["name"]) != recorded["fingerprint"]
-    return {**{key: recorded.get(key) for key in keys}, "stale": stale}
+    stale = {name: is_stale(known, name, study) for name, study in evidence["studies"].items()}
+    found = []
+    for claim in evidence["claims"]:
+        said = registered.claims.get(claim["name"])
+        if said is not None and not said.withdrawn:
+            reported = {name: {"value": r.value, "where": r.where} for name, r in said.reported.items()} or None
+            words = {"sentence": said.sentence, "reported": reported, "why": said.explain(claim["measured"])}
+            found.append({**claim, **words, "stale": stale[claim["study"]], "pooled": None})
+    return found
 
 
 def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -> None:
@@ -120,6 +123,8 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
         f"\nClaims, measured {evidence['recorded']} on {escape(machine['processor'])}, PyTorch {machine['torch']}:\n"
     )
     print_claims(card["claims"])
+    for claim in card["withdrawn"]:
+        out.print(f"[dim]withdrawn: {escape(claim['sentence'])} {escape(claim['reason'])}[/dim]")
     if card["departures"]:
         out.print("[bold]What differs from the paper[/bold]")
         for departure in card["departures"]:
@@ -153,6 +158,7 @@ def exports(wing: str, module: str) -> list[str]:
     return sorted((name for name in under if name in used), key=order)
 
 
+@cache
 def _imported(path: Path, wing: str) -> dict[str, int]:
     """What a file imports from the wing or from beside it, and in which line."""
     import ast

@@ -1,7 +1,14 @@
+from .baseline import Baseline as Baseline
+from .baseline import Baselines as Baselines
 from .classification.problem import Classification as Classification
+from .credit.problem import Credit as Credit
 from .events.problem import Events as Events
+from .fit_predict import FitPredict as FitPredict
+from .fit_predict import Sample as Sample
+from .footprint import kept_bytes as kept_bytes
+from .footprint import parameter_count as parameter_count
+from .labelled_rows import LabelledRows as LabelledRows
 from .operator.problem import Operator as Operator
-from .problem import Baseline as Baseline
 from .problem import Dataset as Dataset
 from .problem import Metric as Metric
 from .problem import Option as Option
@@ -11,23 +18,38 @@ from .problem import Value as Value
 from .recall.problem import Recall as Recall
 from .registry import get as get
 from .registry import names as names
-from .stream.problem import Stream as Stream
+from .step_by_step import Clock as Clock
+from .step_by_step import StepByStep as StepByStep
+from .store_recall import Recalled as Recalled
+from .store_recall import StoreRecall as StoreRecall
 from .stream.info import StreamInfo as StreamInfo
+from .stream.problem import Stream as Stream
 
 __all__ = [
     "Baseline",
+    "Baselines",
     "Classification",
+    "Clock",
+    "Credit",
     "Dataset",
     "Events",
+    "FitPredict",
+    "LabelledRows",
     "Metric",
     "Operator",
     "Option",
     "Outcome",
     "Problem",
     "Recall",
+    "Recalled",
+    "Sample",
+    "StepByStep",
+    "StoreRecall",
     "Stream",
     "StreamInfo",
     "Value",
     "get",
+    "kept_bytes",
     "names",
+    "parameter_count",
 ]

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from replica.lab.claims import Proportion, Trial
 from replica.errors import ReplicaError
+from replica.lab.claims import Proportion, Trial
+
+from .baseline import Baseline
+from .protocol import check_protocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Value = int | float | str
 
+BASELINES = "replica.papers.baselines"
+"""Where the competitors live that belong to no paper, a module a problem; found by name, so that the lab imports none."""
+
 Split = Literal["test", "validation"]
 """What a method is measured on: the test part of a trial, or a part of what it may learn from, which tuning holds out."""
 
 VALIDATION_SHARE = 0.2
 """The share of the training part that tuning holds out, where a problem has such a part."""
-
-Watch = Callable[[int, float], None]
-"""Hears of a method in training: the epochs done, and the ranking metric on the validation part; may raise to end it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Option:
     maximum: float = math.inf
     choices: tuple[str, ...] = ()
     """The words it takes; any text where the default is a text and this is empty."""
+    label: str = ""
+    """What its axis is called where it is swept; its name where this is empty."""
 
     def parse(self, text: Value) -> Value:
         """Read a value as the user wrote it.
@@ -112,20 +119,6 @@ class Outcome:
     examples: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """A method that belongs to the problem itself: ``make(trial, **hyperparameters)`` gives a fresh one."""
-
-    name: str
-    make: Callable[..., Any]
-    description: str
-    needs: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    """Options under which it can run, such as ``{"values": ("binary",)}``; any where empty."""
-    space: Mapping[str, Any] = field(default_factory=dict)
-    extra: tuple[str, str] | None = None
-    """A library it stands on that Replica does not bring, and the extra that does: ``("neuralop", "physics")``."""
-
-
 class Problem(ABC):
     """A shared job that methods of many papers can do, with one protocol, one budget and one set of metrics."""
 
@@ -133,6 +126,8 @@ class Problem(ABC):
     question: ClassVar[str]
     protocol: ClassVar[tuple[str, ...]]
     """The methods an entry must have, as signatures."""
+    protocol_note: ClassVar[str] = ""
+    """What else an error says of them, after their names."""
     metrics: ClassVar[tuple[Metric, ...]]
     options: ClassVar[tuple[Option, ...]]
     default_data: ClassVar[str]
@@ -145,9 +140,9 @@ class Problem(ABC):
     data_options: ClassVar[tuple[str, ...]] = ()
     """The options that `load` depends on, such as which column holds the labels."""
 
-    @abstractmethod
-    def baselines(self) -> Sequence[Baseline]:
-        """The trivial and the conventional methods every comparison includes."""
+    def baselines(self) -> tuple[Baseline, ...]:
+        """The trivial and the conventional methods that every comparison includes: what `papers/baselines` enters."""
+        return tuple(importlib.import_module(f"{BASELINES}.{self.name}").baselines)
 
     @abstractmethod
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
@@ -172,7 +167,6 @@ class Problem(ABC):
             ReplicaError: In one line, what would.
         """
 
-    @abstractmethod
     def run(
         self,
         trial: Trial,
@@ -182,17 +176,54 @@ class Problem(ABC):
         *,
         examples: bool = False,
         split: Split = "test",
-        watch: Watch | None = None,
     ) -> Outcome:
         """Build the method with ``make(trial)``, put it through the job once and measure it.
 
-        Under ``split="validation"`` the same trial's training part is split again and the method measured on the part held
-        out; the trial's test part is not read at all. ``watch`` is then told how far a method is that reports progress.
+        Under ``split="validation"`` the same trial's training part is split again and the method measured on the part held out;
+        the trial's test part is not read at all.
+
+        Raises:
+            ReplicaError: If the method breaks the protocol: a part missing, or an output of the wrong form. What the method
+                itself raises passes through.
         """
+        self.check(dataset, options)
+        if split == "validation":
+            self.check_validation(dataset, options)
+        metrics, shown = self.measure(trial, lambda: self.entered(make(trial)), dataset, options, split)
+        return Outcome(metrics, shown() if examples else {})
 
     @abstractmethod
+    def measure(
+        self,
+        trial: Trial,
+        start: Callable[[], Any],
+        dataset: Dataset,
+        options: Mapping[str, Value],
+        split: Split,
+    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+        """What `run` gives, as a base does it: metrics, and a function that gives examples; ``start()`` makes a fresh method."""
+
+    def entered(self, method: Any) -> Any:
+        """The method, if it has all that the protocol asks of it.
+
+        Raises:
+            ReplicaError: If not.
+        """
+        signatures = [signature.split(" -> ")[0].split("(") for signature in self.protocol]
+        calls = [f"{name}({', '.join(_argument_names(rest))})" for name, rest in signatures]
+        wanted = f"an entry for {self.name} has {' and '.join(calls)}{self.protocol_note}"
+        check_protocol(method, [name for name, _ in signatures], wanted)
+        return method
+
     def draw(self, figure: Figure, comparison: Any) -> None:
-        """Draw the comparison's picture: curves over the sweep, and examples to look at."""
+        """Draw the comparison's picture: the ranking, over the sweep if there was one, and beside it the problem's own."""
+        from .ranking_figure import draw_comparison
+
+        draw_comparison(figure, comparison, self)
+
+    def sweep_label(self, option: str, options: Mapping[str, Value]) -> str:
+        """What the axis of a swept option is called."""
+        return next(known.label for known in self.options if known.name == option) or option.capitalize()
 
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options; the first ranks."""
@@ -209,3 +240,8 @@ class Problem(ABC):
             if name not in known:
                 raise ReplicaError(f"Problem {self.name} has no option {name!r}. It has: {', '.join(known)}.")
         return {name: option.parse(given.get(name, option.default)) for name, option in known.items()}
+
+
+def _argument_names(signature: str) -> list[str]:
+    """The names before the annotations of a signature's arguments."""
+    return re.findall(r"(\w+): ", signature)

@@ -43,6 +43,15 @@ def timed(trial: Trial, call: Callable[[], T]) -> tuple[T, float]:
     return result, time.perf_counter() - start
 
 
+def copied(values: Any) -> Any:
+    """A copy of a tensor or an array, so that a method may write into what it is given; anything else as it is."""
+    import torch
+
+    if isinstance(values, torch.Tensor):
+        return values.clone()
+    return values.copy() if isinstance(values, np.ndarray) else values
+
+
 def real_array(
     name: str, output: Any, shape: tuple[int, ...], like: str, place: Callable[[tuple[int, ...]], str]
 ) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
-"""The left half of every comparison's picture: the ranking metric with its intervals, over a sweep or as a ranking."""
+"""Every comparison's picture: the ranking metric with its intervals, over a sweep or not, and the problem's own beside."""
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,12 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
-from .problem import Metric, Value
+from .problem import Metric, Problem, Value
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 # Okabe and Ito's colours for colour-blind readers, in mid tones that stand out from white and from near-black.
 COLOURS = ("#2f8fd0", "#e08a00", "#0f9d75", "#d3608f", "#8f7ad6", "#c8523a", "#5aa9c4", "#a39226")
@@ -34,6 +36,34 @@ class MethodStyle:
     colour: str
     marker: str
     baseline: bool
+
+
+def draw_comparison(figure: Figure, comparison: Any, problem: Problem) -> None:
+    """Draw the ranking on the left; on the right what the problem's ``figure.py`` draws of the examples, where there are some.
+
+    Its ``draw(figure, comparison, shown, styles)`` is given the right half, the methods with examples in rank order, and how each
+    method is drawn; its ``share(figure, comparison, shown)``, where it has one, says how wide that half is, of 1.
+
+    Args:
+        figure: An empty figure of any size; colours of text, lines and paper are the current style's, so that it suits any page.
+        comparison: Has ``sweep``, ``curves``, ``rows`` in rank order, ``examples``, ``dataset`` and ``options``.
+        problem: The problem that was compared in.
+    """
+    methods = [str(row["method"]) for row in comparison.rows]
+    baselines = frozenset(baseline.name for baseline in problem.baselines())
+    shown = [method for method in methods if comparison.examples.get(method)]
+    figure.set_layout_engine("constrained")
+    left: Figure | SubFigure = figure
+    if shown:
+        own = importlib.import_module(f"{type(problem).__module__.rpartition('.')[0]}.figure")
+        share = own.share(figure, comparison, shown) if hasattr(own, "share") else 0.5
+        grid = figure.add_gridspec(1, 2, width_ratios=(1 - share, share))
+        left, right = (figure.add_subfigure(grid[0, column]) for column in range(2))
+        for part in (left, right):
+            part.set_facecolor("none")
+        own.draw(right, comparison, shown, method_styles(methods, baselines))
+    label = problem.sweep_label(comparison.sweep[0], comparison.options) if comparison.sweep else ""
+    draw_ranking(left.subplots(), comparison, metric=problem.metrics[0], baselines=baselines, sweep_label=label)
 
 
 def draw_ranking(

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replica.lab.catalogue import Record
-from replica.lab.claims import Claim
 from replica.errors import ReplicaError
+from replica.lab.catalogue import Record
+from replica.lab.catalogue.evidence import recorded_rows
+from replica.lab.claims import Claim, words
 from replica.lab.runner.job import load_paper
 from replica.lab.runner.verify import PaperResult
 
@@ -40,7 +41,10 @@ def draw_result(result: PaperResult) -> Figure | None:
 
 
 def _panels(result: PaperResult) -> list[Panel]:
-    return [(claim.claim, claim.verdict, result.series(claim.claim.name)) for claim in result.claims]
+    return [
+        (claim.claim, claim.verdict and words(claim.verdict, claim.claim.registration.setting), result.rows(claim.claim.name))
+        for claim in result.claims
+    ]
 
 
 def save_claim_figures(record: Record, evidence: dict[str, Any] | None, path: Path) -> None:
@@ -58,7 +62,11 @@ def save_claim_figures(record: Record, evidence: dict[str, Any] | None, path: Pa
         )
     claims = load_paper(record.module).claims
     _save(
-        [(claims[c["name"]], c["verdict"], c["series"]) for c in evidence["claims"] if c["name"] in claims],
+        [
+            (claims[c["name"]], words(c["verdict"], c["setting"]), recorded_rows(evidence, c))
+            for c in evidence["claims"]
+            if c["name"] in claims
+        ],
         path,
     )
 
@@ -80,7 +88,7 @@ def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Figure:
         axes = figure.add_subplot(rows, columns, place)
         assert claim.draw is not None
         claim.draw(axes, pd.DataFrame(series))
-        axes.set_title(_wrapped(claim.sentence) + (f"\n{verdict}" if verdict else ""))
+        axes.set_title(_wrapped(claim.registration.sentence) + (f"\n{verdict}" if verdict else ""))
     return figure
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replica.lab.claims import Scale
-from replica.lab.claims.comparisons import ALPHA
 from replica.errors import ReplicaError
+from replica.lab.claims.comparisons import ALPHA
 from replica.lab.problems.problem import Value
-from replica.lab.runner.compare import Results, Sweep, run_comparison
-from replica.lab.runner.run import Backend
-from replica.lab.runner.settings import Settings
+from replica.lab.runner.compare import Results
 
-from .given_data import keep_data
 from .html import render
 from .quantities import quantity
 from .style import Theme, theme
@@ -111,7 +106,7 @@ class Comparison:
         over = f"means over {self.results.sweep.option}; " if self.results.sweep else ""
         if self.results.seeds < 2:
             return "not judged: one seed cannot tell methods apart"
-        return f"best, or not told apart from the best ({over}paired t-test over seeds, Holm-corrected, {ALPHA:.0%})"
+        return f"best, or not told apart from the best ({over}multiple comparisons with the best, paired by seed, {ALPHA:.0%})"
 
     def plain(self) -> dict[str, Any]:
         """JSON form, as ``replica compare --json`` prints it."""
@@ -178,77 +173,6 @@ class Comparison:
         with theme(name):
             self.figure(name).savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue()
-
-
-def compare(
-    problem: str,
-    *,
-    data: str | os.PathLike[str] | np.ndarray | pd.DataFrame | Mapping[str, Any] | tuple[Any, Any] | Any = None,
-    entries: Mapping[str, Any] | Sequence[str] = (),
-    sweep: Mapping[str, Sequence[Any]] | None = None,
-    only: Sequence[str] = (),
-    tune: int = 0,
-    scale: Scale = "laptop",
-    seeds: int | None = None,
-    device: str = "cpu",
-    workers: int = 0,
-    store: Path | str | None = None,
-    limit_seconds: float | None = None,
-    limit_bytes: int | None = None,
-    quiet: bool = False,
-    backend: Backend = "local",
-    **options: Value,
-) -> Comparison:
-    """Run every fitting method of a problem on the same data, options, budget and seeds, and rank them.
-
-    Args:
-        problem: The problem's name, as ``replica problems`` lists it.
-        data: A named data set, a file or folder of your own; or an array or tensor, a data frame, a pair ``(X, y)``, or arrays
-            by name as in an ``.npz`` file (``{"X": features, "y": labels}``). The problem's default where None.
-        entries: Your own methods: ``{"mine": MyMemory}`` (a class, or a function that makes one), or texts ``"file.py:Name"``.
-        sweep: One option with the values it takes in turn: ``{"stored": [10, 30, 100]}``.
-        only: Only these methods beside your own.
-        tune: Trials in which each method with a search space is tuned first, for each seed and point, on validation data held
-            out of what it may learn from; 0 for none. Your own class or function declares a space in an attribute:
-            ``space = {"beta": LogUniform(0.1, 10.0)}``, with the spaces of `replica.lab.claims`.
-        scale: ``"smoke"``, ``"laptop"`` or ``"full"``.
-        seeds: Trials a method and point; 5 by default.
-        device: ``"cpu"`` or a CUDA device.
-        workers: Local processes; 0 for one each processor, 1 to stay in this process.
-        store: The store's file; by default the user's own.
-        limit_seconds: Time limit of a trial.
-        limit_bytes: Memory limit of a trial.
-        quiet: Show no progress.
-        backend: ``"local"`` or ``"ray"``, for the Ray cluster that RAY_ADDRESS names or that runs on this machine.
-        **options: The problem's own options, such as ``stored=50``.
-
-    Returns:
-        The comparison: `table`, `tuning`, `figure()`, `report(path)`.
-
-    Raises:
-        ReplicaError: In one line, what is wrong with the problem, data, options or methods.
-
-    Example:
-        >>> comparison = replica.compare("recall", entries={"mine": MyMemory}, stored=50)  # doctest: +SKIP
-        >>> comparison.table[["exact", "tied_with_best"]]  # doctest: +SKIP
-    """
-    settings = Settings(scale, seeds, device, workers, store, limit_seconds, limit_bytes, quiet, backend)
-    if data is not None and not isinstance(data, str | os.PathLike):
-        data = keep_data(data, settings.store_path)
-    if sweep is not None and len(sweep) != 1:
-        raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
-    steps = [Sweep(name, tuple(values)) for name, values in (sweep or {}).items()]
-    results = run_comparison(
-        problem,
-        data=os.fspath(data) if data is not None else None,
-        entries=entries,
-        options=options,
-        sweep=steps[0] if steps else None,
-        only=only,
-        tune=tune,
-        settings=settings,
-    )
-    return Comparison(results)
 
 
 def check_report_path(out: Path | None, problem: str, data: str | None) -> Path:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import replica
-from replica.lab.claims.measures import from_plain
 from replica.errors import ReplicaError
 from replica.lab.runner.verify import PaperResult
 
@@ -119,19 +118,17 @@ class Tracker:
         first = result.claims[0]
         parameters = {
             "paper": result.slug,
-            **_versions([row for claim in result.claims for row in claim.rows]),
+            **{name: str(version) for name, version in first.study.machine.items()},
             "scale": first.scale,
-            "device": first.rows[0].what["device"],
         }
         verdicts = ", ".join(f"{claim['name']}: {claim['verdict'] or 'not judged'}" for claim in plain["claims"])
         with self._told():
             experiment = self._experiment("replica-claims")
             with self._run(experiment, result.slug, parameters, note=verdicts) as parent:
                 for claim, told in zip(result.claims, plain["claims"], strict=True):
-                    sound = [row for row in claim.rows if row.status == "ok"]
+                    found = {seed: claim.claim.measures(rows) for seed, rows in claim.study.tables.items()}
                     by_seed = {
-                        name: {row.seed: float(from_plain(row.measures[name])) for row in sound if name in row.measures}
-                        for name in told["measured"]
+                        name: {seed: float(values[name]) for seed, values in found.items()} for name in told["measured"]
                     }
                     about = {
                         "claim": told["name"],

@@ -34,14 +34,12 @@ class TunedMethod(NamedTuple):
     trials: int
     failed: int
     first_error: str
-    pruned: int
     seconds: str
 
     @property
     def troubles(self) -> str:
-        """Trials that failed or were stopped early, in words; empty for none."""
-        failed = f"{self.failed:,} failed ({self.first_error})" if self.failed else ""
-        return ", ".join(filter(None, [f"{self.pruned:,} stopped early" if self.pruned else "", failed]))
+        """Trials that failed, in words; empty for none."""
+        return f"{self.failed:,} failed ({self.first_error})" if self.failed else ""
 
 
 def tuned_methods(results: Results) -> list[TunedMethod]:
@@ -57,7 +55,7 @@ def tuned_methods(results: Results) -> list[TunedMethod]:
         first = failed[0].error if failed else ""
         lines.append(
             TunedMethod(
-                name, _hyperparameters(method), scores[0], scores[1], method.trials, len(failed), first, method.pruned,
+                name, _hyperparameters(method), scores[0], scores[1], method.trials, len(failed), first,
                 quantity(method.seconds, "s"),
             )
         )  # fmt: skip

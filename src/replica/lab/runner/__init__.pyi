@@ -1,6 +1,7 @@
-from .compare import Results as Results, Sweep as Sweep, run_comparison as run_comparison
+from .compare import Results as Results, run_comparison as run_comparison
 from .fingerprint import fingerprint as fingerprint, sources as sources
 from .run import default_store as default_store, run as run
 from .settings import Settings as Settings
 from .store import Row as Row, Store as Store
+from .sweeps import Sweep as Sweep
 from .verify import PaperResult as PaperResult, verify as verify, write_evidence as write_evidence

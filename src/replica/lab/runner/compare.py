@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import inspect
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from replica.lab.catalogue import nearest, records
 from replica.lab.claims import Interval, Proportion, Scale, Trial, interval, tied_with_best
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.paper import LIMIT_BYTES, LIMIT_SECONDS
-from replica.errors import ReplicaError
 from replica.lab.problems.problem import Dataset, Metric, Problem, Value
 from replica.lab.problems.registry import get as get_problem
 
-from .fingerprint import fingerprint, spec_path
-from .job import EntryJob, Method, load_attribute, load_paper
+from .job import EntryJob, Method
+from .methods import method_fingerprint
+from .participants import participants
 from .run import run
 from .settings import Settings
 from .store import Row
+from .sweeps import Sweep, checked_sweep
 from .tuning import Tuning, check_trials, read_space, tune as run_tuning
 
 SEEDS: Mapping[Scale, int] = {"smoke": 1, "laptop": 5, "full": 5}
 COMPARE_LIMIT_SECONDS = 120.0
-
-
-class Sweep(NamedTuple):
-    """An option that takes several values in turn."""
-
-    option: str
-    values: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
@@ -136,7 +125,7 @@ class Results:
     @property
     def example_options(self) -> dict[str, Value]:
         """The options at which the examples were made."""
-        return {**self.options, **({self.sweep.option: _example_value(self.sweep)} if self.sweep else {})}
+        return {**self.options, **({self.sweep.option: self.sweep.example} if self.sweep else {})}
 
 
 def run_comparison(
@@ -154,263 +143,69 @@ def run_comparison(
     check_trials(tune)
     problem = get_problem(problem_name)
     given = dict(options or {})
-    scale = settings.scale
     resolved = problem.resolve(given)
-    dataset = problem.load(data or problem.default_data, resolved)
-    sweep = _checked_sweep(problem, dataset, sweep, given, resolved, tune)
-    points = [{**resolved, sweep.option: value} for value in sweep.values] if sweep else [resolved]
-    for point in points:
-        _check_point(problem, dataset, point, tune)
-        if sweep and problem.metrics_for(point) != problem.metrics_for(points[0]):
-            raise ReplicaError(
-                f"Option {sweep.option} changes what is measured, so it cannot be swept; run once with each value."
-            )
-    methods, left_out = _choose(problem, resolved, entries, only)
+    source = data or problem.default_data
+    dataset = problem.load(source, resolved)
+    sweep = checked_sweep(problem, dataset, sweep, given, resolved, tune)
+    methods, left_out = participants(problem, resolved, entries, only)
     if tune:
         for method in methods:
             read_space(method, problem.name)
-    fingerprints = {method.name: _fingerprint(problem, method) for method in methods}
-    count = settings.seeds or SEEDS[scale]
-    jobs = {
-        (method.name, seed, value): EntryJob(
-            subject=f"{problem.name}/{method.name}",
-            trial=Trial(seed, scale, settings.device),
-            fingerprint=fingerprints[method.name],
-            limit_seconds=settings.limit_seconds
-            or min(LIMIT_SECONDS[scale], COMPARE_LIMIT_SECONDS if scale == "laptop" else np.inf),
-            limit_bytes=settings.limit_bytes or LIMIT_BYTES[scale],
-            problem=problem.name,
-            method=method,
-            data=data or problem.default_data,
-            digest=dataset.digest,
-            options={**resolved, **({sweep.option: value} if sweep and value is not None else {})},
-            examples=seed == 0 and value == (_example_value(sweep) if sweep else None),
-        )
-        # Methods innermost: all of them get to a seed before the next one begins.
-        for seed in range(count)
-        for value in (sweep.values if sweep else (None,))
-        for method in methods
-    }
+    count = settings.seeds or SEEDS[settings.scale]
+    jobs = _jobs(problem, methods, count, sweep, resolved, settings, source, dataset)
     metrics = problem.metrics_for(resolved)
+    running = {"workers": settings.workers, "quiet": settings.quiet, "backend": settings.backend}
     tuning = None
     if tune:
-        tuning = run_tuning(
-            jobs,
-            tune,
-            metrics[0],
-            settings.store_path,
-            workers=settings.workers,
-            title=f"Tuning on {problem.name}",
-            quiet=settings.quiet,
-            backend=settings.backend,
-        )
+        title = f"Tuning on {problem.name}"
+        tuning = run_tuning(jobs, tune, metrics[0], settings.store_path, title=title, **running)  # type: ignore[arg-type]
         for (name, seed, value), job in jobs.items():
             if name in tuning.methods:
                 found_settings = tuning.methods[name].found[seed, value].settings
                 jobs[name, seed, value] = replace(job, method=replace(job.method, settings=found_settings))
-    title = f"Comparing on {problem.name}"
-    rows = run(
-        list(jobs.values()), settings.store_path, workers=settings.workers, title=title, quiet=settings.quiet,
-        backend=settings.backend,
-    )  # fmt: skip
-    found = {key: rows[job.key] for key, job in jobs.items()}
-    results = [
-        _summarise(
-            method,
-            metrics,
-            {(seed, at): row for (name, seed, at), row in found.items() if name == method.name},
-        )
-        for method in methods
-    ]
+    rows = run(list(jobs.values()), settings.store_path, title=f"Comparing on {problem.name}", **running)  # type: ignore[arg-type]
+    found: dict[str, dict[tuple[int, Value | None], Row]] = {method.name: {} for method in methods}
+    for (name, seed, value), job in jobs.items():
+        found[name][seed, value] = rows[job.key]
+    results = _ranked([_summarise(method, metrics, found[method.name]) for method in methods], metrics[0])
     return Results(
-        problem,
-        dataset,
-        resolved,
-        sweep,
-        scale,
-        count,
-        settings.device,
-        metrics,
-        _ranked(results, metrics[0]),
-        left_out,
-        settings.store_path,
-        tuple(dict.fromkeys(only)),
-        tuning,
-    )
+        problem, dataset, resolved, sweep, settings.scale, count, settings.device, metrics, results, left_out,
+        settings.store_path, tuple(dict.fromkeys(only)), tuning,
+    )  # fmt: skip
 
 
-def _check_point(problem: Problem, dataset: Dataset, options: Mapping[str, Value], tune: int) -> None:
-    problem.check(dataset, options)
-    if tune:
-        problem.check_validation(dataset, options)
-
-
-def _checked_sweep(
+def _jobs(
     problem: Problem,
-    dataset: Dataset,
+    methods: Sequence[Method],
+    seeds: int,
     sweep: Sweep | None,
-    given: Mapping[str, Value],
-    resolved: Mapping[str, Value],
-    tune: int,
-) -> Sweep | None:
-    known = {option.name: option for option in problem.options}
-    if sweep is None:
-        if problem.default_sweep is None:
-            return None
-        option, values = problem.default_sweep
-        if option in given:
-            return None
-        fitting = []
-        for value in values:
-            try:
-                _check_point(problem, dataset, {**resolved, option: value}, tune)
-            except ReplicaError:
-                continue  # a small file of the user's: the default sweep shrinks to what it can bear
-            fitting.append(value)
-        return Sweep(option, tuple(fitting)) if len(fitting) > 1 else None
-    if sweep.option in problem.data_options:
-        raise ReplicaError(
-            f"Option {sweep.option} says how the data is read, so it cannot be swept; run once with each."
-        )
-    if sweep.option not in known:
-        raise ReplicaError(
-            f"Problem {problem.name} has no option {sweep.option!r} to sweep.{nearest(sweep.option, known)}"
-            f" It has: {', '.join(known)}."
-        )
-    if sweep.option in given:
-        raise ReplicaError(f"Option {sweep.option} is both set and swept; give only one of the two.")
-    values = tuple(dict.fromkeys(known[sweep.option].parse(value) for value in sweep.values))
-    if len(values) < 2:
-        raise ReplicaError(
-            f"A sweep needs two different values or more, such as --sweep {sweep.option}=10,30; got {len(values)}."
-        )
-    return Sweep(sweep.option, values)
-
-
-def _example_value(sweep: Sweep) -> Value:
-    return sweep.values[len(sweep.values) // 2]
-
-
-def _choose(
-    problem: Problem,
     options: Mapping[str, Value],
-    entries: Mapping[str, Any] | Sequence[str],
-    only: Sequence[str],
-) -> tuple[list[Method], dict[str, str]]:
-    """The methods that fit these options, and those that do not, with the reason."""
-    methods: list[Method] = []
-    left_out: dict[str, str] = {}
-    candidates: list[tuple[Method, Mapping[str, tuple[Any, ...]]]] = []
-    for baseline in problem.baselines():
-        if baseline.extra and importlib.util.find_spec(baseline.extra[0]) is None:
-            left_out[baseline.name] = f"needs pip install 'replica-papers[{baseline.extra[1]}]'"
-        else:
-            candidates.append((Method(baseline.name), baseline.needs))
-    for known in records().values():
-        if problem.name in known.problems and known.status == "built":
-            for entry in load_paper(known.module).entries.values():
-                if entry.problem == problem.name:
-                    candidates.append((Method(entry.name, known.module, known.slug), entry.needs))
-    for method, needs in candidates:
-        unmet = [
-            f"needs {name} to be {' or '.join(map(str, allowed))}"
-            for name, allowed in needs.items()
-            if options[name] not in allowed
-        ]
-        if unmet:
-            left_out[method.name] = " and ".join(unmet)
-        else:
-            methods.append(method)
-    own = _own_methods(problem, entries)
-    for method in own:
-        if method.name in {other.name for other in methods} or method.name in left_out:
-            raise ReplicaError(
-                f"Your entry is called {method.name!r} like a method of the problem; give it another name."
-            )
-        methods.append(method)
-    if only:
-        names = [method.name for method in methods]
-        for name in only:
-            if name in left_out:
-                raise ReplicaError(f"Method {name} {left_out[name]}.")
-            if name not in names:
-                raise ReplicaError(
-                    f"No method of {problem.name} is called {name!r}.{nearest(name, names)} There are: {', '.join(names)}."
-                )
-        methods = [method for method in methods if method.name in only or method in own]
-    return methods, left_out
-
-
-def _own_methods(problem: Problem, entries: Mapping[str, Any] | Sequence[str]) -> list[Method]:
-    """The user's methods, checked before anything runs."""
-    if isinstance(entries, str):
-        entries = [entries]
-    methods = []
-    if isinstance(entries, Mapping):
-        for name, given in entries.items():
-            _check_own(problem, given, name)
-            methods.append(Method(name, given=given))
-        return methods
-    for text in entries:
-        path, colon, attribute = text.rpartition(":")
-        if not colon or not path or not attribute.isidentifier():
-            raise ReplicaError(f"--entry must be FILE.py:NAME, such as my_memory.py:MyMemory, not {text!r}.")
-        file = Path(path)
-        if not file.is_file():
-            raise ReplicaError(f"--entry: there is no file {path}.")
-        source = str(file.resolve())
-        try:
-            given = load_attribute(source, attribute)
-        except AttributeError:
-            raise ReplicaError(f"--entry: {path} defines no {attribute}.") from None
-        _check_own(problem, given, attribute)
-        methods.append(Method(attribute, source, attribute=attribute))
-    names = [method.name for method in methods]
-    if len(set(names)) < len(names):
-        raise ReplicaError("--entry: two entries have one name; rename one.")
-    return methods
-
-
-def _check_own(problem: Problem, given: Any, name: str) -> None:
-    wanted = "It must be a class, or a function without arguments that returns an object, with " + " and ".join(
-        problem.protocol
-    )
-    if not callable(given):
-        raise ReplicaError(f"Entry {name} is of type {type(given).__name__}. {wanted}.")
-    try:
-        needed = [
-            parameter.name
-            for parameter in inspect.signature(given).parameters.values()
-            if parameter.default is parameter.empty
-            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        ]
-    except ValueError:
-        needed = []  # built in C: found out when it runs
-    if needed:
-        raise ReplicaError(f"Entry {name} cannot be made without arguments: give {', '.join(needed)} a default value.")
-    if inspect.isclass(given):
-        lacking = [
-            signature for signature in problem.protocol if not callable(getattr(given, signature.split("(")[0], None))
-        ]
-        if lacking:
-            raise ReplicaError(f"Entry {name} lacks {' and '.join(lacking)}. {wanted}.")
-
-
-def _fingerprint(problem: Problem, method: Method) -> str:
-    parts = [fingerprint(spec_path(type(problem).__module__))]
-    if method.given is not None:
-        try:
-            parts.append(inspect.getsource(method.given))
-        except (OSError, TypeError):
-            parts.append(
-                uuid.uuid4().hex
-            )  # its source cannot be read, so a change could not be seen: never taken from the store
-    elif method.attribute:
-        parts.append(fingerprint(Path(method.source), method.attribute))
-    elif method.paper:
-        entry = load_paper(method.source).entries[method.name]
-        parts.append(fingerprint(spec_path(method.source), entry.make.__name__))
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+    settings: Settings,
+    source: str,
+    dataset: Dataset,
+) -> dict[tuple[str, int, Value | None], EntryJob]:
+    """Every trial, by method, seed and point of the sweep; methods innermost: all get to a seed before the next begins."""
+    scale = settings.scale
+    most_seconds = min(LIMIT_SECONDS[scale], COMPARE_LIMIT_SECONDS if scale == "laptop" else np.inf)
+    fingerprints = {method.name: method_fingerprint(problem, method) for method in methods}
+    return {
+        (method.name, seed, value): EntryJob(
+            subject=f"{problem.name}/{method.name}",
+            trial=Trial(seed, scale, settings.device),
+            fingerprint=fingerprints[method.name],
+            limit_seconds=settings.limit_seconds or most_seconds,
+            limit_bytes=settings.limit_bytes or LIMIT_BYTES[scale],
+            problem=problem.name,
+            method=method,
+            data=source,
+            digest=dataset.digest,
+            options={**options, **({sweep.option: value} if sweep and value is not None else {})},
+            examples=seed == 0 and value == (sweep.example if sweep else None),
+        )
+        for seed in range(seeds)
+        for value in (sweep.values if sweep else (None,))
+        for method in methods
+    }
 
 
 def _summarise(method: Method, metrics: Sequence[Metric], rows: Mapping[tuple[int, Value | None], Row]) -> MethodResult:

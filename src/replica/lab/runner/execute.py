@@ -38,6 +38,11 @@ class Finished:
     error: str = ""
     traceback: str = ""
 
+    @property
+    def status(self) -> Literal["ok", "error"]:
+        """As the store has it."""
+        return "error" if self.error else "ok"
+
 
 def use_one_thread() -> None:
     """One thread a worker: trials run side by side, and sums come out the same bit for bit however many do."""
@@ -92,7 +97,7 @@ def measure(job: Job, hangs: Path | None = None) -> Finished:
         seed_everything(job.trial)
         with time_limit(job.limit_seconds, hangs), memory_limit(job.limit_bytes), meter:
             measures, series = function()
-        result = to_plain(measures), plain_series(series)
+        result = to_plain(measures) if measures or not series else {}, plain_series(series)
     except (Exception, TrialTimeout, SystemExit) as error:
         kind = "" if isinstance(error, TrialTimeout | OutOfMemory) else f"{type(error).__name__}: "
         said = kind + (_one_line(error) or "no message")

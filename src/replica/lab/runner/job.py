@@ -14,9 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from replica.lab.claims import Entry, Paper, Trial
 from replica.errors import ReplicaError
-from replica.lab.problems.problem import Baseline, Dataset, Split, Value
+from replica.lab.claims import Entry, Paper, Trial
+from replica.lab.claims.paper import run_study
+from replica.lab.problems.baseline import Baseline
+from replica.lab.problems.problem import Dataset, Split, Value
 from replica.lab.problems.registry import get as get_problem
 
 
@@ -60,16 +62,16 @@ class Job:
 
 
 @dataclass(frozen=True)
-class ClaimJob(Job):
-    """One trial of a claim of the paper in ``source`` (a module's name or a file's path)."""
+class StudyJob(Job):
+    """One trial of a study of the paper in ``source`` (a module's name or a file's path): no measures, rows."""
 
     source: str
-    claim: str
+    study: str
 
     def prepare(self) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
         """See `Job.prepare`."""
-        claim = load_paper(self.source).claims[self.claim]
-        return lambda: claim(self.trial)
+        study = load_paper(self.source).studies[self.study]
+        return lambda: ({}, run_study(study, self.trial))
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,6 @@ class EntryJob(Job):
     options: Mapping[str, Value]
     examples: bool = False
     split: Split = "test"
-    stops: Mapping[int, float] = field(default_factory=dict)
-    """In tuning: a trial whose best score so far is worse than this after so many epochs ends there."""
 
     @property
     def what(self) -> dict[str, Any]:
@@ -94,19 +94,13 @@ class EntryJob(Job):
             "digest": self.digest,
             "options": dict(self.options),
             "settings": dict(self.method.settings),
-            **({"split": self.split, "stops": sorted(self.stops.items())} if self.split != "test" else {}),
+            **({"split": self.split} if self.split != "test" else {}),
         }
 
-    def validating(self, settings: Mapping[str, Any], stops: Mapping[int, float]) -> EntryJob:
+    def validating(self, settings: Mapping[str, Any]) -> EntryJob:
         """The same trial with other settings on its validation part."""
-        return replace(
-            self,
-            subject=f"tuning {self.subject}",
-            method=replace(self.method, settings=settings),
-            examples=False,
-            split="validation",
-            stops=stops,
-        )
+        method = replace(self.method, settings=settings)
+        return replace(self, subject=f"tuning {self.subject}", method=method, examples=False, split="validation")
 
     def prepare(self) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
         """See `Job.prepare`."""
@@ -116,33 +110,10 @@ class EntryJob(Job):
         make = self.method.resolve(problem.name)
 
         def run() -> tuple[dict[str, Any], dict[str, Any]]:
-            outcome = problem.run(self.trial, make, dataset, self.options, examples=self.examples)
+            outcome = problem.run(self.trial, make, dataset, self.options, examples=self.examples, split=self.split)
             return dict(outcome.metrics), dict(outcome.examples)
 
-        def validate() -> tuple[dict[str, Any], dict[str, Any]]:
-            metric = problem.metrics_for(self.options)[0]
-            better = max if metric.better == "higher" else min
-            curve: dict[int, float] = {}
-
-            def watch(epochs: int, score: float) -> None:
-                curve[epochs] = score
-                best, stop = better(curve.values()), self.stops.get(epochs)
-                if stop is not None and best != stop and better(best, stop) == stop:
-                    raise Pruned
-
-            try:
-                outcome = problem.run(self.trial, make, dataset, self.options, split=self.split, watch=watch)
-                measures, pruned = dict(outcome.metrics), False
-            except Pruned:
-                measures, pruned = {metric.name: better(curve.values())}, True
-            series = {"epochs": list(curve), "scores": list(curve.values()), "pruned": pruned}
-            return measures, series if curve else {}
-
-        return run if self.split == "test" else validate
-
-
-class Pruned(BaseException):
-    """A trial of tuning without prospects. Not an `Exception`, so that a method's own ``except Exception`` cannot swallow it."""
+        return run
 
 
 @dataclass(frozen=True)
@@ -163,6 +134,8 @@ class Method:
     attribute: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     given: Any = None
+    function: str = ""
+    """A function ``make(trial, **settings)`` of a paper file that is no entry, such as a control."""
 
     def resolve(self, problem: str) -> Callable[[Trial], Any]:
         """The function that makes a fresh method for a trial."""
@@ -182,6 +155,9 @@ class Method:
             space = getattr(own, "space", None)
             return own, space if isinstance(space, Mapping) else {}
         entry: Baseline | Entry
+        if self.function:
+            module = load_file(self.source) if self.source.endswith(".py") else importlib.import_module(self.source)
+            return getattr(module, self.function), {}
         if self.paper:
             entry = load_paper(self.source).entries[self.name]
         else:
@@ -190,10 +166,10 @@ class Method:
 
 
 @cache
-def load_dataset(problem: str, source: str, options: tuple[tuple[str, Value], ...], digest: str) -> Dataset:
+def load_dataset(problem: str, source: str, options: tuple[tuple[str, Value], ...], digest: str = "") -> Dataset:
     """Read a problem's data once a process, and see that it is still what the comparison began with."""
     dataset = get_problem(problem).load(source, dict(options))
-    if dataset.digest != digest:
+    if digest and dataset.digest != digest:
         raise ReplicaError(f"The data {source} changed while the comparison ran. Run the same command again.")
     return dataset
 

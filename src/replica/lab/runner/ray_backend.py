@@ -13,8 +13,8 @@ from typing import Any
 
 from joblib.externals.loky.backend.reduction import dumps
 
-from replica.lab.catalogue import package_root
 from replica.errors import ReplicaError
+from replica.lab.catalogue import package_root
 
 from .execute import Finished, State, keep, machine
 from .job import Job

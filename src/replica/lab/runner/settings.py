@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from replica.lab.claims import SCALES, Scale
 from replica.errors import ReplicaError
+from replica.lab.claims import SCALES, Scale
 
 from .run import Backend, default_store
 

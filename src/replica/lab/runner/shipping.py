@@ -14,7 +14,7 @@ from pathlib import Path
 from replica.lab.catalogue import package_root
 from replica.lab.problems.registry import get as get_problem
 
-from .job import ClaimJob, EntryJob, Job
+from .job import EntryJob, Job, StudyJob
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,16 @@ class Packer:
     def parcels(self, job: Job) -> dict[str, Parcel]:
         """What must travel with a job, by the path that the job knows it by.
 
-        Code is the user's file with the Python files beside it that it imports; data are the file, or all files of the folder.
+        Code is the user's file with the Python files beside it that it imports, and the registration of a paper file; data
+        are the file, or all files of the folder.
         """
         found: dict[str, Parcel] = {}
-        if isinstance(job, ClaimJob) and job.source.endswith(".py"):
+        if isinstance(job, StudyJob) and job.source.endswith(".py"):
             found[job.source] = self._code(Path(job.source))
         if isinstance(job, EntryJob):
             if job.data.partition(":")[0] not in get_problem(job.problem).data_names:  # mnist-1d:7 is made there
                 found[job.data] = self._data(Path(job.data).expanduser())
-            if job.method.attribute:
+            if job.method.attribute or (job.method.function and job.method.source.endswith(".py")):
                 found[job.method.source] = self._code(Path(job.method.source))
             elif job.method.given is not None and (module := _users_module(job.method.given)):
                 found[str(module)] = replace(self._code(module), on_path=True)
@@ -65,7 +66,9 @@ class Packer:
 
     def _code(self, path: Path) -> Parcel:
         if path not in self._packed:
-            self._packed[path] = _parcel(sorted(_imported(path)), path.parent)
+            registration = path.with_suffix(".toml")
+            beside = {registration} if registration.is_file() else set()
+            self._packed[path] = _parcel(sorted(_imported(path) | beside), path.parent)
         return self._packed[path]
 
 
@@ -76,7 +79,7 @@ def moved(job: Job, places: Mapping[str, str]) -> Job:
         job: The job as it was sent.
         places: By the path that the job knows, the path here.
     """
-    if isinstance(job, ClaimJob):
+    if isinstance(job, StudyJob):
         return replace(job, source=places.get(job.source, job.source))
     if isinstance(job, EntryJob):
         method = replace(job.method, source=places.get(job.method.source, job.method.source))

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from replica.errors import Interrupted, ReplicaError
 from replica.lab.claims import Choice, Integer, LogUniform
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.spaces import Space
-from replica.errors import Interrupted, ReplicaError
 from replica.lab.problems.problem import Metric, Value
 
 from .job import EntryJob, Method
@@ -33,10 +33,6 @@ from .store import Row
 FEWEST, MOST = 2, 10_000
 RANDOM_SHARE = 0.25
 """The share of a study's trials that are drawn at random before the sampler learns from them."""
-PRUNING_STARTUP = 5
-"""Trials that must have run to their end before one is stopped for being worse than their median."""
-PRUNING_WARMUP = 1 / 3
-"""The share of the epochs that every trial is given."""
 
 Place = tuple[int, "Value | None"]
 """A seed and a value of the sweep: what is tuned for itself."""
@@ -75,11 +71,6 @@ class MethodTuning:
         return [row for row in self._distinct if row.status == "error"]
 
     @property
-    def pruned(self) -> int:
-        """How many of its trials were stopped before their end."""
-        return sum(bool(row.series.get("pruned")) for row in self._distinct)
-
-    @property
     def seconds(self) -> float:
         """Wall seconds of all its trials."""
         return sum(row.seconds for row in self._distinct)
@@ -109,7 +100,6 @@ class MethodTuning:
             "defaults": dict(self.defaults),
             "trials": self.trials,
             "failed": len(self.failed),
-            "pruned": self.pruned,
             "seconds": round(self.seconds, 6),
             "default_score": self.default_score,
             "best_score": self.best_score,
@@ -257,17 +247,10 @@ def tune(
                 ) from None
             for place, study in studies.items():
                 study.tell(rows[asked[place].key])
-    return Tuning(
-        trials,
-        metric,
-        {
-            name: MethodTuning(
-                *spaces[name],
-                {(seed, value): study.result() for (of, seed, value), study in studies.items() if of == name},
-            )
-            for name in dict.fromkeys(place[0] for place in studies)
-        },
-    )
+    found: dict[str, dict[Place, Tuned]] = {place[0]: {} for place in studies}
+    for (name, seed, value), study in studies.items():
+        found[name][seed, value] = study.result()
+    return Tuning(trials, metric, {name: MethodTuning(*spaces[name], tuned) for name, tuned in found.items()})
 
 
 class _Study:
@@ -307,45 +290,25 @@ class _Study:
                 name: value for name, value in self.asked.params.items() if not _same(value, self.defaults[name])
             }
         self.tried.append(settings)
-        return self.job.validating(settings, self._stops())
+        return self.job.validating(settings)
 
     def tell(self, row: Row) -> None:
         """What came of it."""
-        from optuna.trial import TrialState, create_trial
+        from optuna.trial import create_trial
 
         ok = row.status == "ok"
         score = float(from_plain(row.measures[self.metric.name])) if ok else None
         cost = math.inf if score is None else self.sign * score
-        pruned = bool(row.series.get("pruned"))
         self.rows.append(row)
-        self.scores.append(None if pruned else score)
+        self.scores.append(score)
         if len(self.rows) == 1:
             # The sampler can learn from the defaults only where its space holds them.
             if all(_holds(space, self.defaults[name]) for name, space in self.space.items()):
                 self.study.add_trial(
                     create_trial(params=dict(self.defaults), distributions=self.distributions, value=cost)
                 )
-        elif pruned:
-            self.asked.report(cost, row.series["epochs"][-1])
-            self.study.tell(self.asked, state=TrialState.PRUNED)
         else:
             self.study.tell(self.asked, cost)
-
-    def _stops(self) -> dict[int, float]:
-        """The median score after each epoch among trials that ran to their end (Golovin et al., KDD 2017, section 3.2.2)."""
-        ended = [
-            dict(zip(row.series["epochs"], row.series["scores"], strict=True))
-            for row in self.rows
-            if row.status == "ok" and row.series.get("epochs") and not row.series.get("pruned")
-        ]
-        if len(ended) < PRUNING_STARTUP:
-            return {}
-        last = max(max(curve) for curve in ended)
-        return {
-            epoch: float(np.median([curve[epoch] for curve in ended if epoch in curve]))
-            for epoch in sorted({epoch for curve in ended for epoch in curve})
-            if PRUNING_WARMUP * last < epoch < last
-        }
 
     def result(self) -> Tuned:
         """The best settings; of equal ones the earliest, so that the defaults stay where nothing is better."""

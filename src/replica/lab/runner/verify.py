@@ -1,37 +1,58 @@
-"""`replica.verify`: test what a paper claims."""
+"""Testing what a paper claims, look by look, until it is decided."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
 
-from replica.lab.catalogue import evidence_path, record, records
-from replica.lab.claims import Claim, Paper, Ruling, Scale, Trial, judge
-from replica.lab.claims.measures import from_plain
-from replica.lab.claims.paper import LIMIT_BYTES, LIMIT_SECONDS
 from replica.errors import ReplicaError
+from replica.lab.claims import Claim, Ruling, Scale, judge, nominal_level
+from replica.lab.claims.measures import from_plain, to_plain
+from replica.lab.claims.rows import Columns, stacked
 
-from .fingerprint import fingerprint, spec_path
-from .job import ClaimJob, load_paper
-from .run import Backend, run
+from .evidence import RecordedStudy, recorded_study
+from .job import Job
+from .plans import Plan, plan
+from .run import run
 from .settings import Settings
+from .sources import Source
 from .store import Row
 
 
-@dataclass(frozen=True)
-class Source:
-    """A paper to verify: one of the catalogue, or the user's own file."""
+@dataclass
+class StudyResult:
+    """What was measured of a study: rows and cost by seed, errors."""
 
-    slug: str
-    paper: Paper
-    module: str
-    path: Path
+    name: str
+    kind: str
+    fingerprint: str
+    tables: dict[int, Columns] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
+    peak_bytes: int = 0
+    errors: list[Row] = field(default_factory=list)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+    def add(self, seed: int, plan: Plan, rows: Mapping[str, Row]) -> None:
+        """Take in a seed's finished trials."""
+        own = [rows[job.key] for job in plan.jobs(seed)]
+        self.seconds[seed] = round(sum(row.seconds for row in own), 3)
+        self.peak_bytes = max([self.peak_bytes, *(row.peak_bytes or 0 for row in own)])
+        self.machine = own[0].machine
+        failed = [row for row in own if row.status == "error"]
+        if failed:
+            self.errors.extend(failed)
+        else:
+            self.tables[seed] = plan.table(seed, rows)
+
+    def adopt(self, recorded: RecordedStudy) -> None:
+        """Take over the seeds of the record that were not measured here."""
+        for seed, table in recorded.tables.items():
+            if seed not in self.tables:
+                self.tables[seed], self.seconds[seed] = table, recorded.seconds[seed]
+        self.peak_bytes = max(self.peak_bytes, recorded.peak_bytes)
+        self.machine = self.machine or recorded.machine
 
 
 @dataclass(frozen=True)
@@ -40,9 +61,11 @@ class ClaimResult:
 
     claim: Claim
     scale: Scale
-    rows: tuple[Row, ...]
+    study: StudyResult
+    seeds: tuple[int, ...]
     ruling: Ruling
-    fingerprint: str
+    pooled: Ruling | None = None
+    """With fresh seeds: the ruling over these and the recorded ones."""
 
     @property
     def verdict(self) -> str | None:
@@ -52,25 +75,40 @@ class ClaimResult:
     @property
     def errors(self) -> list[Row]:
         """Trials that ended in an error."""
-        return [row for row in self.rows if row.status == "error"]
+        return self.study.errors
 
     def plain(self) -> dict[str, Any]:
         """JSON form, as ``replica show --json`` gives it."""
+        said = self.claim.registration
+        measured = {name: interval.plain() for name, interval in self.ruling.intervals.items()}
+        bounds = said.bounds()
         return {
             "name": self.claim.name,
-            "sentence": self.claim.sentence,
+            "sentence": said.sentence,
+            "registered": said.registered.isoformat(),
             "verdict": self.verdict,
-            "expect": {name: str(bound) for name, bound in self.claim.expect.items()},
-            "measured": {name: interval.plain() for name, interval in self.ruling.intervals.items()},
-            "reported": {name: {"value": r.value, "where": r.where} for name, r in self.claim.reported.items()} or None,
-            "why": self.claim.why,
+            "setting": said.setting,
+            **bounds,
+            "gates_met": dict(self.ruling.gates),
+            "judgements": dict(self.ruling.judgements),
+            "measured": measured,
+            "level": self.ruling.level,
+            "reported": {name: {"value": r.value, "where": r.where} for name, r in said.reported.items()} or None,
+            "why": said.explain(measured) if measured and self.scale != "smoke" else "",
             "scale": self.scale,
-            "seeds": len(self.rows),
-            "seconds": round(sum(row.seconds for row in self.rows), 3),
-            "peak_bytes": max((row.peak_bytes or 0 for row in self.rows), default=0),
+            "study": self.study.name,
+            "seeds": len(self.seeds),
+            "first_seed": min(self.seeds, default=0),
+            "looks": list(said.looks),
+            "seconds": round(sum(self.study.seconds.get(seed, 0.0) for seed in self.seeds), 3),
+            "peak_bytes": self.study.peak_bytes,
             "stale": False,
+            "pooled": self.pooled and {
+                "verdict": self.pooled.verdict,
+                "measured": {name: interval.plain() for name, interval in self.pooled.intervals.items()},
+            },
             "errors": [{"seed": row.seed, "error": row.error, "traceback": row.traceback} for row in self.errors],
-        }
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,191 +127,118 @@ class PaperResult:
         """JSON form: ``{"slug", "claims"}``."""
         return {"slug": self.slug, "claims": [claim.plain() for claim in self.claims]}
 
-    def series(self, claim: str) -> dict[str, list[Any]]:
-        """A claim's series of all seeds, stacked into columns with a column ``seed``."""
+    def rows(self, claim: str) -> Columns:
+        """The rows of all seeds that a claim was judged by, in columns, with a column ``seed``."""
         result = next(result for result in self.claims if result.claim.name == claim)
-        return stack_series(result.rows)
+        tables = result.study.tables
+        return stacked({seed: tables[seed] for seed in result.seeds if seed in tables})
 
 
-def stack_series(rows: Sequence[Row]) -> dict[str, list[Any]]:
-    """The series of several trials under each other, with a column ``seed``."""
-    columns: dict[str, list[Any]] = {}
-    for row in rows:
-        if not row.series:
-            continue
-        lengths = {name: len(values) for name, values in row.series.items()}
-        if len(set(lengths.values())) != 1:
-            raise ReplicaError(f"{row.subject}: the columns of a series must be of equal length, not {lengths}.")
-        columns.setdefault("seed", []).extend([row.seed] * next(iter(lengths.values())))
-        for name, values in row.series.items():
-            columns.setdefault(name, []).extend(values)
-    return columns
-
-
-def find_source(name: str) -> Source:
-    """The paper of this slug, or of this file.
-
-    Raises:
-        ReplicaError: If there is none, or it is not built yet.
-    """
-    if name.endswith(".py"):
-        path = Path(name)
-        if not path.is_file():
-            raise ReplicaError(f"There is no file {name}.")
-        paper = load_paper(str(path.resolve()))
-        return Source(paper.slug, paper, str(path.resolve()), path.resolve())
-    known = record(name)
-    if known.status != "built":
-        built = ", ".join(slug for slug, other in records().items() if other.status == "built")
-        raise ReplicaError(f"Paper {name} is in the catalogue but not built yet. Built ones: {built}.")
-    return Source(name, load_paper(known.module), known.module, spec_path(known.module))
-
-
-def verify(
-    *papers: str,
-    scale: Scale = "laptop",
-    seeds: int | None = None,
-    claims: Sequence[str] = (),
-    device: str = "cpu",
-    workers: int = 0,
-    store: Path | str | None = None,
-    limit_seconds: float | None = None,
-    limit_bytes: int | None = None,
-    quiet: bool = False,
-    backend: Backend = "local",
-) -> list[PaperResult]:
-    """Test the claims of papers: run what the store lacks, and judge.
+def rule(claim: Claim, tables: Sequence[Columns], *, planned: bool, errors: int = 0) -> Ruling:
+    """Judge a claim by the rows of its seeds.
 
     Args:
-        *papers: Slugs, or paths of paper files of your own (``my_paper.py`` that defines ``paper = Paper(...)``).
-        scale: ``"smoke"`` (it runs; not judged), ``"laptop"`` or ``"full"``.
-        seeds: Trials a claim; by default what the claim asks for, at least 5.
-        claims: Only these claims, by name.
-        device: ``"cpu"`` or a CUDA device.
-        workers: Local processes; 0 for one each processor, 1 to stay in this process.
-        store: The store's file; by default the user's own.
-        limit_seconds: Time limit of a trial instead of the claim's own.
-        limit_bytes: Memory limit of a trial instead of the claim's own.
-        quiet: Show no progress.
-        backend: ``"local"`` or ``"ray"``, for the Ray cluster that RAY_ADDRESS names or that runs on this machine.
+        claim: Which.
+        tables: The rows of each seed.
+        planned: The number of seeds is one of its looks: intervals are wide enough for all looks together.
+        errors: How many trials failed.
 
     Raises:
-        ReplicaError: An unknown paper, claim or scale, or a store that cannot be used.
-
-    Example:
-        >>> (result,) = replica.verify("hopfield", scale="smoke")  # doctest: +SKIP
-        >>> [claim.verdict for claim in result.claims]  # doctest: +SKIP
+        ReplicaError: If its judge fails, or gives no measure that a bound or figure is registered for.
     """
-    if not papers:
-        raise ReplicaError("Name a paper to verify, such as: replica verify hopfield.")
-    settings = Settings(scale, seeds, device, workers, store, limit_seconds, limit_bytes, quiet, backend)
-    plans: list[tuple[Source, list[tuple[Claim, str, list[ClaimJob]]]]] = []
-    for name in dict.fromkeys(papers):
-        source = find_source(name)
-        for wanted in claims:
-            if wanted not in source.paper.claims:
-                raise ReplicaError(
-                    f"Paper {source.slug} has no claim {wanted!r}. It has: {', '.join(source.paper.claims)}."
-                )
-        chosen = [claim for claim in source.paper.claims.values() if not claims or claim.name in claims]
-        plan = []
-        for claim in chosen:
-            digest = fingerprint(source.path, claim.name)
-            jobs = [
-                ClaimJob(
-                    subject=f"{source.slug}/{claim.name}",
-                    trial=Trial(seed, scale, device),
-                    fingerprint=digest,
-                    limit_seconds=limit_seconds or claim.limit_seconds or LIMIT_SECONDS[scale],
-                    limit_bytes=limit_bytes or claim.limit_bytes or LIMIT_BYTES[scale],
-                    source=source.module,
-                    claim=claim.name,
-                )
-                for seed in range(seeds or claim.number_of_seeds(scale))
-            ]
-            plan.append((claim, digest, jobs))
-        plans.append((source, plan))
-    every = [job for _, plan in plans for _, _, jobs in plan for job in jobs]
-    title = "Verifying " + ", ".join(source.slug for source, _ in plans)
-    rows = run(every, settings.store_path, workers=workers, title=title, quiet=quiet, backend=backend)
-    return [
-        PaperResult(
-            source,
-            tuple(_result(claim, scale, digest, [rows[job.key] for job in jobs]) for claim, digest, jobs in plan),
-        )
-        for source, plan in plans
-    ]
-
-
-def _result(claim: Claim, scale: Scale, digest: str, rows: Sequence[Row]) -> ClaimResult:
-    measures = [{name: from_plain(value) for name, value in row.measures.items()} for row in rows if row.status == "ok"]
-    errors = sum(row.status == "error" for row in rows)
+    said = claim.registration
+    level = nominal_level(said.looks) if planned else nominal_level((len(tables),))
     try:
-        ruling = judge(claim.expect, measures, errors)
-    except ValueError as error:
-        raise ReplicaError(f"Claim {claim.name}: {error}") from None
-    return ClaimResult(claim, scale, tuple(rows), ruling, digest)
-
-
-def write_evidence(result: PaperResult) -> Path:
-    """Record a paper's results as its evidence, in the package; for those who keep Replica, from a checkout.
-
-    Raises:
-        ReplicaError: If the paper is not of the catalogue, the results are of smoke scale, or a trial failed.
-    """
-    known = record(result.slug)
-    for claim in result.claims:
-        if claim.scale == "smoke" or claim.errors:
-            raise ReplicaError(
-                f"Evidence is recorded at laptop or full scale and without errors; {claim.claim.name} is not."
-            )
-    missing = set(result.source.paper.claims) - {claim.claim.name for claim in result.claims}
-    if missing:
-        raise ReplicaError(
-            f"Evidence is recorded for all claims of a paper at once; missing: {', '.join(sorted(missing))}."
+        trials = [
+            {name: from_plain(value) for name, value in to_plain(claim.measures(table)).items()} for table in tables
+        ]
+        missing = said.measures_named - set(trials[0]) if trials else set()
+        if missing:
+            raise ValueError(f"its judge gives no measure {min(missing)!r}; it gives {', '.join(trials[0])}.")
+        return judge(
+            said.expect, trials, errors, gates=said.gates, smallest=said.smallest, level=level, exact=said.exact
         )
-    path = evidence_path(known)
-    evidence = {
-        "slug": result.slug,
-        "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": {
-            **result.claims[0].rows[0].machine,
-            "device": result.claims[0].rows[0].what["device"],
-            "processors": os.cpu_count(),
-        },
-        "departures": list(result.source.paper.departures),
-        "claims": [
-            {
-                **{key: value for key, value in claim.plain().items() if key not in ("stale", "errors")},
-                "bounds": {
-                    name: [_finite(b.low), _finite(b.high), b.open_ends] for name, b in claim.claim.expect.items()
-                },
-                "methods": {name: interval.method for name, interval in claim.ruling.intervals.items()},
-                "trials": [
-                    {"seed": row.seed, "measures": row.measures, "seconds": round(row.seconds, 3)} for row in claim.rows
-                ],
-                "series": stack_series(claim.rows),
-                "fingerprint": claim.fingerprint,
-            }
-            for claim in result.claims
-        ],
+    except Exception as error:
+        raise ReplicaError(f"Claim {claim.name}: {type(error).__name__}: {error}") from error
+
+
+def verify_source(
+    source: Source,
+    settings: Settings,
+    first_seed: int = 0,
+    only: Sequence[str] = (),
+    *,
+    record: Literal["", "all looks", "recorded looks"] = "",
+) -> PaperResult:
+    """Run and judge one paper's claims.
+
+    With ``record``, rows that were recorded on the same code are not measured again; with ``"recorded looks"`` no look is taken
+    beyond those recorded.
+    """
+    for wanted in only:
+        if wanted not in source.paper.claims:
+            raise ReplicaError(
+                f"Paper {source.slug} has no claim {wanted!r}. It has: {', '.join(source.paper.claims)}."
+            )
+    chosen = [claim for claim in source.paper.claims.values() if not only or claim.name in only]
+    plans = {
+        name: plan(source, [claim for claim in chosen if claim.study_name == name], settings)
+        for name in dict.fromkeys(claim.study_name for claim in chosen)
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(_compact(evidence) + "\n")
-    temporary.replace(path)
-    return path
+    run_jobs = partial(
+        run, store_path=settings.store_path, workers=settings.workers, title=f"Verifying {source.slug}",
+        quiet=settings.quiet, backend=settings.backend,
+    )  # fmt: skip
+    studies = {name: StudyResult(name, own.kind, own.fingerprint) for name, own in plans.items()}
+    for name, own in plans.items():
+        own.prepare(run_jobs)
+        recorded = recorded_study(source.slug, name) if record else None
+        if recorded and recorded.fingerprint == own.fingerprint:
+            studies[name].adopt(recorded)
+    looks = {claim.name: _looks(claim, settings) for claim in chosen}
+    if record == "recorded looks":
+        for claim in chosen:
+            most = len(studies[claim.study_name].tables)
+            looks[claim.name] = tuple(n for n in looks[claim.name] if n <= most) or looks[claim.name][:1]
+    decided: dict[str, ClaimResult] = {}
+    for look in range(max(map(len, looks.values()), default=0)):
+        open_ = [c for c in chosen if c.name not in decided and look < len(looks[c.name])]
+        needed: dict[str, set[int]] = {}
+        for claim in open_:
+            wanted_seeds = range(first_seed, first_seed + looks[claim.name][look])
+            needed.setdefault(claim.study_name, set()).update(
+                set(wanted_seeds) - set(studies[claim.study_name].seconds)
+            )
+        jobs: list[Job] = [
+            job for name, own_seeds in needed.items() for s in sorted(own_seeds) for job in plans[name].jobs(s)
+        ]
+        rows = run_jobs(jobs) if jobs else {}
+        for name, own_seeds in needed.items():
+            for seed in sorted(own_seeds):
+                studies[name].add(seed, plans[name], rows)
+        for claim in open_:
+            wanted_seeds = range(first_seed, first_seed + looks[claim.name][look])
+            result = _result(source, claim, settings, studies[claim.study_name], wanted_seeds)
+            if result.ruling.verdict != "unclear" or look + 1 == len(looks[claim.name]):
+                decided[claim.name] = result
+    return PaperResult(source, tuple(decided[claim.name] for claim in chosen))
 
 
-def _finite(value: float) -> float | None:
-    return value if abs(value) != float("inf") else None
+def _looks(claim: Claim, settings: Settings) -> tuple[int, ...]:
+    if settings.scale == "smoke":
+        return (settings.seeds or 1,)
+    return (settings.seeds,) if settings.seeds else claim.registration.looks
 
 
-def _compact(evidence: dict[str, Any]) -> str:
-    """JSON that diffs line by line, but with each column of a series on one line."""
-    text = json.dumps(evidence, indent=1, ensure_ascii=False, allow_nan=False)
-    return re.sub(
-        r"\[\s+([^\[\]{}]*?)\s+\]",
-        lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]" if '"' not in m[1] else m[0],
-        text,
+def _result(source: Source, claim: Claim, settings: Settings, study: StudyResult, seeds: Sequence[int]) -> ClaimResult:
+    tables = [study.tables[seed] for seed in seeds if seed in study.tables]
+    failed = len(seeds) - len(tables)
+    planned = settings.seeds is None and settings.scale != "smoke"
+    pooled = None
+    recorded = recorded_study(source.slug, study.name) if min(seeds) > 0 else None
+    if recorded and not failed:
+        every = {**recorded.tables, **{seed: study.tables[seed] for seed in seeds}}
+        pooled = rule(claim, list(every.values()), planned=True)  # the record stopped where it was decided
+    return ClaimResult(
+        claim, settings.scale, study, tuple(seeds), rule(claim, tables, planned=planned, errors=failed), pooled
     )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from replica.lab.claims import Choice, Integer, LogUniform, Trial, Uniform
+from replica.lab.problems.baseline import Baselines
 
-from replica.lab.problems.problem import Baseline
+baselines = Baselines()
 
 
 def _state(trial: Trial, name: str) -> int:
     return int(trial.rng(name).integers(2**31))
 
 
+@baselines.entry("majority", "the most frequent label: the trivial method")
 def majority(trial: Trial) -> Any:
     """Every label as often as in training; always predicts the most frequent."""
     from sklearn.dummy import DummyClassifier
@@ -21,6 +22,11 @@ def majority(trial: Trial) -> Any:
     return DummyClassifier(strategy="prior")
 
 
+@baselines.entry(
+    "logistic-regression",
+    "multinomial logistic regression, L2 penalty",
+    space={"C": LogUniform(1e-3, 1e3)},
+)
 def logistic_regression(trial: Trial, C: float = 1.0) -> Any:
     """Multinomial logistic regression with an L2 penalty."""
     from sklearn.linear_model import LogisticRegression
@@ -28,6 +34,11 @@ def logistic_regression(trial: Trial, C: float = 1.0) -> Any:
     return LogisticRegression(C=C, max_iter=5000)
 
 
+@baselines.entry(
+    "random-forest",
+    "300 trees",
+    space={"max_features": Uniform(0.1, 1.0), "min_samples_leaf": Integer(1, 10)},
+)
 def random_forest(
     trial: Trial, n_estimators: int = 300, max_features: float | str = "sqrt", min_samples_leaf: int = 1
 ) -> Any:
@@ -42,6 +53,15 @@ def random_forest(
     )
 
 
+@baselines.entry(
+    "gradient-boosting",
+    "histogram gradient boosting: what people use today for tables",
+    space={
+        "learning_rate": LogUniform(0.01, 0.5),
+        "max_leaf_nodes": Integer(7, 63),
+        "l2_regularization": LogUniform(1e-3, 10.0),
+    },
+)
 def gradient_boosting(
     trial: Trial, learning_rate: float = 0.1, max_leaf_nodes: int = 31, l2_regularization: float = 0.0
 ) -> Any:
@@ -56,6 +76,15 @@ def gradient_boosting(
     )
 
 
+@baselines.entry(
+    "mlp",
+    "a multilayer perceptron of 2 × 128 units",
+    space={
+        "width": Choice((64, 128, 256)),
+        "alpha": LogUniform(1e-6, 1e-1),
+        "learning_rate_init": LogUniform(1e-4, 1e-2),
+    },
+)
 def mlp(trial: Trial, width: int = 128, alpha: float = 1e-4, learning_rate_init: float = 1e-3) -> Any:
     """A multilayer perceptron with two hidden layers of 128 ReLU units, trained by Adam."""
     from sklearn.neural_network import MLPClassifier
@@ -67,40 +96,3 @@ def mlp(trial: Trial, width: int = 128, alpha: float = 1e-4, learning_rate_init:
         max_iter=300,
         random_state=_state(trial, "mlp"),
     )
-
-
-BASELINES: Sequence[Baseline] = (
-    Baseline("majority", majority, "the most frequent label: the trivial method"),
-    Baseline(
-        "logistic-regression",
-        logistic_regression,
-        "multinomial logistic regression, L2 penalty",
-        space={"C": LogUniform(1e-3, 1e3)},
-    ),
-    Baseline(
-        "random-forest",
-        random_forest,
-        "300 trees",
-        space={"max_features": Uniform(0.1, 1.0), "min_samples_leaf": Integer(1, 10)},
-    ),
-    Baseline(
-        "gradient-boosting",
-        gradient_boosting,
-        "histogram gradient boosting: what people use today for tables",
-        space={
-            "learning_rate": LogUniform(0.01, 0.5),
-            "max_leaf_nodes": Integer(7, 63),
-            "l2_regularization": LogUniform(1e-3, 10.0),
-        },
-    ),
-    Baseline(
-        "mlp",
-        mlp,
-        "a multilayer perceptron of 2 × 128 units",
-        space={
-            "width": Choice((64, 128, 256)),
-            "alpha": LogUniform(1e-6, 1e-1),
-            "learning_rate_init": LogUniform(1e-4, 1e-2),
-        },
-    ),
-)

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from replica.lab.claims import LogUniform, Trial
+from replica.lab.problems.baseline import Baselines
 
-from replica.lab.problems.problem import Baseline
+baselines = Baselines()
+RATES = {"learning_rate": LogUniform(1e-4, 1e-2)}
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -64,14 +66,7 @@ class GradientRule:
         return found
 
 
-class Backpropagation(GradientRule):
-    """The gradient of the loss through the whole network (Rumelhart, Hinton and Williams, 1986)."""
-
-    def assign(self, inputs: Tensor, labels: Tensor) -> None:
-        """See `GradientRule.assign`."""
-        torch.autograd.backward(self.loss(self.network(inputs), labels))
-
-
+@baselines.entry("head-only", "hidden layers as drawn, the head learns: the trivial rule", space=RATES)
 class HeadOnly(GradientRule):
     """Hidden layers stay as drawn; the head learns: the trivial rule."""
 
@@ -82,6 +77,15 @@ class HeadOnly(GradientRule):
             for layer in hidden:
                 inputs = layer(inputs)
         torch.autograd.backward(self.loss(head(inputs), labels))
+
+
+@baselines.entry("backprop", "the gradient through the whole network: what people use today", space=RATES)
+class Backpropagation(GradientRule):
+    """The gradient of the loss through the whole network (Rumelhart, Hinton and Williams, 1986)."""
+
+    def assign(self, inputs: Tensor, labels: Tensor) -> None:
+        """See `GradientRule.assign`."""
+        torch.autograd.backward(self.loss(self.network(inputs), labels))
 
 
 class _FeedbackLinear(torch.autograd.Function):
@@ -124,6 +128,7 @@ class _FeedbackConvolution(torch.autograd.Function):
         return back, kernel, bias, None, None
 
 
+@baselines.entry("feedback-alignment", "fixed random weights on the way back (Lillicrap et al., 2016)", space=RATES)
 class FeedbackAlignment(GradientRule):
     """Backpropagation with fixed random weights on the way back (Lillicrap et al., 2016).
 
@@ -153,6 +158,11 @@ def _through(module: Any, feedback: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda inputs: convolution(inputs, module.weight, module.bias, feedback, module)
 
 
+@baselines.entry(
+    "direct-feedback-alignment",
+    "the error sent straight to each layer by a random matrix (Nøkland, 2016)",
+    space=RATES,
+)
 class DirectFeedbackAlignment(GradientRule):
     """The output's error goes to every hidden layer at once, through a fixed random matrix each (Nøkland, 2016).
 
@@ -231,6 +241,7 @@ class LocalRule(GradientRule):
             optimiser.zero_grad(set_to_none=True)
 
 
+@baselines.entry("greedy-local", "a linear classifier on every layer (Belilovsky et al., 2019)", space=RATES)
 class GreedyLocal(LocalRule):
     """Every hidden layer learns by a linear classifier of its own; no error leaves a layer (Belilovsky et al., 2019).
 
@@ -280,6 +291,12 @@ def _summary(layer: nn.Module, outputs: Tensor) -> Tensor:
     return outputs.flatten(2).mean(2)
 
 
+@baselines.entry(
+    "forward-forward",
+    "goodness of right and wrong labels, layer by layer (Hinton, 2022)",
+    space=RATES | {"threshold": LogUniform(0.3, 3.0)},
+    network=("mlp", "conv"),
+)
 class ForwardForward(LocalRule):
     """Each layer tells inputs with their own label from inputs with a wrong one, by its goodness (Hinton, 2022).
 
@@ -346,29 +363,3 @@ def _goodness(outputs: Tensor) -> Tensor:
 def _scaled(states: Tensor) -> Tensor:
     size = states.flatten(1).square().mean(1).add(1e-8).sqrt()
     return states / size.view(-1, *[1] * (states.ndim - 1))
-
-
-_RATES = {"learning_rate": LogUniform(1e-4, 1e-2)}
-BASELINES = (
-    Baseline("head-only", HeadOnly, "hidden layers as drawn, the head learns: the trivial rule", space=_RATES),
-    Baseline("backprop", Backpropagation, "the gradient through the whole network: what people use today", space=_RATES),
-    Baseline(
-        "feedback-alignment", FeedbackAlignment, "fixed random weights on the way back (Lillicrap et al., 2016)", space=_RATES
-    ),
-    Baseline(
-        "direct-feedback-alignment",
-        DirectFeedbackAlignment,
-        "the error sent straight to each layer by a random matrix (Nøkland, 2016)",
-        space=_RATES,
-    ),
-    Baseline(
-        "greedy-local", GreedyLocal, "a linear classifier on every layer (Belilovsky et al., 2019)", space=_RATES
-    ),
-    Baseline(
-        "forward-forward",
-        ForwardForward,
-        "goodness of right and wrong labels, layer by layer (Hinton, 2022)",
-        needs={"network": ("mlp", "conv")},
-        space=_RATES | {"threshold": LogUniform(0.3, 3.0)},
-    ),
-)  # fmt: skip

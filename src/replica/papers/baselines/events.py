@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from replica.lab.claims import LogUniform, Trial, Uniform
+from replica.lab.problems.baseline import Baselines
+from replica.training import EventClassifier
 
-from replica.lab.problems.events.training import EventClassifier
-from replica.lab.problems.problem import Baseline
+baselines = Baselines()
+RATES = {"learning_rate": LogUniform(5e-4, 5e-2)}
 
 
 class Majority:
@@ -196,37 +199,43 @@ def _weights(module: nn.Module) -> int:
     return sum(parameter.numel() for name, parameter in module.named_parameters() if "weight" in name)
 
 
-def _network(make: Callable[[int, int], nn.Module], rate: float) -> Callable[..., EventClassifier]:
-    def entry(trial: Trial, learning_rate: float = rate) -> EventClassifier:
-        return EventClassifier(
-            lambda steps, classes, shape: make(math.prod(shape), classes), trial, learning_rate=learning_rate
-        )
-
-    return entry
-
-
-def _spiking_network(trial: Trial, learning_rate: float = 5e-3, decay: float = 0.9) -> EventClassifier:
-    return _network(lambda units, classes: SpikingNetwork(units, classes, decay=decay), learning_rate)(trial)
+def _classifier(make: Callable[[int, int], nn.Module], trial: Trial, learning_rate: float) -> EventClassifier:
+    return EventClassifier(
+        lambda steps, classes, shape: make(math.prod(shape), classes),
+        trial.generator("weights", "cpu"),
+        learning_rate=learning_rate,
+    )
 
 
-_RATES = {"learning_rate": LogUniform(5e-4, 5e-2)}
-BASELINES = (
-    Baseline("majority", lambda trial: Majority(), "the commonest class: the trivial method"),
-    Baseline(
-        "counts-linear",
-        _network(CountsLinear, 2e-2),
-        "linear in how often each unit fired: blind to time",
-        space=_RATES,
-    ),
-    Baseline(
-        "gru", _network(Gru, 1e-2), "a gated recurrent network (Cho et al., 2014): what people use today", space=_RATES
-    ),
-    Baseline("conv-1d", _network(TemporalConvolutions, 4e-3), "two convolutions along time with pooling", space=_RATES),
-    Baseline(
-        "spiking-net",
-        _spiking_network,
-        "two layers of leaky integrate-and-fire neurons, with surrogate gradients",
-        space={**_RATES, "decay": Uniform(0.6, 0.99)},
-    ),
+@baselines.entry("majority", "the commonest class: the trivial method")
+def majority(trial: Trial) -> Majority:
+    """Takes no randomness."""
+    return Majority()
+
+
+@baselines.entry("counts-linear", "linear in how often each unit fired: blind to time", space=RATES)
+def counts_linear(trial: Trial, learning_rate: float = 2e-2) -> EventClassifier:
+    """Batch-normalised counts."""
+    return _classifier(CountsLinear, trial, learning_rate)
+
+
+@baselines.entry("gru", "a gated recurrent network (Cho et al., 2014): what people use today", space=RATES)
+def gru(trial: Trial, learning_rate: float = 1e-2) -> EventClassifier:
+    """64 units."""
+    return _classifier(Gru, trial, learning_rate)
+
+
+@baselines.entry("conv-1d", "two convolutions along time with pooling", space=RATES)
+def conv_1d(trial: Trial, learning_rate: float = 4e-3) -> EventClassifier:
+    """64 channels."""
+    return _classifier(TemporalConvolutions, trial, learning_rate)
+
+
+@baselines.entry(
+    "spiking-net",
+    "two layers of leaky integrate-and-fire neurons, with surrogate gradients",
+    space={**RATES, "decay": Uniform(0.6, 0.99)},
 )
-"""Every comparison includes them."""
+def spiking_net(trial: Trial, learning_rate: float = 5e-3, decay: float = 0.9) -> EventClassifier:
+    """128 neurons a layer."""
+    return _classifier(partial(SpikingNetwork, decay=decay), trial, learning_rate)

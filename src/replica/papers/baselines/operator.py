@@ -7,7 +7,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from replica.physics.unet import UNet
+from replica.lab.claims import LogUniform, Trial
+from replica.lab.problems.baseline import Baselines
+from replica.physics import UNet
+from replica.training import GridRegressor
+
+baselines = Baselines()
+RATES = {"learning_rate": LogUniform(1e-3, 3e-2)}
+LIBRARY = ("neuralop", "physics")
 
 _RIDGES = torch.logspace(2, -12, 29, dtype=torch.float64).tolist()
 """Candidates for the ridge, as multiples of the largest variance of the inputs."""
@@ -65,12 +72,47 @@ class PcaLinear:
         return resample(y.reshape(-1, *self.shape).to(inputs.dtype), tuple(inputs.shape[2:]))
 
 
-def unet(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
+@baselines.entry("mean-field", "the mean training output: the trivial method")
+def mean_field(trial: Trial) -> MeanField:
+    """Takes no randomness."""
+    return MeanField()
+
+
+@baselines.entry("pca-linear", "principal components and ridge regression")
+def pca_linear(trial: Trial) -> PcaLinear:
+    """Takes no randomness."""
+    return PcaLinear()
+
+
+@baselines.entry("unet", "a small U-Net (Ronneberger et al., 2015): what people use today", space=RATES)
+def unet(trial: Trial, learning_rate: float = 4e-3) -> GridRegressor:
+    """Two levels, 16 channels."""
+    return GridRegressor(unet_network, trial.generator("weights", "cpu"), learning_rate=learning_rate)
+
+
+@baselines.entry("fno", "a Fourier neural operator (Li et al., 2021), by neuraloperator", space=RATES, extra=LIBRARY)
+def fno(trial: Trial, learning_rate: float = 1e-2) -> GridRegressor:
+    """Four layers of 10 channels."""
+    return GridRegressor(fno_network, trial.generator("weights", "cpu"), learning_rate=learning_rate)
+
+
+@baselines.entry(
+    "tfno",
+    "a tensorised Fourier neural operator (Kossaifi et al., 2023), by neuraloperator",
+    space=RATES,
+    extra=LIBRARY,
+)
+def tfno(trial: Trial, learning_rate: float = 1e-2) -> GridRegressor:
+    """Four layers of 16 channels, a tenth of the weights."""
+    return GridRegressor(tfno_network, trial.generator("weights", "cpu"), learning_rate=learning_rate)
+
+
+def unet_network(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
     """Build the U-Net for a grid, about 120,000 parameters in two dimensions."""
     return UNet(in_channels, out_channels, len(grid), width=16, levels=2)
 
 
-def fno(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
+def fno_network(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
     """Build a Fourier neural operator (Li et al., 2021) as the library neuraloperator has it."""
     from neuralop.models import FNO
 
@@ -80,7 +122,7 @@ def fno(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module
     return network
 
 
-def tfno(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
+def tfno_network(in_channels: int, out_channels: int, grid: tuple[int, ...]) -> nn.Module:
     """Build a Fourier neural operator whose spectral weights are Tucker tensors (Kossaifi et al., 2023), likewise."""
     from neuralop.models import TFNO
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from replica.lab.claims import Trial
+from replica.lab.problems.baseline import Baselines
+
+baselines = Baselines()
+
 
 class RandomGuess:
     """Gives back a stored pattern drawn at random: what a method is worth that does not look at its cue.
@@ -128,3 +133,31 @@ class PseudoInverseHopfield(_SpinNetwork):
         _, singular, basis = torch.linalg.svd(patterns, full_matrices=False)
         rank = int((singular > singular[0] * max(patterns.shape) * torch.finfo(patterns.dtype).eps).sum())
         self.factor = basis[:rank].T.contiguous()
+
+
+@baselines.entry("random-guess", "a stored pattern drawn at random: the trivial method")
+def random_guess(trial: Trial) -> RandomGuess:
+    """Draws from the trial."""
+    return RandomGuess(trial.generator("random-guess", "cpu"))
+
+
+@baselines.entry("nearest-neighbour", "the stored pattern nearest to the cue: what people use today")
+def nearest_neighbour(trial: Trial) -> NearestNeighbour:
+    """Takes no randomness."""
+    return NearestNeighbour()
+
+
+@baselines.entry("hopfield-hebb", "the classical Hopfield network, Hebb's rule (Hopfield, 1982)", values=("binary",))
+def hopfield_hebb(trial: Trial) -> HebbHopfield:
+    """The order of updates comes from the trial."""
+    return HebbHopfield(trial.generator("hopfield-hebb", "cpu"))
+
+
+@baselines.entry(
+    "hopfield-projection",
+    "the Hopfield network with the projection rule (Personnaz et al., 1985)",
+    values=("binary",),
+)
+def hopfield_projection(trial: Trial) -> PseudoInverseHopfield:
+    """The order of updates comes from the trial."""
+    return PseudoInverseHopfield(trial.generator("hopfield-projection", "cpu"))

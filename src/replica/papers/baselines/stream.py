@@ -9,11 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from replica.lab.claims import LogUniform, Trial, Uniform
-
-from replica.representations.frozen_features import FrozenFeatures
-from replica.lab.problems.problem import Baseline
+from replica.lab.problems.baseline import Baselines
 from replica.lab.problems.stream.info import StreamInfo
-from replica.lab.problems.stream.nets import make_net
+from replica.representations.frozen_features import FrozenFeatures
+from replica.training import small_net
+
+baselines = Baselines()
+TOLD = ("told",)
+RATES = {"learning_rate": LogUniform(2e-4, 2e-2)}
 
 
 class Majority:
@@ -32,6 +35,13 @@ class Majority:
         return self.counts.expand(len(inputs), -1)
 
 
+@baselines.entry("majority", "the class seen most often: the trivial method")
+def majority(trial: Trial) -> Majority:
+    """Takes no randomness."""
+    return Majority()
+
+
+@baselines.entry("fine-tuning", "one network, trained on what comes: what forgets", space=RATES)
 class FineTuning:
     """One network, trained on each minibatch as it comes: what forgets.
 
@@ -61,7 +71,7 @@ class FineTuning:
         self._build()
 
     def _build(self) -> None:
-        self._set_net(make_net(self.info.shape, self.info.classes, self.generator, self.info.device))
+        self._set_net(small_net(self.info.shape, self.info.classes, self.generator, self.info.device))
 
     def _set_net(self, net: nn.Module) -> None:
         self.net = net
@@ -101,6 +111,7 @@ class FineTuning:
         return scores
 
 
+@baselines.entry("joint", "trained on all tasks so far: keeps everything", space=RATES, boundaries=TOLD)
 class Joint(FineTuning):
     """Keeps everything, and trains on all tasks so far, as many passes as the stream makes: what others are measured against."""
 
@@ -129,6 +140,8 @@ class Joint(FineTuning):
             self.step(items, answers, None if self.task_masks is None else tasks)
 
 
+# Its memory is not tuned: more is better, and costs.
+@baselines.entry("replay", "fine-tuning with a reservoir of old items (Chaudhry et al., 2019)", space=RATES)
 class Replay(FineTuning):
     """Keeps a few items of all tasks so far, and mixes as many of them into each minibatch (Chaudhry et al., 2019).
 
@@ -183,6 +196,12 @@ class Replay(FineTuning):
         self.offered += count
 
 
+@baselines.entry(
+    "ewc",
+    "online elastic weight consolidation (Kirkpatrick et al., 2017; Schwarz et al., 2018)",
+    space={**RATES, "strength": LogUniform(1.0, 1e5), "decay": Uniform(0.5, 1.0)},
+    boundaries=TOLD,
+)
 class EWC(FineTuning):
     r"""Holds weights to where they were, the more the more they mattered: online elastic weight consolidation.
 
@@ -239,6 +258,12 @@ class EWC(FineTuning):
         return {name: slope.square().mean(dim=0) for name, slope in slopes.items()}
 
 
+@baselines.entry(
+    "lwf",
+    "learning without forgetting (Li & Hoiem, 2017)",
+    space={**RATES, "strength": LogUniform(0.1, 30.0), "temperature": Uniform(1.0, 4.0)},
+    boundaries=TOLD,
+)
 class LwF(FineTuning):
     r"""Learning without forgetting (Li & Hoiem, 2017): on new items the old classes' scores stay as the old network gives them.
 
@@ -300,6 +325,10 @@ class OnFrozenFeatures:
             self.features.fit(inputs, labels if labels.min() < labels.max() else None)
 
 
+@baselines.entry(
+    "nearest-class-mean",
+    "means of classes in frozen features: what people use today without storing items",
+)
 class NearestClassMean(OnFrozenFeatures):
     """Gives an item the class whose mean is nearest, in features that never change: nothing to forget (Rebuffi et al., 2017).
 
@@ -335,6 +364,7 @@ class NearestClassMean(OnFrozenFeatures):
         return nearness.masked_fill(self.counts == 0, -torch.inf)
 
 
+@baselines.entry("linear-probe", "a linear layer on frozen features, fine-tuned", space=RATES)
 class LinearProbe(OnFrozenFeatures, FineTuning):
     """A linear layer on the same frozen features, fine-tuned on each minibatch as it comes.
 
@@ -366,40 +396,3 @@ class LinearProbe(OnFrozenFeatures, FineTuning):
     def predict(self, inputs: Tensor, task: int | None) -> Tensor:
         """The layer's scores, shape ``(batch, classes)``."""
         return super().predict(self.features(inputs), task)
-
-
-_TOLD = {"boundaries": ("told",)}
-_RATES = {"learning_rate": LogUniform(2e-4, 2e-2)}
-
-
-BASELINES = (
-    Baseline("majority", lambda trial: Majority(), "the class seen most often: the trivial method"),
-    Baseline("fine-tuning", FineTuning, "one network, trained on what comes: what forgets", space=_RATES),
-    Baseline("joint", Joint, "trained on all tasks so far: keeps everything", needs=_TOLD, space=_RATES),
-    Baseline(
-        "replay",
-        Replay,
-        "fine-tuning with a reservoir of old items (Chaudhry et al., 2019)",
-        space=_RATES,  # not its memory: more is better, and costs
-    ),
-    Baseline(
-        "ewc",
-        EWC,
-        "online elastic weight consolidation (Kirkpatrick et al., 2017; Schwarz et al., 2018)",
-        needs=_TOLD,
-        space={**_RATES, "strength": LogUniform(1.0, 1e5), "decay": Uniform(0.5, 1.0)},
-    ),
-    Baseline(
-        "lwf",
-        LwF,
-        "learning without forgetting (Li & Hoiem, 2017)",
-        needs=_TOLD,
-        space={**_RATES, "strength": LogUniform(0.1, 30.0), "temperature": Uniform(1.0, 4.0)},
-    ),
-    Baseline(
-        "nearest-class-mean",
-        NearestClassMean,
-        "means of classes in frozen features: what people use today without storing items",
-    ),
-    Baseline("linear-probe", LinearProbe, "a linear layer on frozen features, fine-tuned", space=_RATES),
-)

@@ -12,15 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from replica.data import SolutionMap, darcy, helmholtz
 from replica.lab.claims import Choice, Integer, LogUniform, Paper, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.data import SolutionMap, darcy, helmholtz
-from replica.lab.problems.operator.training import GridRegressor
-from replica.physics.unet import UNet
-from replica.lab.problems.operator.relative_errors import relative_l2
 from replica.physics import FourierOperator, MgNO
 from replica.physics.multigrid_operator import Boundary
-from replica.training import Minibatches, fit
+from replica.physics.unet import UNet
+from replica.training import GridRegressor, Minibatches, fit, relative_l2
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +97,7 @@ def mgno(
             smoothing=levels_for(grid, boundary),
         )
 
-    return GridRegressor(make, trial, learning_rate=learning_rate)
+    return GridRegressor(make, trial.generator("weights", "cpu"), learning_rate=learning_rate)
 
 
 def networks(trial: Trial, boundary: Boundary) -> Mapping[str, tuple[MakeModule, float]]:

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from replica.data import digits, mnist
 from replica.lab.claims import Paper, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.data import digits, mnist
 from replica.representations import (
     UnitMap,
     UnitStatistics,

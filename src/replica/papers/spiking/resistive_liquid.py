@@ -15,11 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from replica.data import EventSet, latency_digits, mnist_1d_events, saccade_digits, saccade_mnist
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, Uniform, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.data import EventSet, latency_digits, mnist_1d_events, saccade_digits, saccade_mnist
 from replica.papers.baselines.events import CountsLinear, Gru
-from replica.lab.problems.events.training import EventClassifier
 from replica.spiking import (
     AlignedProjections,
     RecurrentLeakyIntegrateAndFire,
@@ -27,6 +26,7 @@ from replica.spiking import (
     ResistiveLiquid,
     contrastive_loss,
 )
+from replica.training import EventClassifier
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,9 @@ class LiquidReadOut:
         self.trial, self.setting, self.units, self.cells, self.weights = trial, setting, units, cells, weights
         self.number = number
         self.read_out = EventClassifier(
-            lambda steps, classes, shape: CountsLinear(shape[0], classes), trial, learning_rate=learning_rate
+            lambda steps, classes, shape: CountsLinear(shape[0], classes),
+            trial.generator("weights", "cpu"),
+            learning_rate=learning_rate,
         )
 
     def fit(
@@ -279,12 +281,20 @@ def classified(trial: Trial, kind: str) -> dict[str, float]:
     methods = {
         "resistive liquid": LiquidReadOut(trial, setting, units=units),
         "counts alone": EventClassifier(
-            lambda steps, classes, shape: CountsLinear(shape[0], classes), trial, learning_rate=COUNTS_RATE
+            lambda steps, classes, shape: CountsLinear(shape[0], classes),
+            trial.generator("weights", "cpu"),
+            learning_rate=COUNTS_RATE,
         ),
         "trained spiking net": EventClassifier(
-            lambda steps, classes, shape: TrainedRecurrent(start, classes), trial, learning_rate=TRAINED_RATE
+            lambda steps, classes, shape: TrainedRecurrent(start, classes),
+            trial.generator("weights", "cpu"),
+            learning_rate=TRAINED_RATE,
         ),
-        "GRU": EventClassifier(lambda steps, classes, shape: Gru(shape[0], classes), trial, learning_rate=GRU_RATE),
+        "GRU": EventClassifier(
+            lambda steps, classes, shape: Gru(shape[0], classes),
+            trial.generator("weights", "cpu"),
+            learning_rate=GRU_RATE,
+        ),
     }
     return {name: accuracy(method, data, trial) for name, method in methods.items()}
 

@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from replica.lab.claims import LogUniform, Paper, Reported, Trial, Uniform, above, below
 from replica.data import EventSet, delayed_coincidences, latency_digits
-from replica.lab.problems.events.training import EPOCHS, EventClassifier
+from replica.lab.claims import LogUniform, Paper, Reported, Trial, Uniform, above, below
 from replica.spiking import (
     ArcTangent,
     DelayedLinear,
@@ -19,7 +18,7 @@ from replica.spiking import (
     LeakyIntegrator,
     NarrowingSchedule,
 )
-from replica.training import fit
+from replica.training import EventClassifier, fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,9 +144,9 @@ class DelayClassifier(EventClassifier):
         shape: tuple[int, ...] | None = None,
         epochs: int | None = None,
         after_epoch: Callable[[int], None] | None = None,
-    ) -> None:
+    ) -> Self:
         """See `EventClassifier.fit`."""
-        total = next(number for number in (epochs, self.epochs, EPOCHS) if number is not None)
+        total = self.epochs_for(epochs)
 
         def narrow(done: int) -> None:
             if self.width == "narrowing":
@@ -156,7 +155,7 @@ class DelayClassifier(EventClassifier):
             if after_epoch is not None:
                 after_epoch(done)
 
-        super().fit(events, labels, shape=shape, epochs=epochs, after_epoch=narrow)
+        return super().fit(events, labels, shape=shape, epochs=epochs, after_epoch=narrow)
 
 
 def width_of_equal_count(units: int, classes: int, width: int) -> int:
@@ -194,7 +193,7 @@ def classifier(
         )  # fmt: skip
         return DelayReader(network, delay_rate)
 
-    return DelayClassifier(make, trial, epochs=epochs, learning_rate=learning_rate, width=sigma)
+    return DelayClassifier(make, trial.generator("weights", "cpu"), epochs=epochs, learning_rate=learning_rate, width=sigma)
 
 
 @paper.entry(

@@ -11,13 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from replica.data import shakespeare
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, above, below, within
 from replica.lab.claims.drawing import draw_spread
-from replica.data import shakespeare
-from replica.lab.problems.events.training import EventClassifier
 from replica.papers.memory.codebook_features import Text, accuracy, made_play, next_token_loss
 from replica.spiking import Operations, SpikeGPT, SpikeGPTBlock, energy_ratio, synaptic_operations
-from replica.training import History, fit
+from replica.training import EventClassifier, History, fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -482,5 +481,7 @@ class EventReader(nn.Module):
 def spike_gpt(trial: Trial, learning_rate: float = 1e-2) -> EventClassifier:
     """Two blocks of SpikeGPT over the recording, trained as the problem's networks are."""
     return EventClassifier(
-        lambda steps, classes, shape: EventReader(math.prod(shape), classes), trial, learning_rate=learning_rate
+        lambda steps, classes, shape: EventReader(math.prod(shape), classes),
+        trial.generator("weights", "cpu"),
+        learning_rate=learning_rate,
     )

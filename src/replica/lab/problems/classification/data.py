@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from replica.data import Labelled, digits, mnist, mnist_1d, read_labelled, split_seed
 from replica.errors import ReplicaError
-
 from replica.lab.problems.data_sources import user_path
 from replica.lab.problems.problem import Dataset
 
@@ -75,36 +74,6 @@ def _dataset(name: str, description: str, content: Labelled) -> Dataset:
         hashed.update(repr(list(content.features.columns)).encode())
         hashed.update(pd.util.hash_pandas_object(content.features, index=False).to_numpy().tobytes())
     return Dataset(name=name, description=description, content=content, digest=hashed.hexdigest(), shape=content.shape)
-
-
-def split(
-    labels: NDArray[np.int64], test: float, most: int, rng: np.random.Generator
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Draw the rows to test and the rows to learn from; each class keeps its share in both, and one row at least.
-
-    With one random state, fewer training rows are a subset of more, so that the points of a learning curve are paired.
-
-    Args:
-        labels: Class numbers, each class with two rows or more.
-        test: The share of rows to test.
-        most: The most rows to learn from; 0 for all that are not tested.
-        rng: Where randomness comes from.
-
-    Returns:
-        Rows to learn from and rows to test.
-    """
-    classes, counts = np.unique(labels, return_counts=True)
-    tested, kept, turn = [], [], []
-    for label, count in zip(classes, counts, strict=True):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        held_out = min(max(round(test * count), 1), count - 1)
-        tested.append(rows[:held_out])
-        kept.append(rows[held_out:])
-        # Its place in the queue: every class fills up at its own rate, the first row of each comes first.
-        turn.append(np.arange(count - held_out) / (count - held_out))
-    order = np.argsort(np.concatenate(turn), kind="stable")
-    train = np.concatenate(kept)[order]
-    return train[: most or None], np.concatenate(tested)
 
 
 def prepare(

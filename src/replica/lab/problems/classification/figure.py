@@ -1,45 +1,34 @@
-"""The picture of a comparison in the problem classification: how often each method is right, and on which class."""
+"""The problem classification's own picture: which class each method finds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-from replica.lab.problems.problem import Metric
-from replica.lab.problems.ranking_figure import TEXT_POINTS, draw_ranking
+from replica.lab.problems.ranking_figure import TEXT_POINTS, MethodStyle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import SubFigure
 
 MOST_CLASSES = 12
 _MISSED = (0.88, 0.45, 0.1)
-_SWEEP_LABELS = {"train": "Rows to learn from", "test": "Share of rows to test"}
 
 
-def draw(figure: Figure, comparison: Any, *, metric: Metric, baselines: frozenset[str]) -> None:
-    """Draw the accuracy of every method on the left, on the right the share of each class that it finds.
+def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
+    """Draw the share of each class that every method finds.
 
     Args:
-        figure: An empty figure of any size.
-        comparison: Has ``sweep``, ``curves``, ``rows`` in rank order, ``examples``, ``dataset`` and ``options``.
-        metric: The one that ranks.
-        baselines: Methods that belong to the problem: drawn in grey.
+        figure: The empty right half of the picture.
+        comparison: Has ``examples``, ``dataset`` and ``options``.
+        shown: The methods with examples, in rank order.
+        styles: How methods are drawn.
     """
-    methods = [str(row["method"]) for row in comparison.rows]
-    shown = [method for method in methods if comparison.examples.get(method, {}).get("confusion")]
-    figure.set_layout_engine("constrained")
-    if shown:
-        left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.0))
-        confusions = np.array([comparison.examples[method]["confusion"] for method in shown])
-        _draw_classes(right, shown, confusions, comparison.dataset.content.classes)
-    else:
-        left = figure.subplots()
-    label = _SWEEP_LABELS.get(comparison.sweep[0], "") if comparison.sweep else ""
-    draw_ranking(left, comparison, metric=metric, baselines=baselines, sweep_label=label)
+    confusions = np.array([comparison.examples[method]["confusion"] for method in shown])
+    _draw_classes(figure.subplots(), shown, confusions, comparison.dataset.content.classes)
 
 
 def _draw_classes(axes: Axes, methods: Sequence[str], confusions: np.ndarray, classes: Sequence[str]) -> None:

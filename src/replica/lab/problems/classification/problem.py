@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import Proportion, Trial
 from replica.data import LABELLED_FORMATS
 from replica.errors import ReplicaError
-
+from replica.lab.claims import Proportion, Trial
 from replica.lab.problems.classification import data as classification_data
 from replica.lab.problems.classification.calibration import expected_calibration_error, log_loss
-from replica.lab.problems.kept_numbers import kept_numbers
-from replica.lab.problems.problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
-from replica.lab.problems.protocol import check_protocol, timed
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
+from replica.lab.problems.footprint import parameter_count
+from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
+from replica.lab.problems.problem import Dataset, Metric, Option, Value
+from replica.lab.problems.protocol import timed
 
 _SUM_TOLERANCE = 1e-3
 """How far a row of probabilities may add up to something else than 1: rounding in float16 and below."""
 
 
-class Classification(Problem):
+class Classification(LabelledRows, FitPredict):
     """Learn from labelled rows, predict the labels of others.
 
     A trial draws the rows to test (``test``, each class by its share) and the rows to learn from (at most ``train``),
@@ -41,7 +38,7 @@ class Classification(Problem):
     - ``log_loss``: mean −ln of the probability given to the true label, in nats (below 10⁻⁶ counts as 10⁻⁶).
     - ``calibration_error``: expected calibration error, 15 bins of equal width.
     - ``fit_seconds``, and ``predict_seconds`` a row: wall-clock time of `fit` and of `predict_proba`.
-    - ``parameters``: numbers the fitted method keeps (see `kept_numbers`).
+    - ``parameters``: numbers the fitted method keeps (see `parameter_count`).
     """
 
     name = "classification"
@@ -51,6 +48,7 @@ class Classification(Problem):
         'predict(X: Float[ndarray, "rows features"]) -> Int[ndarray, " rows"]',
         'predict_proba(X: Float[ndarray, "rows features"]) -> Float[ndarray, "rows classes"]',
     )
+    protocol_note = ", as scikit-learn's classifiers"
     metrics = (
         Metric("accuracy", "share of rows", "higher", "Accuracy"),
         Metric("log_loss", "nats", "lower", "Log loss"),
@@ -61,19 +59,12 @@ class Classification(Problem):
     )
     options = (
         Option("target", "", "the column that holds the labels, where the data are your own table"),
-        Option("train", 5000, "rows to learn from at most; 0 for all that are not tested", minimum=0),
-        Option("test", 0.25, "share of rows to test", minimum=0.01, maximum=0.95),
+        *labelled_options(train=5000),
     )
     default_data = "digits"
     data_names = classification_data.NAMED
     data_formats = LABELLED_FORMATS
     data_options = ("target",)
-
-    def baselines(self) -> Sequence[Baseline]:
-        """See `Problem.baselines`."""
-        from replica.papers.baselines.classification import BASELINES
-
-        return BASELINES
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Read a named data set, or the user's table, arrays or folder of images.
@@ -83,104 +74,41 @@ class Classification(Problem):
         """
         return classification_data.load(source, str(options.get("target", "")))
 
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that there are rows enough to learn from.
+    def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
+        """Float64 arrays of numbers; see `classification_data.prepare`."""
+        known, unknown = classification_data.prepare(content, train, test)
+        return Sample(train, test, known, content.labels[train], unknown)
 
-        Raises:
-            ReplicaError: If fewer training rows are asked for than there are classes.
-        """
-        train, classes = int(options["train"]), len(dataset.content.classes)
-        if 0 < train < classes:
-            raise ReplicaError(
-                f"Option train is {train}, but {dataset.name} has {classes} classes; give --train {classes} or more."
-            )
-
-    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that some class has two rows to learn from, one of which can be held out.
-
-        Raises:
-            ReplicaError: If none has.
-        """
-        train, _ = classification_data.split(
-            dataset.content.labels, float(options["test"]), int(options["train"]), np.random.default_rng(0)
-        )
-        if np.bincount(dataset.content.labels[train]).max() < 2:
-            raise ReplicaError(
-                f"Tuning holds rows out of those to learn from, but {dataset.name} leaves {len(train)}, one a class; "
-                f"give --train {2 * len(dataset.content.classes)} or more, a smaller --test, or leave --tune out."
-            )
-
-    def run(
+    def score(
         self,
         trial: Trial,
-        make: Callable[[Trial], Any],
+        method: Any,
+        sample: Sample,
         dataset: Dataset,
         options: Mapping[str, Value],
-        *,
-        examples: bool = False,
-        split: Split = "test",
-        watch: Watch | None = None,
-    ) -> Outcome:
-        """Let the method learn and predict once; see the class for the protocol and the measures.
+        fit_seconds: float,
+    ) -> Measured:
+        """Ask for labels and probabilities; see the class for the measures."""
+        count, classes, truth = len(sample.test), len(dataset.content.classes), dataset.content.labels[sample.test]
+        queries = sample.queries.copy()
+        given, predict_seconds = timed(trial, lambda: method.predict_proba(queries))
+        labels = _predicted(method, method.predict(sample.queries.copy()), count, classes)
+        probabilities = _probabilities(method, given, np.unique(sample.targets), count, classes)
+        correct = labels == truth
 
-        Raises:
-            ReplicaError: If the method breaks the protocol: a part missing, or an output of the wrong form. What the
-                method itself raises passes through.
-        """
-        self.check(dataset, options)
-        content = dataset.content
-        train, test = classification_data.split(
-            content.labels, float(options["test"]), int(options["train"]), trial.rng("split")
-        )
-        if trial.scale == "smoke":
-            train, test = train[: max(100, 2 * len(content.classes))], test[:100]
-        if split == "validation":
-            self.check_validation(dataset, options)
-            kept, held_out = classification_data.split(
-                content.labels[train], VALIDATION_SHARE, 0, trial.rng("validation")
-            )
-            train, test = train[kept], train[held_out]
-        known, unknown = classification_data.prepare(content, train, test)
-        truth = content.labels[test]
-        method = make(trial)
-        check_protocol(
-            method,
-            ("fit", "predict", "predict_proba"),
-            "an entry for classification has fit(X, y), predict(X) and predict_proba(X), as scikit-learn's classifiers",
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as a net that has not converged: its accuracy tells
-            rows, answers, asked = known.copy(), content.labels[train].copy(), unknown.copy()
-            fitted, fit_seconds = timed(trial, lambda: method.fit(rows, answers))
-            method = fitted if hasattr(fitted, "predict_proba") else method
-            given, predict_seconds = timed(trial, lambda: method.predict_proba(asked))
-            labels = _predicted(method, method.predict(unknown.copy()), len(test), len(content.classes))
-        probabilities = _probabilities(method, given, np.unique(content.labels[train]), len(test), len(content.classes))
-        right = labels == truth
-        metrics: dict[str, float | Proportion] = {
-            "accuracy": Proportion(int(right.sum()), len(right)),
+        def confusion() -> dict[str, Any]:
+            confused = np.zeros((classes, classes), np.int64)
+            np.add.at(confused, (truth, labels), 1)
+            return {"confusion": confused.tolist()}
+
+        return {
+            "accuracy": Proportion(int(correct.sum()), count),
             "log_loss": log_loss(probabilities, truth),
             "calibration_error": expected_calibration_error(probabilities, truth),
             "fit_seconds": fit_seconds,
-            "predict_seconds": predict_seconds / len(test),
-            "parameters": float(kept_numbers(method)),
-        }
-        if not examples:
-            return Outcome(metrics)
-        confused = np.zeros((len(content.classes),) * 2, np.int64)
-        np.add.at(confused, (truth, labels), 1)
-        return Outcome(metrics, {"confusion": confused.tolist()})
-
-    def draw(self, figure: Figure, comparison: Any) -> None:
-        """Draw the accuracy of every method and, beside it, of each class what share it finds."""
-        from replica.lab.problems.classification.figure import draw
-
-        draw(
-            figure,
-            comparison,
-            metric=self.metrics[0],
-            baselines=frozenset(baseline.name for baseline in self.baselines()),
-        )
+            "predict_seconds": predict_seconds / count,
+            "parameters": float(parameter_count(method)),
+        }, confusion
 
 
 def _array(method: Any, name: str, output: Any, shape: tuple[int, ...]) -> NDArray[Any]:

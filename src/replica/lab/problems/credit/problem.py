@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replica.lab.claims import Proportion, Trial
 from replica.data import LABELLED_FORMATS
 from replica.errors import ReplicaError
-
+from replica.lab.claims import Proportion, Trial
 from replica.lab.problems.classification import data as classification_data
-from replica.lab.problems.problem import VALIDATION_SHARE, Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
-from replica.lab.problems.protocol import check_protocol, real_array, timed
+from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
+from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value
+from replica.lab.problems.protocol import check_protocol
+from replica.lab.problems.step_by_step import Clock, StepByStep
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor, nn
 
 _ACCURACY = Metric("accuracy", "share of rows", "higher", "Accuracy")
@@ -26,12 +27,13 @@ _PEAK = Metric("step_bytes", "bytes", "lower", "Memory of a step")
 _SECONDS = Metric("step_seconds", "s a step", "lower", "Step time")
 _SHIFT = Metric("shift_accuracy", "share of rows", "higher", "Accuracy while labels shift")
 
+_WANTED = "an entry for credit has build(network, loss, example) and step(inputs, labels)"
 _EXAMPLE_ROWS = 16
 _CHECKPOINTS = 4
-_SMOKE_ROWS, _SMOKE_TEST, _SMOKE_BATCHES = 64, 40, 6
+_SMOKE_BATCHES = 6
 
 
-class Credit(Problem):
+class Credit(LabelledRows, StepByStep):
     """The problem fixes the network, its initial weights and the batches; the method is the rule that changes the weights.
 
     A trial draws rows to test and rows to learn from as the problem classification does, and builds the network
@@ -65,16 +67,17 @@ class Credit(Problem):
     metrics = (_ACCURACY, _ALIGNMENT, _PEAK, _SECONDS, _SHIFT)
     options = (
         Option("network", "mlp", "the network's layers", choices=("mlp", "conv", "recurrent")),
-        Option("depth", 4, "hidden layers", minimum=1, maximum=100),
-        Option("width", 64, "units or channels of a hidden layer", minimum=1),
-        Option("epochs", 10, "passes over the rows to learn from", minimum=1),
-        Option("batch", 32, "rows a step", minimum=1),
-        Option("train", 2000, "rows to learn from at most; 0 for all that are not tested", minimum=0),
-        Option("test", 0.25, "share of rows to test", minimum=0.01, maximum=0.95),
+        Option("depth", 4, "hidden layers", minimum=1, maximum=100, label="Hidden layers"),
+        Option("width", 64, "units or channels of a hidden layer", minimum=1, label="Units or channels a layer"),
+        Option("epochs", 10, "passes over the rows to learn from", minimum=1, label="Epochs (passes over the rows)"),
+        Option("batch", 32, "rows a step", minimum=1, label="Rows a step"),
+        *labelled_options(train=2000),
         Option("shift_batches", 200, "batches of the stream with shifting labels; 0 to leave it out", minimum=0),
-        Option("shift_every", 25, "batches from one renaming of the labels to the next", minimum=1),
+        Option("shift_every", 25, "batches from one renaming of the labels to the next", minimum=1,
+               label="Batches from one renaming of labels to the next"),
         Option("target", "", "the column that holds the labels, where the data are your own table"),
-    )
+    )  # fmt: skip
+    smoke_rows = (64, 40)
     default_data = "digits"
     data_names = classification_data.NAMED
     data_formats = LABELLED_FORMATS
@@ -84,12 +87,6 @@ class Credit(Problem):
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options: without a stream of shifting labels there is nothing to tell of it."""
         return tuple(metric for metric in self.metrics if metric is not _SHIFT or int(options["shift_batches"]) > 0)
-
-    def baselines(self) -> Sequence[Baseline]:
-        """See `Problem.baselines`."""
-        from replica.papers.baselines.credit import BASELINES
-
-        return BASELINES
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Read a named data set, or the user's table, arrays or folder of images.
@@ -112,77 +109,49 @@ class Credit(Problem):
                 f"Option network is {form}, which takes signals or grey images, but {dataset.name} holds {kind}; "
                 "give --network mlp."
             )
-        if 0 < int(options["train"]) < len(dataset.content.classes):
-            raise ReplicaError(
-                f"Option train is {options['train']}, but {dataset.name} has {len(dataset.content.classes)} classes; "
-                f"give --train {len(dataset.content.classes)} or more."
-            )
+        super().check(dataset, options)
 
-    def run(
-        self,
-        trial: Trial,
-        make: Callable[[Trial], Any],
-        dataset: Dataset,
-        options: Mapping[str, Value],
-        *,
-        examples: bool = False,
-        split: Split = "test",
-        watch: Watch | None = None,
-    ) -> Outcome:
-        """Let the rule train the network, and measure it; see the class for the protocol and the measures.
-
-        Raises:
-            ReplicaError: If the method breaks the protocol: a part missing, or an output of the wrong form. What the
-                method itself raises passes through.
-        """
+    def measure(
+        self, trial: Trial, start: Callable[[], Any], dataset: Dataset, options: Mapping[str, Value], split: Split
+    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+        """Let the rule train the network, and measure it; see the class for the protocol and the measures."""
         import torch
 
+        from replica.lab.problems.credit.alignment import alignment
         from replica.lab.problems.credit.step_memory import peak_step_bytes
 
-        self.check(dataset, options)
-        inputs, labels, asked, truth = _rows(trial, dataset, options, split)
-        epochs, size = int(options["epochs"]), int(options["batch"])
-        if trial.scale == "smoke":
-            epochs = 1
-        batches = list(_batches(len(inputs), size, epochs, trial.rng("batches")))
+        rows = _Rows.of(
+            trial, dataset.content, str(options["network"]), self.rows(trial, dataset.content, options, split)
+        )
+        epochs = 1 if trial.scale == "smoke" else int(options["epochs"])
+        batches = list(_batches(len(rows.inputs), int(options["batch"]), epochs, trial.rng("batches")))
         moments = {round(len(batches) * (i + 1) / _CHECKPOINTS) - 1 for i in range(_CHECKPOINTS)}
-        net, rule = self._start(trial, make, inputs, dataset, options)
-        aligned, seconds = [], []
-        for number, rows in enumerate(batches):
-            batch, answers = inputs[rows], labels[rows]
+        net, rule = self._start(trial, start, rows, options)
+        aligned, clock = [], Clock(trial)
+        for number, chosen in enumerate(batches):
+            batch = rows.inputs[chosen], rows.labels[chosen]
             if number in moments:
-                aligned.append(_alignment(rule, net, batch, answers))
+                aligned.append(alignment(rule, net, *batch))
             else:
-                _, spent = timed(trial, lambda batch=batch, answers=answers: rule.step(batch, answers))  # type: ignore[misc]
-                seconds.append(spent)
-            if watch is not None and (number + 1) % max(1, len(batches) // epochs) == 0:
-                watch(
-                    (number + 1) // max(1, len(batches) // epochs),
-                    float(_right(rule, net, asked, truth).float().mean()),
-                )
-        right = _right(rule, net, asked, truth)
-
-        def once_more() -> None:  # its effect is seen by no other measure
-            rule.step(batch, answers)
-
-        if not seconds:
-            seconds.append(timed(trial, once_more)[1])
-        peak = peak_step_bytes(trial, once_more)
+                clock.call(rule.step, *batch)
+        correct = self._correct(rule, net, rows.test_inputs, rows.test_labels)
+        # Once more: its effect is seen by no other measure.
+        if not clock.seconds:
+            clock.call(rule.step, *batch)
+        peak = peak_step_bytes(trial, lambda: rule.step(*batch))
         layers = torch.tensor(aligned).mean(dim=0)
         metrics: dict[str, float | Proportion] = {
-            "accuracy": Proportion(int(right.sum()), len(right)),
+            "accuracy": Proportion(int(correct.sum()), len(correct)),
             "alignment": float(layers.mean()),
             "step_bytes": float(peak),
-            "step_seconds": statistics.median(seconds),
+            "step_seconds": statistics.median(clock.seconds),
         }
         if int(options["shift_batches"]) > 0:
-            metrics["shift_accuracy"] = self._shifting(trial, make, inputs, labels, dataset, options)
-        if not examples:
-            return Outcome(metrics)
-        return Outcome(metrics, {"alignment": [round(float(value), 4) for value in layers]})
+            metrics["shift_accuracy"] = self._shifting(trial, start, rows, options)
+        return metrics, lambda: {"alignment": [round(float(value), 4) for value in layers]}
 
     def _start(
-        self, trial: Trial, make: Callable[[Trial], Any], inputs: Tensor, dataset: Dataset, options: Mapping[str, Value]
+        self, trial: Trial, start: Callable[[], Any], rows: _Rows, options: Mapping[str, Value]
     ) -> tuple[nn.Sequential, Any]:
         """The network as all methods get it, and the rule built around it."""
         from torch import nn
@@ -191,31 +160,41 @@ class Credit(Problem):
 
         net = network(
             str(options["network"]),
-            tuple(inputs.shape[1:]),
-            len(dataset.content.classes),
+            tuple(rows.inputs.shape[1:]),
+            rows.classes,
             depth=int(options["depth"]),
             width=int(options["width"]),
             generator=trial.generator("network"),
         )
-        method = make(trial)
-        check_protocol(
-            method, ("build",), "an entry for credit has build(network, loss, example) and step(inputs, labels)"
-        )
-        rule = method.build(net, nn.functional.cross_entropy, inputs[:_EXAMPLE_ROWS].clone())
-        rule = method if rule is None else rule
-        check_protocol(
-            rule, ("step",), "an entry for credit has build(network, loss, example) and step(inputs, labels)"
-        )
+        method = start()
+        built = method.build(net, nn.functional.cross_entropy, rows.inputs[:_EXAMPLE_ROWS].clone())
+        rule = method if built is None else built
+        check_protocol(rule, ("step",), _WANTED)
         return net, rule
 
+    def entered(self, method: Any) -> Any:
+        """What ``build`` gives may have ``step`` in the method's place."""
+        check_protocol(method, ("build",), _WANTED)
+        return method
+
+    def _correct(self, rule: Any, net: nn.Sequential, inputs: Tensor, truth: Tensor) -> Tensor:
+        """Which rows are predicted right."""
+        import torch
+
+        with torch.no_grad():
+            if callable(getattr(rule, "predict", None)):
+                classes = int(net(inputs[:1]).shape[1])
+                scores = torch.as_tensor(self.scores(rule, inputs, classes)).to(truth.device)
+            else:
+                scores = net(inputs)
+                if not torch.isfinite(scores).all():
+                    raise ReplicaError(
+                        f"{type(rule).__name__} left the network with scores that are no finite numbers."
+                    )
+        return scores.argmax(dim=1) == truth
+
     def _shifting(
-        self,
-        trial: Trial,
-        make: Callable[[Trial], Any],
-        inputs: Tensor,
-        labels: Tensor,
-        dataset: Dataset,
-        options: Mapping[str, Value],
+        self, trial: Trial, start: Callable[[], Any], rows: _Rows, options: Mapping[str, Value]
     ) -> Proportion:
         """The share of rows predicted right, each before it is learned, while labels are renamed again and again."""
         import torch
@@ -223,63 +202,44 @@ class Credit(Problem):
         count, every, size = (int(options[name]) for name in ("shift_batches", "shift_every", "batch"))
         if trial.scale == "smoke":
             count, every = min(count, _SMOKE_BATCHES), min(every, _SMOKE_BATCHES // 2)
-        net, rule = self._start(trial, make, inputs, dataset, options)
+        net, rule = self._start(trial, start, rows, options)
         names, rng = trial.rng("names"), trial.rng("shift-batches")
-        classes = len(dataset.content.classes)
-        stream = (
-            rows for _ in iter(int, 1) for rows in _batches(len(inputs), size, 1, rng)
-        )  # as many passes as it takes
+        # As many passes as it takes.
+        stream = (chosen for _ in iter(int, 1) for chosen in _batches(len(rows.inputs), size, 1, rng))
         hits = seen = 0
-        renamed = torch.arange(classes, device=labels.device)
-        for number, rows in zip(range(count), stream, strict=False):
+        renamed = torch.arange(rows.classes, device=rows.labels.device)
+        for number, chosen in zip(range(count), stream, strict=False):
             if number and number % every == 0:
-                renamed = torch.as_tensor(names.permutation(classes), device=labels.device)
-            answers = renamed[labels[rows]]
-            hits += int(_right(rule, net, inputs[rows], answers).sum())
+                renamed = torch.as_tensor(names.permutation(rows.classes), device=rows.labels.device)
+            answers = renamed[rows.labels[chosen]]
+            hits += int(self._correct(rule, net, rows.inputs[chosen], answers).sum())
             seen += len(answers)
-            rule.step(inputs[rows], answers)
+            rule.step(rows.inputs[chosen], answers)
         return Proportion(hits, seen)
 
-    def draw(self, figure: Figure, comparison: Any) -> None:
-        """Draw the accuracy of every rule and, beside it, how far each layer's update goes along backprop's gradient."""
-        from replica.lab.problems.credit.figure import draw
 
-        draw(
-            figure,
-            comparison,
-            metric=self.metrics[0],
-            baselines=frozenset(baseline.name for baseline in self.baselines()),
-        )
+@dataclass(frozen=True)
+class _Rows:
+    """Rows to learn from and rows to test, standardised by the first, in the network's form."""
 
+    inputs: Tensor
+    labels: Tensor
+    test_inputs: Tensor
+    test_labels: Tensor
+    classes: int
 
-def _rows(
-    trial: Trial, dataset: Dataset, options: Mapping[str, Value], split: Split
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rows to learn from and rows to be asked, standardised by the first, in the network's form."""
-    import torch
+    @classmethod
+    def of(cls, trial: Trial, content: Any, form: str, parts: tuple[Any, Any]) -> _Rows:
+        import torch
 
-    from replica.lab.problems.credit.networks import arrange
+        from replica.lab.problems.credit.networks import arrange
 
-    content = dataset.content
-    train, test = classification_data.split(
-        content.labels, float(options["test"]), int(options["train"]), trial.rng("split")
-    )
-    if trial.scale == "smoke":
-        train, test = train[:_SMOKE_ROWS], test[:_SMOKE_TEST]
-    if split == "validation":
-        kept, held_out = classification_data.split(content.labels[train], VALIDATION_SHARE, 0, trial.rng("validation"))
-        train, test = train[kept], train[held_out]
-    known, unknown = classification_data.prepare(content, train, test)
-    form = str(options["network"])
-
-    def arranged(values: Any) -> Tensor:
-        rows = torch.tensor(values, dtype=torch.float32, device=trial.device)
-        return arrange(rows.view(len(rows), *content.shape) if content.shape else rows, form)
-
-    def answers(rows: Any) -> Tensor:
-        return torch.tensor(content.labels[rows], device=trial.device)
-
-    return arranged(known), answers(train), arranged(unknown), answers(test)
+        tensors: list[Tensor] = []
+        for rows, values in zip(parts, classification_data.prepare(content, *parts), strict=True):
+            inputs = torch.tensor(values, dtype=torch.float32, device=trial.device)
+            inputs = inputs.view(len(inputs), *content.shape) if content.shape else inputs
+            tensors += [arrange(inputs, form), torch.tensor(content.labels[rows], device=trial.device)]
+        return cls(*tensors, len(content.classes))
 
 
 def _batches(count: int, size: int, epochs: int, rng: np.random.Generator) -> Iterator[Any]:
@@ -288,68 +248,3 @@ def _batches(count: int, size: int, epochs: int, rng: np.random.Generator) -> It
         order = rng.permutation(count)
         for start in range(0, max(1, count - size + 1), size):
             yield order[start : start + size]
-
-
-def _right(rule: Any, net: nn.Sequential, inputs: Tensor, truth: Tensor) -> Tensor:
-    """Which rows are predicted right."""
-    import torch
-
-    with torch.no_grad():
-        if callable(getattr(rule, "predict", None)):
-            given = rule.predict(inputs.clone())
-            classes = int(net(inputs[:1]).shape[1])
-            scores = torch.as_tensor(
-                real_array(
-                    f"{type(rule).__name__}.predict", given, (len(inputs), classes), ", scores of rows and classes",
-                    lambda index: f"row {index[0]}, class {index[1]}",
-                )
-            ).to(truth.device)  # fmt: skip
-        else:
-            scores = net(inputs)
-            if not torch.isfinite(scores).all():
-                raise ReplicaError(f"{type(rule).__name__} left the network with scores that are no finite numbers.")
-    return scores.argmax(dim=1) == truth
-
-
-def _alignment(rule: Any, net: nn.Sequential, inputs: Tensor, labels: Tensor) -> list[float]:
-    """Cosine of each layer's direction with minus the loss's gradient; the rule then takes its step on the batch."""
-    import torch
-    from torch import nn
-
-    names = [name for name, _ in net.named_parameters()]
-    parameters = list(net.parameters())
-    plain = _plain_copy(net)
-    loss = nn.functional.cross_entropy(plain(inputs), labels)
-    gradient = dict(zip(names, torch.autograd.grad(loss, list(plain.parameters())), strict=True))
-    if callable(getattr(rule, "gradients", None)):
-        direction = {name: value.detach() for name, value in rule.gradients(inputs, labels).items()}
-        unknown = set(direction) - set(names)
-        if unknown:
-            raise ReplicaError(
-                f"{type(rule).__name__}.gradients names {min(unknown)!r}, which the network does not; "
-                f"wanted names such as {names[0]!r}."
-            )
-        rule.step(inputs, labels)
-    else:
-        before = [parameter.detach().clone() for parameter in parameters]
-        rule.step(inputs, labels)
-        direction = {name: old - new.detach() for name, old, new in zip(names, before, parameters, strict=True)}
-    cosines = []
-    for layer, _ in net.named_children():
-        own = [name for name in names if name.startswith(f"{layer}.")]
-        along = torch.cat([gradient[name].flatten() for name in own])
-        given = torch.cat([direction.get(name, torch.zeros_like(gradient[name])).flatten() for name in own])
-        cosines.append(float(nn.functional.cosine_similarity(along, given.to(along.dtype), dim=0)))
-    return cosines
-
-
-def _plain_copy(net: nn.Sequential) -> nn.Sequential:
-    """The network with its weights of now, without what a rule may have changed of how its layers compute."""
-    import copy
-
-    plain = copy.deepcopy(net)
-    for module in plain.modules():
-        module.__dict__.pop("forward", None)
-        for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
-            getattr(module, hooks).clear()
-    return plain

@@ -19,7 +19,6 @@ from replica.data import (
 )
 from replica.data.files.events import STEPS
 from replica.errors import ReplicaError
-
 from replica.lab.problems.data_sources import user_path
 from replica.lab.problems.problem import Dataset
 

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from replica.errors import ReplicaError
-
-
-def multiply_accumulates(call: Callable[[], Any]) -> float:
-    """Count the multiply-accumulates of matrix products and convolutions in a call, half of PyTorch's own count of FLOPs.
-
-    What is computed outside of PyTorch, and sums and functions of single values, are not seen.
-
-    Example:
-        >>> import torch
-        >>> multiply_accumulates(lambda: torch.nn.Linear(4, 3)(torch.zeros(5, 4)))
-        60.0
-    """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        call()
-    return float(counter.get_total_flops()) / 2
+from replica.training import multiply_accumulates
 
 
 def cost_of_inference(method: Any, events: Any) -> tuple[float, float]:

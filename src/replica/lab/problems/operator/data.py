@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from replica.data import SolutionMap, burgers, darcy, helmholtz, read_solution_map, split_seed
 from replica.data.sets.patterns import LIMIT_BYTES
 from replica.errors import ReplicaError
-
 from replica.lab.problems.data_sources import user_path
 from replica.lab.problems.problem import Dataset, Value
 
 __all__ = ["SolutionMap", "burgers", "darcy", "helmholtz", "load"]
+
+SMALLEST_GRID = 5
+"""Nodes that are left of an axis after the stride, at least."""
 
 SEED = 0
 """The seed of the named sets, where none stands behind the name; trials differ in which samples they train on."""
@@ -69,3 +74,32 @@ def _dataset(name: str, description: str, content: SolutionMap) -> Dataset:
     hashed.update(content.inputs.tobytes())
     hashed.update(content.outputs.tobytes())
     return Dataset(name, description, content, hashed.hexdigest(), content.grid)
+
+
+def stride_fits(nodes: int, stride: int, boundary: str) -> bool:
+    """Whether every ``stride``-th of the nodes is a regular grid of the same domain.
+
+    Example:
+        >>> stride_fits(65, 2, "dirichlet"), stride_fits(64, 2, "dirichlet"), stride_fits(64, 2, "periodic")
+        (True, False, True)
+    """
+    ends, whole = (nodes - 1) % stride == 0, nodes % stride == 0
+    return {"periodic": whole, "unknown": ends or whole}.get(boundary, ends)
+
+
+def strides(content: SolutionMap) -> str:
+    """The strides that fit the data, in words."""
+    fitting = [
+        stride
+        for stride in range(1, 17)
+        if all(
+            stride_fits(nodes, stride, content.boundary) and -(-nodes // stride) >= SMALLEST_GRID
+            for nodes in content.grid
+        )
+    ]
+    return " or ".join(map(str, fitting[:3]))
+
+
+def strided(values: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
+    """Take every ``stride``-th grid point of ``(count, channels, *grid)`` values."""
+    return values[(slice(None), slice(None), *(slice(None, None, stride) for _ in values.shape[2:]))]

@@ -1,8 +1,8 @@
-"""The picture of a comparison in the problem operator: the ranking, and one sample beside what the best methods make of it."""
+"""The problem operator's own picture: one sample beside what the best methods make of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -10,55 +10,41 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from replica.lab.problems.problem import Metric
-from replica.lab.problems.ranking_figure import TEXT_POINTS, draw_ranking, method_styles
+from replica.lab.problems.ranking_figure import TEXT_POINTS, MethodStyle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
 _SHOWN = 3
-_AXIS_LABELS = {
-    "train": "Training samples",
-    "test": "Test samples",
-    "stride": "Stride (grid points)",
-    "epochs": "Epochs (passes over the training samples)",
-}
 _LINES = ((0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 
 
-def draw(figure: Figure, comparison: Any, *, metric: Metric, baselines: frozenset[str]) -> None:
-    """Draw the comparison: on the left the ranking metric with its intervals, on the right one test sample.
-
-    In two dimensions the sample's input and solution stand beside the predictions of the three best methods, with the
-    errors below; in one dimension all are curves. Colours of text, lines and paper are the current style's.
+def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
+    """Draw one test sample with what the three best methods make of it, and their errors below; in one dimension as curves.
 
     Args:
-        figure: An empty figure of any size.
-        comparison: Has ``sweep``, ``curves``, ``rows`` in rank order and ``examples``.
-        metric: The one that ranks.
-        baselines: Methods that belong to the problem: drawn in grey.
+        figure: The empty right half of the picture.
+        comparison: Has ``examples``, ``dataset`` and ``options``.
+        shown: The methods with examples, in rank order.
+        styles: How methods are drawn.
     """
-    methods = [str(row["method"]) for row in comparison.rows]
-    shown = [method for method in methods if comparison.examples.get(method, {}).get("predicted")][:_SHOWN]
-    figure.set_layout_engine("constrained")
-    label = _AXIS_LABELS.get(comparison.sweep[0], "") if comparison.sweep else ""
-    if not shown:
-        draw_ranking(figure.subplots(), comparison, metric=metric, baselines=baselines, sweep_label=label)
-        return
-    width, height = figure.get_size_inches()
-    flat = np.ndim(comparison.examples[shown[0]]["truth"]) == 2
-    share = min(0.66, max(0.5, 0.62 * height * (len(shown) + 1) / width)) if flat else 0.5
-    grid = figure.add_gridspec(1, 2, width_ratios=(1 - share, share))
-    left, right = (figure.add_subfigure(grid[0, column]) for column in range(2))
-    for part in (left, right):
-        part.set_facecolor("none")
-    draw_ranking(left.subplots(), comparison, metric=metric, baselines=baselines, sweep_label=label)
-    if flat:
-        _draw_maps(right, comparison, shown)
+    best = shown[:_SHOWN]
+    if _flat(comparison, best):
+        _draw_maps(figure, comparison, best)
     else:
-        styles = method_styles(methods, baselines)
-        _draw_curves(right, comparison, shown, [styles[method].colour for method in shown])
+        _draw_curves(figure, comparison, best, [styles[method].colour for method in best])
+
+
+def share(figure: Figure, comparison: Any, shown: Sequence[str]) -> float:
+    """The right half's share: maps are square, the solution's and one for each of the best methods."""
+    width, height = figure.get_size_inches()
+    maps = 1 + len(shown[:_SHOWN])
+    return min(0.66, max(0.5, float(0.62 * height * maps / width))) if _flat(comparison, shown) else 0.5
+
+
+def _flat(comparison: Any, shown: Sequence[str]) -> bool:
+    return np.ndim(comparison.examples[shown[0]]["truth"]) == 2
 
 
 def _draw_maps(figure: SubFigure, comparison: Any, methods: Sequence[str]) -> None:

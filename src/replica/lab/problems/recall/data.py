@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replica.errors import ReplicaError
-
 from replica.lab.problems.data_sources import user_path
 from replica.lab.problems.problem import Dataset
 

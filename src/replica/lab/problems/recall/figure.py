@@ -1,4 +1,4 @@
-"""The picture of a comparison in the problem recall: how well each method recalls, and what it recalls."""
+"""The problem recall's own picture: what each method recalls."""
 
 from __future__ import annotations
 
@@ -13,46 +13,35 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from replica.lab.problems.problem import Metric, Value
-from replica.lab.problems.ranking_figure import TEXT_POINTS, draw_ranking
+from replica.lab.problems.ranking_figure import TEXT_POINTS, MethodStyle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 _MISSED = "#d55e00"
-_AXIS_LABELS = {"stored": "Stored patterns", "cues": "Damaged cues", "kind": "Kind of damage", "values": "Values"}
-_DAMAGE_LABELS = {
-    "flip": "Damage (fraction of entries flipped)",
-    "mask": "Damage (fraction of entries masked)",
-    "gaussian": "Damage (noise over the values' range)",
-}
 
 
-def draw(figure: Figure, comparison: Any, *, metric: Metric, baselines: frozenset[str]) -> None:
-    """Draw the comparison: on the left the ranking metric with its intervals, on the right examples of
-    recall.
-
-    Colours of text, lines and paper are the current style's, so that it suits a light and a dark page.
+def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
+    """Draw stored patterns, damaged cues, and what each method recalled, line by line.
 
     Args:
-        figure: An empty figure of any size.
-        comparison: Has ``sweep``, ``curves`` (method, value, metric, mean, low, high), ``rows`` in rank
-            order, ``examples``, ``dataset`` and ``options``.
-        metric: The one that ranks.
-        baselines: Methods that belong to the problem: drawn in grey, dashed.
+        figure: The empty right half of the picture.
+        comparison: Has ``examples``, ``dataset`` and ``options``.
+        shown: The methods with examples, in rank order.
+        styles: How methods are drawn.
     """
-    methods = [str(row["method"]) for row in comparison.rows]
-    shown = [method for method in methods if comparison.examples.get(method, {}).get("recalled")]
-    figure.set_layout_engine("constrained")
-    if shown:
-        mosaic = _Mosaic.of(comparison, shown)
-        left, right = figure.subplots(1, 2, width_ratios=_widths(figure, mosaic, methods))
-        _draw_examples(right, mosaic, 72 * figure.get_figheight())
-    else:
-        left = figure.subplots()
-    label = _axis_label(comparison.sweep[0], comparison.options) if comparison.sweep else ""
-    draw_ranking(left, comparison, metric=metric, baselines=baselines, sweep_label=label)
+    _draw_examples(figure.subplots(), _Mosaic.of(comparison, shown), 72 * float(figure.bbox.height / figure.dpi))
+
+
+def share(figure: Figure, comparison: Any, shown: Sequence[str]) -> float:
+    """The right half's share, so that the mosaic is as tall as the curves if both find room."""
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    names = 2 * 0.55 * TEXT_POINTS * max(len(str(row["method"])) for row in comparison.rows)
+    room = max(0.4 * width, width - names - 80)
+    rows, columns = _Mosaic.of(comparison, shown).pixels.shape
+    right = min(max(0.88 * height * columns / rows, 0.12 * width), 0.5 * room)
+    return right / room
 
 
 @dataclass(frozen=True)
@@ -103,17 +92,6 @@ class _Mosaic:
         )
 
 
-def _widths(figure: Figure, mosaic: _Mosaic, methods: Sequence[str]) -> tuple[float, float]:
-    """Widths of the two pictures, so that the mosaic is as tall as the curves if both find room."""
-    width, height = (72 * inches for inches in figure.get_size_inches())
-    names = 2 * 0.55 * TEXT_POINTS * max(len(method) for method in methods)
-    room = max(0.4 * width, width - names - 80)
-    rows, columns = mosaic.pixels.shape
-    tall = 0.88 * height * columns / rows
-    right = min(max(tall, 0.12 * width), 0.5 * room)
-    return room - right, right
-
-
 def _draw_examples(axes: Axes, mosaic: _Mosaic, height_points: float) -> None:
     height, width = mosaic.tile
     size = min(TEXT_POINTS, 0.85 * height_points / (1.15 * len(mosaic.tops)))
@@ -153,9 +131,3 @@ def _tile_shape(shape: tuple[int, ...], dim: int) -> tuple[int, int]:
         return shape[0], shape[1]
     width = math.ceil(math.sqrt(dim))
     return math.ceil(dim / width), width
-
-
-def _axis_label(option: str, options: Mapping[str, Value]) -> str:
-    if option == "damage":
-        return _DAMAGE_LABELS[str(options["kind"])]
-    return _AXIS_LABELS[option]

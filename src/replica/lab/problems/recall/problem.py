@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import Proportion, Trial
 from replica.data import FORMATS
 from replica.errors import ReplicaError
-
+from replica.lab.claims import Proportion, Trial
+from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value
 from replica.lab.problems.recall import data as recall_data
-from replica.lab.problems.kept_bytes import kept_bytes
-from replica.lab.problems.problem import Baseline, Dataset, Metric, Option, Outcome, Problem, Split, Value, Watch
-from replica.lab.problems.protocol import check_protocol, real_array, timed
 from replica.lab.problems.recall.damage import Kind, damage_patterns, damaged_entries
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from torch import Tensor
+from replica.lab.problems.store_recall import Recalled, StoreRecall
 
 REAL_TOLERANCE = 0.05
 """How far each value of a real pattern may be off and still count as recalled: a twentieth of the range."""
@@ -35,34 +28,33 @@ _PSNR = Metric("psnr", "dB", "higher", "PSNR")
 _SECONDS = Metric("recall_seconds", "s a cue", "lower", "Recall time")
 _BYTES = Metric("memory_bytes", "bytes", "lower", "Memory kept")
 
-_WARM_UP_CUES = 2
-_SHORT_SECONDS = 0.02
-_REPEATS = 5
 _EXAMPLES = 8
+_DAMAGE = {
+    "flip": "fraction of entries flipped",
+    "mask": "fraction of entries masked",
+    "gaussian": "noise over the values' range",
+}
 
 
-class Recall(Problem):
+class Recall(StoreRecall):
     """Store patterns, damage some of them, ask the memory for the originals.
 
-    A trial draws ``stored`` distinct patterns, hands them to the method's ``store``, damages ``cues`` of
-    them (each stored pattern in turn, in random order) and hands these to ``recall`` in one batch. Patterns
-    are float32 tensors on the trial's device, ±1 (``values="binary"``) or in [0, 1] (``values="real"``).
-    With one seed, fewer stored patterns are a subset of more, and less damage a subset of more, so the
-    points of a sweep are paired.
+    A trial draws ``stored`` distinct patterns, hands them to the method's ``store``, damages ``cues`` of them (each stored
+    pattern in turn, in random order) and hands these to ``recall`` in one batch. Patterns are float32 tensors on the device, ±1
+    (``values="binary"``) or in [0, 1] (``values="real"``). With one seed, fewer stored patterns are a subset of more, and less
+    damage a subset of more, so the points of a sweep are paired.
 
     For validation (``--tune``) a trial stores as many patterns that it does not store for the test, under other damage, so
     that memories are tuned at the load and the damage they are tested at, on patterns they are not tested with.
 
     What is measured, by ``values``:
 
-    - ``exact``, the share of cues recalled exactly. Binary: every entry of the output has the stored sign.
-    Real: every value is
+    - ``exact``, the share of cues recalled exactly. Binary: every entry of the output has the stored sign. Real: every value is
       within 0.05 of the stored one, and no other stored pattern is nearer to the output.
-    - ``overlap`` (binary): the mean of stored · sign(output) over entries and cues; 1 is perfect, 0 is
-    chance. - ``psnr`` (real): 10 log₁₀(1 / MSE) in dB, the mean squared error taken over all cues, and at
-    most 100 dB. - ``recall_seconds``: wall-clock seconds a cue of one batched call, after a warm-up call;
-    the median of five where one is short. - ``memory_bytes``: what the method keeps after storing (see
-    `kept_bytes`).
+    - ``overlap`` (binary): the mean of stored · sign(output) over entries and cues; 1 is perfect, 0 is chance.
+    - ``psnr`` (real): 10 log₁₀(1 / MSE) in dB, the mean squared error taken over all cues, and at most 100 dB.
+    - ``recall_seconds``: wall-clock seconds a cue of one batched call, after a warm-up call; the median of five if short.
+    - ``memory_bytes``: what the method keeps after storing (see `kept_bytes`).
     """
 
     name = "recall"
@@ -71,25 +63,17 @@ class Recall(Problem):
         'store(patterns: Float[Tensor, "count dim"]) -> None',
         'recall(cues: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]',
     )
+    protocol_note = ", both on tensors of shape (count, dim)"
     metrics = (_EXACT, _OVERLAP, _SECONDS, _BYTES)
     options = (
-        Option("stored", 30, "how many patterns are stored", minimum=1),
-        Option(
-            "kind",
-            "flip",
-            "damage: flip entries, mask them (0), or add Gaussian noise",
-            choices=("flip", "mask", "gaussian"),
-        ),
-        Option(
-            "damage",
-            0.1,
-            "fraction of entries flipped or masked; for gaussian the noise's standard deviation over the values' range",
-            minimum=0,
-            maximum=1,
-        ),
+        Option("stored", 30, "how many patterns are stored", minimum=1, label="Stored patterns"),
+        Option("kind", "flip", "damage: flip entries, mask them (0), or add Gaussian noise", choices=("flip", "mask", "gaussian"),
+               label="Kind of damage"),
+        Option("damage", 0.1, "fraction of entries flipped or masked; for gaussian the noise's standard deviation over the "
+               "values' range", minimum=0, maximum=1),
         Option("values", "binary", "patterns of ±1, or real values in [0, 1]", choices=("binary", "real")),
-        Option("cues", 100, "damaged cues a trial", minimum=1),
-    )
+        Option("cues", 100, "damaged cues a trial", minimum=1, label="Damaged cues"),
+    )  # fmt: skip
     default_data = "digits"
     data_names = recall_data.NAMED
     data_formats = FORMATS
@@ -99,41 +83,17 @@ class Recall(Problem):
         """The metrics under these options: real patterns have a PSNR where ±1 patterns have an overlap."""
         return (_EXACT, _PSNR, _SECONDS, _BYTES) if options["values"] == "real" else self.metrics
 
-    def baselines(self) -> Sequence[Baseline]:
-        """See `Problem.baselines`."""
-        from replica.papers.baselines.recall import HebbHopfield, NearestNeighbour, PseudoInverseHopfield, RandomGuess
-
-        binary = {"values": ("binary",)}
+    def sweep_label(self, option: str, options: Mapping[str, Value]) -> str:
+        """What the axis of a swept option is called: damage by its kind."""
         return (
-            Baseline(
-                "random-guess",
-                lambda trial: RandomGuess(trial.generator("random-guess", "cpu")),
-                "a stored pattern drawn at random: the trivial method",
-            ),
-            Baseline(
-                "nearest-neighbour",
-                lambda trial: NearestNeighbour(),
-                "the stored pattern nearest to the cue: what people use today",
-            ),
-            Baseline(
-                "hopfield-hebb",
-                lambda trial: HebbHopfield(trial.generator("hopfield-hebb", "cpu")),
-                "the classical Hopfield network, Hebb's rule (Hopfield, 1982)",
-                needs=binary,
-            ),
-            Baseline(
-                "hopfield-projection",
-                lambda trial: PseudoInverseHopfield(trial.generator("hopfield-projection", "cpu")),
-                "the Hopfield network with the projection rule (Personnaz et al., 1985)",
-                needs=binary,
-            ),
+            f"Damage ({_DAMAGE[str(options['kind'])]})" if option == "damage" else super().sweep_label(option, options)
         )
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Read the digits, MNIST, or the user's file; the same for all options.
 
-        The user's values are scaled to [0, 1] by the smallest and largest of the whole file. How they become
-        ±1 is told in `recall_data.binarise`.
+        The user's values are scaled to [0, 1] by the smallest and largest of the whole file. How they become ±1 is told in
+        `recall_data.binarise`.
 
         Raises:
             ReplicaError: In one line, what is wrong with it and what is wanted.
@@ -146,10 +106,9 @@ class Recall(Problem):
         Raises:
             ReplicaError: If it does not.
         """
-        values = cast(Literal["binary", "real"], options["values"])
-        patterns = dataset.content.distinct(values)
+        patterns = _patterns(dataset, options)
         if int(options["stored"]) > len(patterns):
-            form = "in ±1 form " if values == "binary" else ""
+            form = "in ±1 form " if options["values"] == "binary" else ""
             raise ReplicaError(
                 f"Option stored is {options['stored']}, but {dataset.name} {form}holds {len(patterns)} distinct "
                 f"patterns; give --stored {len(patterns)} or less."
@@ -167,121 +126,65 @@ class Recall(Problem):
         Raises:
             ReplicaError: If there are fewer.
         """
-        count = len(dataset.content.distinct(cast(Literal["binary", "real"], options["values"])))
+        count = len(_patterns(dataset, options))
         if 2 * int(options["stored"]) > count:
             raise ReplicaError(
                 f"Tuning stores {options['stored']} other patterns than the test, but {dataset.name} holds {count} in all; "
                 f"give --stored {count // 2} or less, or leave --tune out."
             )
 
-    def run(
-        self,
-        trial: Trial,
-        make: Callable[[Trial], Any],
-        dataset: Dataset,
-        options: Mapping[str, Value],
-        *,
-        examples: bool = False,
-        split: Split = "test",
-        watch: Watch | None = None,
-    ) -> Outcome:
-        """Let the method store, recall once, and measure it; see the class for the protocol and the measures.
+    def cues(
+        self, trial: Trial, dataset: Dataset, options: Mapping[str, Value], split: Split
+    ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
+        """Draw the stored patterns, and damage some of them.
 
-        Raises:
-            ReplicaError: If the method breaks the protocol: a part missing, or an output of the wrong form.
-                What the method itself raises passes through.
+        The first patterns of the trial's random order are stored for the test, the last for validation.
+
+        Returns:
+            The stored patterns ``(stored, dim)``; for each cue the row of its original ``(cues,)``; the cues ``(cues, dim)``.
         """
-        import torch
-
-        values = cast(Literal["binary", "real"], options["values"])
-        self.check(dataset, options)
-        if split == "validation":
-            self.check_validation(dataset, options)
-        stored, targets, cues = draw_cues(trial, dataset.content.distinct(values), options, split)
-        method = make(trial)
-        check_protocol(
-            method,
-            ("store", "recall"),
-            "an entry for recall has store(patterns) and recall(cues), both on tensors of shape (count, dim)",
+        patterns = _patterns(dataset, options)
+        stored, cues = int(options["stored"]), int(options["cues"])
+        order = trial.rng("stored").permutation(len(patterns))
+        chosen, stream = (order[:stored], "") if split == "test" else (order[-stored:], "validation-")
+        kept = patterns[chosen].astype(np.float32)
+        # Every stored pattern is asked for equally often, up to one.
+        rng = trial.rng(f"{stream}cues")
+        rounds = [rng.permutation(stored) for _ in range(-(-cues // stored))]
+        targets = np.concatenate(rounds)[:cues]
+        damaged = damage_patterns(
+            kept[targets],
+            cast(Kind, options["kind"]),
+            float(options["damage"]),
+            binary=options["values"] == "binary",
+            rng=trial.rng(f"{stream}damage"),
         )
+        return kept, targets, damaged
 
-        def to_device(array: NDArray[np.float32]) -> Tensor:
-            return torch.tensor(array, device=trial.device)  # a copy: a method may write into what it is given
-
-        method.store(to_device(stored))
-        _output(method, method.recall(to_device(cues[:_WARM_UP_CUES])), cues[:_WARM_UP_CUES].shape)
-        kept = kept_bytes(method)
-        recalled, seconds = _timed_recall(trial, method, to_device(cues))
-
-        metrics: dict[str, float | Proportion] = {}
-        truth = stored[targets]
-        if values == "binary":
-            signs = np.sign(recalled)
+    def score(
+        self, found: Recalled, options: Mapping[str, Value]
+    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+        """Say which cues were recalled exactly, and how near the others came."""
+        truth = found.stored[found.targets]
+        if options["values"] == "binary":
+            signs = np.sign(found.recalled)
             exact = (signs == truth).all(axis=1)
             quality = {"overlap": float((signs * truth).mean(dtype=np.float64))}
         else:
-            exact = recalled_exactly(recalled, stored, targets)
-            quality = {"psnr": psnr(recalled, truth)}
-        metrics["exact"] = Proportion(int(exact.sum()), len(exact))
-        metrics |= quality | {"recall_seconds": seconds / len(cues), "memory_bytes": float(kept)}
-        if not examples:
-            return Outcome(metrics)
+            exact = recalled_exactly(found.recalled, found.stored, found.targets)
+            quality = {"psnr": psnr(found.recalled, truth)}
         shown = slice(0, _EXAMPLES)
-        return Outcome(
-            metrics,
-            {
-                "stored": _plain(truth[shown]),
-                "damaged": _plain(cues[shown]),
-                "recalled": _plain(recalled[shown]),
-                "exact": [bool(hit) for hit in exact[shown]],
-            },
-        )
-
-    def draw(self, figure: Figure, comparison: Any) -> None:
-        """Draw the ranking metric (over the sweep, if there was one) and, beside it, examples of every
-        method.
-        """
-        from replica.lab.problems.recall.figure import draw
-
-        draw(
-            figure,
-            comparison,
-            metric=self.metrics[0],
-            baselines=frozenset(baseline.name for baseline in self.baselines()),
-        )
-
-
-def draw_cues(
-    trial: Trial, patterns: NDArray[Any], options: Mapping[str, Value], split: Split = "test"
-) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
-    """Draw the stored patterns, and damage some of them.
-
-    Args:
-        trial: Where randomness comes from.
-        patterns: All distinct patterns, shape ``(count, dim)``.
-        options: The problem's options.
-        split: Which patterns are stored: the first of the trial's random order for the test, the last for validation.
-
-    Returns:
-        The stored patterns ``(stored, dim)``; for each cue the row of its original ``(cues,)``; the cues
-        ``(cues, dim)``.
-    """
-    stored, cues = int(options["stored"]), int(options["cues"])
-    order = trial.rng("stored").permutation(len(patterns))
-    chosen, stream = (order[:stored], "") if split == "test" else (order[-stored:], "validation-")
-    kept = patterns[chosen].astype(np.float32)
-    # Every stored pattern is asked for equally often, up to one.
-    rng = trial.rng(f"{stream}cues")
-    rounds = [rng.permutation(stored) for _ in range(-(-cues // stored))]
-    targets = np.concatenate(rounds)[:cues]
-    damaged = damage_patterns(
-        kept[targets],
-        cast(Kind, options["kind"]),
-        float(options["damage"]),
-        binary=options["values"] == "binary",
-        rng=trial.rng(f"{stream}damage"),
-    )
-    return kept, targets, damaged
+        return {
+            "exact": Proportion(int(exact.sum()), len(exact)),
+            **quality,
+            "recall_seconds": found.seconds,
+            "memory_bytes": float(found.kept),
+        }, lambda: {
+            "stored": _plain(truth[shown]),
+            "damaged": _plain(found.cues[shown]),
+            "recalled": _plain(found.recalled[shown]),
+            "exact": [bool(hit) for hit in exact[shown]],
+        }
 
 
 def recalled_exactly(
@@ -289,8 +192,7 @@ def recalled_exactly(
 ) -> NDArray[np.bool_]:
     """Say for each real-valued output whether it is the right pattern.
 
-    Every value must be within `REAL_TOLERANCE` of the original, and no other stored pattern nearer in the
-    Euclidean metric.
+    Every value must be within `REAL_TOLERANCE` of the original, and no other stored pattern nearer in the Euclidean metric.
     """
     near: NDArray[np.bool_] = np.abs(recalled - stored[targets]).max(axis=1) <= REAL_TOLERANCE
     for i in np.flatnonzero(near):
@@ -300,8 +202,7 @@ def recalled_exactly(
 
 
 def psnr(recalled: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
-    """Peak signal-to-noise ratio in dB of values in [0, 1]: 10 log₁₀(1 / MSE) over all of them, at most
-    `PSNR_CAP`.
+    """Peak signal-to-noise ratio in dB of values in [0, 1]: 10 log₁₀(1 / MSE) over all of them, at most `PSNR_CAP`.
 
     Example:
         >>> psnr(np.full((1, 4), 0.5), np.full((1, 4), 0.6))
@@ -311,29 +212,9 @@ def psnr(recalled: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
     return float(min(PSNR_CAP, -10 * np.log10(max(error, 10 ** (-PSNR_CAP / 10)))))
 
 
-def _timed_recall(trial: Trial, method: Any, cues: Tensor) -> tuple[NDArray[np.float32], float]:
-    """Recall all cues in one call, the first output counts; a short call's time is the median of several."""
-
-    def once() -> tuple[Any, float]:
-        given = cues.clone()
-        return timed(trial, lambda: method.recall(given))
-
-    output, seconds = once()
-    recalled = _output(method, output, tuple(cues.shape))
-    if seconds < _SHORT_SECONDS:
-        seconds = statistics.median([seconds, *(once()[1] for _ in range(_REPEATS - 1))])
-    return recalled, seconds
-
-
-def _output(method: Any, output: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Check what ``recall`` gave back and bring it to NumPy; see `real_array`."""
-    return real_array(
-        f"{type(method).__name__}.recall",
-        output,
-        shape,
-        ", like its cues",
-        lambda index: f"cue {index[0]}, entry {index[1]}",
-    )
+def _patterns(dataset: Dataset, options: Mapping[str, Value]) -> NDArray[Any]:
+    distinct: NDArray[Any] = dataset.content.distinct(cast(Literal["binary", "real"], options["values"]))
+    return distinct
 
 
 def _plain(patterns: NDArray[np.float32]) -> list[list[float]]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from replica.lab.claims import Trial
 from replica.errors import ReplicaError
-
+from replica.lab.claims import Trial
 from replica.lab.problems.problem import Dataset, Value
-from replica.lab.problems.stream.data import StreamContent, plan, task_classes
-from replica.lab.problems.stream.nets import image_shape
+from replica.lab.problems.stream.data import StreamContent
+from replica.lab.problems.stream.plan import plan, task_classes
+from replica.training import image_shape
 
 
 def check(dataset: Dataset, options: Mapping[str, Value]) -> None:

@@ -1,4 +1,4 @@
-"""The picture of a comparison in the problem stream: the ranking, and how accuracy goes along the stream."""
+"""The problem stream's own picture: how accuracy goes along the stream."""
 
 from __future__ import annotations
 
@@ -7,47 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
-from replica.lab.problems.problem import Metric
-from replica.lab.problems.ranking_figure import TEXT_POINTS, MethodStyle, draw_ranking, label_ends, method_styles
+from replica.lab.problems.ranking_figure import TEXT_POINTS, MethodStyle, label_ends
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import SubFigure
 
 MOST_LINES = 12
-_SWEEP_LABELS = {
-    "tasks": "Tasks",
-    "first": "Classes of the first task",
-    "epochs": "Epochs (passes over a task)",
-    "batch": "Items a minibatch",
-    "train": "Items a class to learn from",
-}
 
 
-def draw(figure: Figure, comparison: Any, *, metric: Metric, baselines: frozenset[str]) -> None:
-    """Draw the comparison: on the left the ranking metric, on the right the accuracy on all tasks so far.
+def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
+    """Draw the accuracy on all tasks so far along the stream.
 
     Args:
-        figure: An empty figure of any size.
-        comparison: Has ``sweep``, ``curves``, ``rows`` in rank order and ``examples``.
-        metric: The one that ranks.
-        baselines: Methods that belong to the problem: drawn in grey.
+        figure: The empty right half of the picture.
+        comparison: Has ``examples``, ``dataset`` and ``options``.
+        shown: The methods with examples, in rank order.
+        styles: How methods are drawn.
     """
-    methods = [str(row["method"]) for row in comparison.rows]
-    shown = [method for method in methods if comparison.examples.get(method, {}).get("accuracy")]
-    figure.set_layout_engine("constrained")
-    if shown:
-        left, right = figure.subplots(1, 2)
-        _draw_course(right, comparison.examples, _chosen(shown, baselines), method_styles(methods, baselines))
-    else:
-        left = figure.subplots()
-    label = _SWEEP_LABELS.get(comparison.sweep[0], "") if comparison.sweep else ""
-    draw_ranking(left, comparison, metric=metric, baselines=baselines, sweep_label=label)
+    _draw_course(figure.subplots(), comparison.examples, _chosen(shown, styles), styles)
 
 
-def _chosen(methods: Sequence[str], baselines: frozenset[str]) -> list[str]:
+def _chosen(methods: Sequence[str], styles: Mapping[str, MethodStyle]) -> list[str]:
     """The methods of papers and users first, then baselines, as many as can be told apart; in rank order."""
-    kept = sorted(methods, key=lambda method: method in baselines)[:MOST_LINES]
+    kept = sorted(methods, key=lambda method: styles[method].baseline)[:MOST_LINES]
     return [method for method in methods if method in kept]
 
 

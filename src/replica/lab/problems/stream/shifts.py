@@ -51,7 +51,7 @@ def rotated(inputs: NDArray[np.float32], degrees: float) -> NDArray[np.float32]:
     import torch
     from torch.nn import functional
 
-    from replica.lab.problems.stream.nets import as_images
+    from replica.training import as_images
 
     images = as_images(torch.from_numpy(inputs))
     angle = np.deg2rad(degrees)

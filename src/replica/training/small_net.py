@@ -1,4 +1,4 @@
-"""The one network of the problem stream's own methods, and how inputs of any shape become images or vectors."""
+"""One small network for inputs of any shape, and how these become images or vectors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def as_images(inputs: Tensor) -> Tensor:
     return inputs.movedim(3, 1) if inputs.shape[3] <= _COLOURS else inputs
 
 
-class StreamNet(nn.Module):
+class SmallNet(nn.Module):
     """Two convolutions with pooling for images, two hidden layers for anything else, and a linear head.
 
     For images of 16 pixels a side and more, the first convolution takes every second place.
@@ -48,7 +48,7 @@ class StreamNet(nn.Module):
         width: Channels of the first convolution (the second has twice as many), or an eighth of the hidden units.
 
     Example:
-        >>> StreamNet((8, 8), 10)(torch.zeros(2, 8, 8)).shape, StreamNet((5,), 3)(torch.zeros(2, 5)).shape
+        >>> SmallNet((8, 8), 10)(torch.zeros(2, 8, 8)).shape, SmallNet((5,), 3)(torch.zeros(2, 5)).shape
         (torch.Size([2, 10]), torch.Size([2, 3]))
     """
 
@@ -93,10 +93,10 @@ class StreamNet(nn.Module):
         return scores
 
 
-def make_net(shape: tuple[int, ...], classes: int, generator: torch.Generator, device: torch.device) -> StreamNet:
+def small_net(shape: tuple[int, ...], classes: int, generator: torch.Generator, device: torch.device) -> SmallNet:
     """Build the network with weights drawn from a generator on the CPU; the global one is left alone."""
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global generator
         torch.manual_seed(seed)
-        net = StreamNet(shape, classes)
+        net = SmallNet(shape, classes)
     return net.to(device)

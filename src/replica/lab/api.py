@@ -1,0 +1,110 @@
+"""Replica from Python: `compare` methods on a problem, `verify` what a paper claims, `find` papers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from replica.errors import ReplicaError
+
+from .catalogue.search import find as find
+from .report.comparison import Comparison
+from .report.given_data import keep_data
+from .runner.compare import run_comparison
+from .runner.settings import Settings
+from .runner.sources import find_source
+from .runner.sweeps import Sweep
+from .runner.verify import PaperResult, verify_source
+
+if TYPE_CHECKING:
+    from .problems.problem import Value
+
+__all__ = ["compare", "find", "verify"]
+
+_SETTINGS = frozenset(field.name for field in fields(Settings))
+
+
+def compare(
+    problem: str,
+    *,
+    data: str | os.PathLike[str] | Mapping[str, Any] | tuple[Any, Any] | Any = None,
+    entries: Mapping[str, Any] | Sequence[str] = (),
+    sweep: Mapping[str, Sequence[Any]] | None = None,
+    only: Sequence[str] = (),
+    tune: int = 0,
+    **options: Value | None,
+) -> Comparison:
+    """Run every fitting method of a problem on the same data, options, budget and seeds, and rank them.
+
+    Args:
+        problem: The problem's name, as ``replica problems`` lists it.
+        data: A named data set, a file or folder of your own; or an array or tensor, a data frame, a pair ``(X, y)``, or arrays
+            by name as in an ``.npz`` file (``{"X": features, "y": labels}``). The problem's default where None.
+        entries: Your own methods: ``{"mine": MyMemory}`` (a class, or a function that makes one), or texts ``"file.py:Name"``.
+        sweep: One option with the values it takes in turn: ``{"stored": [10, 30, 100]}``.
+        only: Only these methods beside your own.
+        tune: Trials in which each method with a search space is tuned first, for each seed and point, on validation data held
+            out of what it may learn from; 0 for none. Your own class or function declares a space in an attribute:
+            ``space = {"beta": LogUniform(0.1, 10.0)}``, with the spaces of `replica.lab.claims`.
+        **options: How trials run (``scale``, ``seeds``, ``device``, ``workers``, ``quiet`` …, see
+            `replica.lab.runner.settings.Settings`), and the problem's own options, such as ``stored=50``.
+
+    Returns:
+        The comparison: `table`, `tuning`, `figure()`, `report(path)`.
+
+    Raises:
+        ReplicaError: In one line, what is wrong with the problem, data, options or methods.
+
+    Example:
+        >>> comparison = replica.compare("recall", entries={"mine": MyMemory}, stored=50, seeds=5)  # doctest: +SKIP
+        >>> comparison.table[["exact", "tied_with_best"]]  # doctest: +SKIP
+    """
+    given: dict[str, Any] = dict(options)
+    settings = Settings(**{name: given.pop(name) for name in _SETTINGS & given.keys()})
+    if data is not None and not isinstance(data, str | os.PathLike):
+        data = keep_data(data, settings.store_path)
+    if sweep is not None and len(sweep) != 1:
+        raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
+    steps = [Sweep(name, tuple(values)) for name, values in (sweep or {}).items()]
+    return Comparison(
+        run_comparison(
+            problem,
+            data=os.fspath(data) if data is not None else None,
+            entries=entries,
+            options=given,
+            sweep=steps[0] if steps else None,
+            only=only,
+            tune=tune,
+            settings=settings,
+        )
+    )
+
+
+def verify(*papers: str, claims: Sequence[str] = (), first_seed: int = 0, **settings: Any) -> list[PaperResult]:
+    """Test the claims of papers: run what the store lacks, look by look until they are decided, and judge.
+
+    Args:
+        *papers: Slugs, or paths of paper files of your own (``my_paper.py``, with ``my_paper.toml`` beside it).
+        claims: Only these claims, by name.
+        first_seed: The first seed. Seeds from 1000 on, say, are fresh: the verdict is given on them alone, and with the record.
+        **settings: How trials run: ``scale``, ``seeds`` (in one look, in place of the claims' planned ones), ``device``, … (see
+            `replica.lab.runner.settings.Settings`).
+
+    Raises:
+        ReplicaError: An unknown paper, claim or setting, or a store that cannot be used.
+
+    Example:
+        >>> (result,) = replica.verify("hopfield", scale="smoke")  # doctest: +SKIP
+        >>> [claim.verdict for claim in result.claims]  # doctest: +SKIP
+    """
+    if not papers:
+        raise ReplicaError("Name a paper to verify, such as: replica verify hopfield.")
+    unknown = settings.keys() - _SETTINGS
+    if unknown:
+        raise ReplicaError(f"verify has no setting {min(unknown)!r}. It has: {', '.join(sorted(_SETTINGS))}.")
+    if first_seed < 0:
+        raise ReplicaError(f"The first seed must be 0 or more, not {first_seed}.")
+    how = Settings(**settings)
+    return [verify_source(find_source(name), how, first_seed, claims) for name in dict.fromkeys(papers)]

@@ -1,0 +1,99 @@
+"""A base of problems: a method learns from examples at once, and is then asked about others."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replica.lab.claims import Proportion, Trial
+
+from .problem import Dataset, Problem, Split, Value
+from .protocol import copied, timed
+
+Rows = NDArray[np.intp]
+Measured = tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one trial learns from and is asked about, in the form in which a method is given it, made for this trial.
+
+    Args:
+        train: The rows that are learned from.
+        test: The rows that are asked about.
+        inputs: Examples to learn from; the method may write into them.
+        targets: What belongs to them; given as a copy.
+        queries: Inputs to be asked about; give copies.
+        keywords: What ``fit`` is told besides, where it takes it.
+    """
+
+    train: Rows
+    test: Rows
+    inputs: Any
+    targets: Any
+    queries: Any
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+
+class FitPredict(Problem):
+    """Problems with ``fit`` and ``predict``: a subclass draws a trial's rows, makes a `Sample` of them, and scores the method."""
+
+    smoke_rows: ClassVar[tuple[int, int]] = (100, 100)
+    """The most rows to learn from and to test at smoke scale."""
+    smoke_epochs: ClassVar[int] = 2
+
+    def measure(
+        self, trial: Trial, start: Callable[[], Any], dataset: Dataset, options: Mapping[str, Value], split: Split
+    ) -> Measured:
+        """See `Problem.measure`."""
+        train, test = self.rows(trial, dataset.content, options, split)
+        sample = self.sample(trial, dataset.content, options, train, test)
+        method = start()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as a net that has not converged: its score tells
+            inputs, targets, keywords = sample.inputs, copied(sample.targets), _taken(method, sample.keywords)
+            fitted, seconds = timed(trial, lambda: method.fit(inputs, targets, **keywords))
+            if all(callable(getattr(fitted, signature.split("(")[0], None)) for signature in self.protocol):
+                method = fitted
+            return self.score(trial, method, sample, dataset, options, seconds)
+
+    @abstractmethod
+    def rows(self, trial: Trial, content: Any, options: Mapping[str, Value], split: Split) -> tuple[Rows, Rows]:
+        """The rows to learn from and to test; in no order of the data's own, so that the first of them are a fair sample."""
+
+    @abstractmethod
+    def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
+        """Turn rows into what a method is given."""
+
+    @abstractmethod
+    def score(
+        self,
+        trial: Trial,
+        method: Any,
+        sample: Sample,
+        dataset: Dataset,
+        options: Mapping[str, Value],
+        fit_seconds: float,
+    ) -> Measured:
+        """Ask the fitted method and measure it."""
+
+    def epochs(self, trial: Trial, options: Mapping[str, Value]) -> int:
+        """Passes over the rows at the trial's scale."""
+        asked = int(options["epochs"])
+        return min(asked, self.smoke_epochs) if trial.scale == "smoke" else asked
+
+
+def _taken(method: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the keywords that the method's ``fit`` has."""
+    try:
+        parameters = inspect.signature(method.fit).parameters if keywords else {}
+    except (TypeError, ValueError):  # built in C, without a signature
+        return {}
+    return {name: value for name, value in keywords.items() if name in parameters}

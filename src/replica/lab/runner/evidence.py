@@ -1,0 +1,172 @@
+"""The record: the rows of every trial of a paper's studies, and the verdicts that follow from them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from replica.errors import ReplicaError
+from replica.lab.catalogue import evidence_path, read_evidence, record, records
+from replica.lab.claims.registration import Registration
+from replica.lab.claims.rows import Columns, stacked, unstacked
+
+from .settings import Settings
+from .sources import Source
+
+if TYPE_CHECKING:
+    from .verify import PaperResult, StudyResult
+
+_WITHDRAWN = ("name", "sentence", "verdict", "expect", "measured", "seeds")
+_KEPT = ("expect", "diagnose", "gates", "smallest")
+
+
+@dataclass(frozen=True)
+class RecordedStudy:
+    """A study's recorded rows and cost by seed, and the fingerprint of the code that gave them."""
+
+    fingerprint: str
+    tables: Mapping[int, Columns]
+    seconds: Mapping[int, float]
+    peak_bytes: int
+    machine: Mapping[str, Any]
+
+
+def recorded_study(slug: str, name: str) -> RecordedStudy | None:
+    """A study of a catalogued paper as recorded; None where nothing is."""
+    evidence = read_evidence(record(slug)) if slug in records() else None
+    study = evidence.get("studies", {}).get(name) if evidence else None
+    if evidence is None or study is None:
+        return None
+    tables = unstacked(study["rows"])
+    return RecordedStudy(
+        study["fingerprint"], tables, dict(zip(study["seeds"], study["seconds"], strict=True)), study["peak_bytes"],
+        evidence["machine"],
+    )  # fmt: skip
+
+
+def check_registrations(source: Source) -> None:
+    """See that no bound or sentence differs from what the recorded verdicts were reached by.
+
+    Raises:
+        ReplicaError: The first that does, and what to do.
+    """
+    evidence = read_evidence(record(source.slug)) if source.slug in records() else None
+    for recorded in evidence["claims"] if evidence else ():
+        said = source.paper.registered.claims.get(recorded["name"])
+        if said is None:
+            raise ReplicaError(
+                f"Claim {recorded['name']} has evidence but is no longer registered: withdraw it with a reason instead"
+                f' (withdrawn = "...") in {source.path.with_suffix(".toml").name}.'
+            )
+        changed = _changed(said, recorded)
+        if changed and not said.withdrawn:
+            raise ReplicaError(
+                f"Claim {said.name}: {changed} was changed after evidence existed. The verdict is against the bound as first"
+                " registered: put it back, or withdraw the claim with its reason and register a new one under a new name."
+            )
+
+
+def _changed(said: Registration, recorded: Mapping[str, Any]) -> str:
+    """What of a registration differs from the one that the evidence keeps; empty for nothing."""
+    if recorded["sentence"] not in (said.sentence, said.formerly):
+        return "the sentence"
+    bounds = said.bounds()
+    if "gates" not in recorded:  # measured before claims had one primary expectation: the same bounds, judged or shown
+        now = {**said.expect, **said.diagnose}
+        ends = {name: [_end(bound.low), _end(bound.high)] for name, bound in now.items()}
+        return "" if ends == {name: [_end(e) for e in bound[:2]] for name, bound in recorded["bounds"].items()} else "a bound"
+    return next((f"a bound ({kind})" for kind in _KEPT if bounds[kind] != recorded[kind]), "")
+
+
+def _end(value: float | None) -> float | None:
+    """An end of a bound, without the last digits of sums such as 0.138 + 0.014."""
+    return None if value is None or math.isinf(value) else float(f"{value:.9g}")
+
+
+def record_paper(source: Source, settings: Settings, *, refresh: bool = False) -> tuple[PaperResult, Path, list[str]]:
+    """Measure and judge all claims of a paper and write its evidence.
+
+    Recorded rows stay where the code that gave them is unchanged. Where it changed, one recorded seed is measured again: equal
+    bit for bit, the record is stamped anew; else all its seeds are measured.
+
+    Args:
+        source: The paper, of the catalogue.
+        settings: How trials run.
+        refresh: Only bring the recorded seeds up to date and judge them again; take no further look.
+
+    Returns:
+        The result, the file written, and a line for each study that was stamped or measured.
+
+    Raises:
+        ReplicaError: If a registration changed after evidence existed, the scale is smoke, or a trial failed.
+    """
+    from .restamp import restamped
+    from .verify import verify_source
+
+    if settings.scale == "smoke" or settings.seeds is not None:
+        raise ReplicaError("Evidence is recorded at laptop or full scale, with the claims' own looks.")
+    check_registrations(source)
+    told = restamped(source, settings)
+    result = verify_source(source, settings, record="recorded looks" if refresh else "all looks")
+    for claim in result.claims:
+        if claim.errors:
+            raise ReplicaError(f"Evidence is recorded without errors; {claim.claim.name} has: {claim.errors[0].error}.")
+    return result, write_evidence(result), told
+
+
+def write_evidence(result: PaperResult) -> Path:
+    """Write a paper's evidence, in the package; for those who keep Replica, from a checkout."""
+    path = evidence_path(record(result.slug))
+    studies: dict[str, StudyResult] = {claim.study.name: claim.study for claim in result.claims}
+    machine = next(iter(studies.values())).machine
+    before = read_evidence(record(result.slug)) or {"claims": []}
+    standing = {claim.claim.name for claim in result.claims}
+    evidence = {
+        "slug": result.slug,
+        "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
+        "scale": result.claims[0].scale,
+        "machine": {"device": "cpu", "processors": os.cpu_count(), **machine},
+        "claims": [
+            {key: value for key, value in claim.plain().items() if key not in ("stale", "errors", "pooled")}
+            for claim in result.claims
+        ],
+        "withdrawn": [
+            *before.get("withdrawn", ()),
+            *(
+                {key: claim.get(key) for key in _WITHDRAWN}
+                for claim in before["claims"]
+                if claim["name"] not in standing
+            ),
+        ],
+        "studies": {name: _plain(study) for name, study in studies.items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(compact(evidence) + "\n")
+    temporary.replace(path)
+    return path
+
+
+def _plain(study: StudyResult) -> dict[str, Any]:
+    seeds = sorted(study.tables)
+    return {
+        "kind": study.kind,
+        "fingerprint": study.fingerprint,
+        "seeds": seeds,
+        "seconds": [study.seconds[seed] for seed in seeds],
+        "peak_bytes": study.peak_bytes,
+        "rows": stacked({seed: study.tables[seed] for seed in seeds}),
+    }
+
+
+def compact(evidence: Mapping[str, Any]) -> str:
+    """JSON that diffs line by line, but with each column of rows on one line."""
+    text = json.dumps(evidence, indent=1, ensure_ascii=False, allow_nan=False)
+    return re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text)
