@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replica.data.sets import patterns
 from replica.data import read_solution_map
+from replica.data.sets import patterns
 from replica.errors import ReplicaError
 from replica.lab.problems.operator.problem import Operator
 
