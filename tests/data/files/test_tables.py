@@ -253,8 +253,10 @@ def test_pandas_metadata_are_not_believed(told: Any, raw: bytes | None) -> None:
 
 INT64 = st.integers(-(2**63) + 1, 2**63 - 1)
 TYPES = [
-    *(pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")), pa.timestamp("us", tz="Europe/Berlin"), pa.timestamp("s", tz="UTC"),
-    *(pa.duration(unit) for unit in ("s", "ns")), pa.date32(), pa.date64(), pa.time32("s"), pa.time64("ns"), pa.int64(), pa.uint64(),
+    *(pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")),
+    pa.timestamp("us", tz="Europe/Berlin"), pa.timestamp("s", tz="UTC"),
+    *(pa.duration(unit) for unit in ("s", "ns")), pa.date32(), pa.date64(),
+    pa.time32("s"), pa.time64("ns"), pa.int64(), pa.uint64(),
 ]  # fmt: skip
 
 
