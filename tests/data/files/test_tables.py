@@ -38,10 +38,13 @@ def check_line(message: str, name: str) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    values=st.integers(2, 4).flatmap(lambda width: st.lists(
-        st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=width, max_size=width),
-        min_size=3, max_size=8,
-    )),
+    values=st.integers(2, 4).flatmap(
+        lambda width: st.lists(
+            st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=width, max_size=width),
+            min_size=3,
+            max_size=8,
+        )
+    ),
     sign=st.sampled_from([",", ";", "\t", "|", " ", "  "]),
     names=st.booleans(),
     comment=st.booleans(),
