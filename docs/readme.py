@@ -10,7 +10,7 @@ from replica.lab.catalogue import WINGS, count_verdicts, find
 
 ROOT = Path(__file__).parent.parent
 HEADS = {
-    "holds": "hold", "fails": "fail, or not seen here", "no_effect": "no effect of that size", "unclear": "unclear",
+    "holds": "hold", "fails": "fail", "not_seen": "not seen here", "no_effect": "no effect of that size", "unclear": "unclear",
     "not_tested": "not tested",
 }  # fmt: skip
 

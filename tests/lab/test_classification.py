@@ -13,17 +13,15 @@ import torch
 from hypothesis import given, settings, strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from replica.lab.claims import Trial
 from replica.data import Labelled
 from replica.errors import ReplicaError
+from replica.lab.claims import Trial
 from replica.lab.problems import get
 from replica.lab.problems.classification.calibration import expected_calibration_error, log_loss
-from replica.lab.problems.classification.data import load, prepare, split
-from replica.lab.problems.footprint import parameter_count
+from replica.lab.problems.classification.data import load, prepare
+from replica.lab.problems.labelled_rows import stratified_split
 from replica.lab.problems.problem import Dataset
 
 problem = get("classification")
@@ -70,7 +68,7 @@ class Constant:
 )
 def test_splits_share_no_row_and_hold_every_class(counts: list[int], test: float, most: int, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    train, tested = split(labels, test, most, np.random.default_rng(seed))
+    train, tested = stratified_split(labels, test, most, np.random.default_rng(seed))
     assert not set(train) & set(tested)
     assert set(labels[tested]) == set(range(len(counts)))
     if most == 0:
@@ -78,7 +76,7 @@ def test_splits_share_no_row_and_hold_every_class(counts: list[int], test: float
     else:
         assert len(train) <= most
         assert len(set(labels[train])) == min(most, len(counts))
-    fewer, again = split(labels, test, max(1, most // 2), np.random.default_rng(seed))
+    fewer, again = stratified_split(labels, test, max(1, most // 2), np.random.default_rng(seed))
     assert set(fewer) <= set(train) or most == 1
     np.testing.assert_array_equal(again, tested)
 
@@ -135,7 +133,7 @@ class Oracle(Constant):
 
     def __init__(self, dataset: Dataset) -> None:
         content = dataset.content
-        train, test = split(content.labels, 0.25, 5000, Trial(0).rng("split"))
+        train, test = stratified_split(content.labels, 0.25, 5000, Trial(0).rng("split"))
         rows = prepare(content, train, test)[1]
         self.known = {row.tobytes(): label for row, label in zip(rows, content.labels[test], strict=True)}
 
@@ -161,20 +159,6 @@ def test_calibration_error_against_a_loop() -> None:
             total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     assert expected_calibration_error(probabilities, labels) == pytest.approx(total)
     assert expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0  # confidence 1 is in the last bin
-
-
-def test_parameter_count_of_known_learners() -> None:
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(60, 5)), np.arange(60) % 3
-    assert parameter_count(LogisticRegression().fit(X, y)) == 3 * 5 + 3
-    forest = RandomForestClassifier(7, random_state=0).fit(X, y)
-    trees = [tree.tree_ for tree in forest.estimators_]
-    assert parameter_count(forest) == sum(2 * (t.node_count - t.n_leaves) + 3 * t.n_leaves for t in trees)
-    assert parameter_count(torch.nn.Linear(4, 2)) == 10
-    assert parameter_count(SimpleNamespace(a=torch.zeros(3, dtype=torch.complex64), b=np.zeros(2, complex))) == 10
-    shared = np.zeros(8)
-    assert parameter_count(SimpleNamespace(a=shared, b=[shared], c="text", d=3, e=None)) == 8
-    assert parameter_count(SimpleNamespace(n_parameters=17, a=shared)) == 17
 
 
 # --- protocol ------------------------------------------------------------------------------------------------------------

@@ -187,8 +187,8 @@ NEW = "@cache\nOLD"
             "class Lookup(",
             False,
         ),
-        ("lab.problems.recall.problem:draw_cues", "lab.problems.recall.damage", "def damage_patterns(", NEW, True),
-        ("lab.problems.recall.problem:draw_cues", "lab.problems.recall.data", "def load(", NEW, False),
+        ("lab.problems.recall.problem:Recall", "lab.problems.recall.damage", "def damage_patterns(", NEW, True),
+        ("lab.problems.recall.problem:psnr", "lab.problems.recall.data", "def load(", NEW, False),
         ("lab.problems.recall.problem:Recall", "lab.problems.recall.data", "def load(", NEW, True),
     ],
 )

@@ -189,6 +189,15 @@ def test_what_registers_counts_with_the_whole_module(tmp_path):
     assert found["@property", 2] == found["@property", 3] == found["", 2] == found["", 3]
 
 
+def test_a_name_that_reading_does_not_find_may_come_from_all_of_its_module(tmp_path):
+    found = set()
+    for constant in (1, 2):
+        write(tmp_path, {"made.py": f"def __getattr__(name):\n    return {constant}\n"})
+        path = write(tmp_path, {"mine.py": "import made\ndef f(x):\n    return made.anything(x)\n"}) / "mine.py"
+        found.add(fingerprint(path, "f"))
+    assert len(found) == 2
+
+
 def test_what_two_names_stand_for_counts_not_only_that_they_are_used(tmp_path):
     write(tmp_path, {"part.py": MINE["part.py"]})
     found = set()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import doctest
 import importlib
 import importlib.util
 import itertools
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,17 +20,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from replica.lab.claims import Trial
-from replica.data.sets import solution_maps
 from replica.data import SolutionMap, burgers, darcy
+from replica.data.sets import solution_maps
 from replica.errors import ReplicaError
-from replica.lab.problems import Baseline, Dataset, Outcome, get
+from replica.lab.claims import Trial
+from replica.lab.problems import Baseline, Dataset, Outcome
 from replica.lab.problems.operator.data import stride_fits
 from replica.lab.problems.operator.errors import relative_errors
 from replica.lab.problems.operator.problem import Operator
-from replica.papers.baselines.operator import MeanField, PcaLinear, fno_network, resample, tfno_network, unet_network
-from replica.training import EPOCHS, GridRegressor, rate_share, relative_l2
-from replica.physics.unet import UNet
+from replica.papers.baselines.operator import MeanField
+from replica.training import GridRegressor
 
 problem = Operator()
 RNG = np.random.default_rng(0)
@@ -99,12 +95,6 @@ class Truth:
 
 
 # --- the registry and data -----------------------------------------------------------------------------------------------
-
-
-def test_the_problem_is_described_without_torch() -> None:
-    code = "import sys; from replica.lab.problems import get; get('operator').options; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
-    assert isinstance(get("operator"), Operator)
 
 
 @pytest.mark.parametrize("name", Operator.data_names)
@@ -235,46 +225,6 @@ def test_fewer_training_samples_are_a_subset() -> None:
 # --- the protocol --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (lambda y: None, "returned NoneType; wanted a tensor or an array of shape (3, 1, 9, 9)"),
-        (lambda y: y[0], "returned shape (1, 9, 9); wanted (3, 1, 9, 9): samples, output channels, the inputs' grid"),
-        (lambda y: y[..., :5], "returned shape (3, 1, 9, 5)"),
-        (lambda y: y > 0, "returned values of type bool"),
-        (lambda y: y.to(torch.complex64), "returned values of type complex64"),
-        (lambda y: y.where(y > 0, torch.nan), "returned nan at (0, 0, "),
-        (lambda y: y.double() * 1e300, "(from 0); wanted finite numbers"),
-    ],
-)
-def test_wrong_outputs_are_named(change: Callable[[Tensor], Any], expected: str) -> None:
-    dataset = small(2)
-    with pytest.raises(ReplicaError) as caught:
-        run(lambda _: Truth(dataset, change), dataset)
-    assert str(caught.value).startswith("Truth.predict returned ")
-    assert expected in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [lambda y: y.double(), lambda y: y.numpy(), lambda y: y.requires_grad_() * 1.0, lambda y: y.numpy().astype(float)],
-)
-def test_outputs_of_any_kind_of_array_count(change: Callable[[Tensor], Any]) -> None:
-    dataset = small(2)
-    assert run(lambda _: Truth(dataset, change), dataset).metrics["error"] == 0
-
-
-def test_missing_methods_are_named() -> None:
-    class Half:
-        def fit(self, inputs: Tensor, outputs: Tensor) -> None: ...
-
-    with pytest.raises(ReplicaError, match=r"^Half has no method predict; an entry for operator has fit\(inputs"):
-        run(lambda _: Half(), small(1))
-    with pytest.raises(ReplicaError, match=r"^int has no method fit and no method predict"):
-        run(lambda _: 3, small(1))
-
-
 def test_a_method_bound_to_its_grid_is_told_what_to_do() -> None:
     class Bound(MeanField):
         def predict(self, inputs: Tensor) -> Tensor:
@@ -379,97 +329,6 @@ def test_strong_baselines_are_strong(flow: Dataset) -> None:
     assert errors["unet"] < 0.7 * errors["mean-field"]
 
 
-def test_pca_linear_is_ridge_regression() -> None:
-    torch.manual_seed(0)
-    x = torch.randn(30, 1, 6)
-    y = torch.cat([0.4 * x, x.flip(2)], dim=1) + torch.randn(30, 2, 6)
-    method = PcaLinear()
-    method.fit(x, y)
-    a, b = x.flatten(1).double(), y.flatten(1).double()
-    a, b = a - a.mean(0), b - b.mean(0)
-    weights = torch.linalg.solve(a.T @ a + method.ridge * torch.eye(6, dtype=torch.float64), a.T @ b)
-    new = torch.randn(4, 1, 6)
-    expected = y.flatten(1).double().mean(0) + (new.flatten(1).double() - x.flatten(1).double().mean(0)) @ weights
-    torch.testing.assert_close(method.predict(new), expected.reshape(4, 2, 6).float())
-
-    # Leave-one-out in closed form is leave-one-out by refitting, and the ridge is the best of the candidates.
-    def left_out(ridge: float) -> float:
-        errors = []
-        for i in range(30):
-            rest = [j for j in range(30) if j != i]
-            p, q = x.flatten(1).double()[rest], y.flatten(1).double()[rest]
-            w = torch.linalg.solve(
-                (p - p.mean(0)).T @ (p - p.mean(0)) + ridge * torch.eye(6, dtype=torch.float64),
-                (p - p.mean(0)).T @ (q - q.mean(0)),
-            )
-            guess = q.mean(0) + (x[i].flatten().double() - p.mean(0)) @ w
-            errors.append((guess - y[i].flatten().double()).square().mean())
-        return float(torch.stack(errors).mean())
-
-    assert left_out(method.ridge) == pytest.approx(method.left_out_error)
-    assert left_out(method.ridge) <= min(left_out(method.ridge * factor) for factor in (0.1, 10)) * 1.001
-
-
-def test_a_linear_map_is_learned_exactly() -> None:
-    torch.manual_seed(0)
-    matrix = torch.randn(9, 9)
-    x = torch.randn(50, 1, 9)
-    method = PcaLinear()
-    method.fit(x, x @ matrix)
-    new = torch.randn(5, 1, 9)
-    torch.testing.assert_close(method.predict(new), new @ matrix, atol=1e-3, rtol=1e-3)
-
-
-@pytest.mark.parametrize("ends", [True, False])
-@pytest.mark.parametrize("dimensions", [1, 2])
-def test_resampling(ends: bool, dimensions: int) -> None:
-    coarse, fine = (9, 33) if ends else (8, 32)
-    places = [torch.linspace(0, 1, n) if ends else torch.arange(n) / n for n in (coarse, fine)]
-    on = [torch.meshgrid(*dimensions * [p], indexing="ij") for p in places]
-    if ends:  # linear functions exactly
-        low, high = (sum((i + 1) * axis for i, axis in enumerate(axes))[None, None] for axes in on)
-        torch.testing.assert_close(resample(low, dimensions * (fine,)), high)
-        torch.testing.assert_close(
-            resample(low, dimensions * (20,)).amax(),
-            high.amax(),  # sizes that do not divide: ends stay
-        )
-    low, high = (sum(torch.cos(2 * np.pi * axis) for axis in axes)[None, None] for axes in on)
-    assert (resample(low, dimensions * (fine,)) - high).abs().max() < 0.1 * dimensions
-    torch.testing.assert_close(resample(high, dimensions * (coarse,)), low)
-    assert resample(low, low.shape[2:]) is low
-
-
-@pytest.mark.parametrize("grid", [(5,), (17,), (32,), (9, 9), (12, 17)])
-def test_networks_take_any_grid(grid: tuple[int, ...]) -> None:
-    torch.manual_seed(0)
-    library = importlib.util.find_spec("neuralop") is not None
-    for make in (unet_network, fno_network, tfno_network) if library else (unet_network,):
-        network = make(2, 3, grid)
-        for size in (grid, tuple(2 * n - 1 for n in grid)):
-            x = torch.randn(2, 2, *size, requires_grad=True)
-            y = network(x)
-            assert y.shape == (2, 3, *size)
-            y.square().sum().backward()
-            assert x.grad is not None
-            assert x.grad.abs().sum() > 0
-        assert all(p.grad is not None for p in network.parameters())
-
-
-def test_unet_details() -> None:
-    with pytest.raises(ValueError, match="dimensions is 3; want 1 or 2"):
-        UNet(1, 1, 3)
-    one, two = UNet(1, 1, 2, width=4, levels=1), UNet(1, 1, 2, width=4, levels=1)
-    two.load_state_dict(one.state_dict())
-    x = torch.randn(1, 1, 7, 7)
-    torch.testing.assert_close(one(x), two(x))
-    assert one.double()(x.double()).dtype == torch.float64
-    # The coarsest grid sees across the domain, which convolutions of three nodes alone do not.
-    x = torch.zeros(1, 1, 33, 33, requires_grad=True)
-    UNet(1, 1, 2, width=4, levels=3)(x)[0, 0, 0, 0].backward()
-    assert x.grad is not None
-    assert x.grad[0, 0, 20, 20] != 0
-
-
 def convolution(inside: int, outside: int, grid: tuple[int, ...]) -> nn.Module:
     kind = nn.Conv1d if len(grid) == 1 else nn.Conv2d
     return kind(inside, outside, 3, padding=1, padding_mode="circular")
@@ -477,108 +336,14 @@ def convolution(inside: int, outside: int, grid: tuple[int, ...]) -> nn.Module:
 
 def test_a_network_learns_what_it_can_express() -> None:
     dataset = small(1, count=40, boundary="periodic")
-    outcome = run(lambda trial: GridRegressor(convolution, trial.generator("weights", "cpu"), learning_rate=0.05), dataset, epochs=60, stride=1)
+    outcome = run(
+        lambda trial: GridRegressor(convolution, trial.generator("weights", "cpu"), learning_rate=0.05),
+        dataset,
+        epochs=60,
+        stride=1,
+    )
     assert outcome.metrics["error"] < 0.01
     assert outcome.metrics["parameters"] == 4
-
-
-def test_scaling_of_inputs_and_outputs_does_not_matter() -> None:
-    dataset = small(1, count=24)
-    content = dataset.content
-    shifted = to_dataset(SolutionMap(1000 * content.inputs + 70, 1e-4 * content.outputs, "dirichlet", content.spacing))
-    plain, other = (
-        run(lambda trial: GridRegressor(convolution, trial.generator("weights", "cpu")), given).metrics["error"] for given in (dataset, shifted)
-    )
-    assert plain == pytest.approx(other, rel=1e-2)
-
-
-def test_training_is_the_trials_own() -> None:
-    torch.manual_seed(1)
-    x, y = torch.randn(12, 1, 9), torch.randn(12, 1, 9)
-    weights = []
-    for trial in (Trial(0), Trial(0), Trial(1)):
-        state = torch.random.get_rng_state()
-        method = GridRegressor(convolution, trial.generator("weights", "cpu"), epochs=2)
-        method.fit(x, y)
-        assert torch.equal(state, torch.random.get_rng_state())  # the global generator is left alone
-        weights.append(torch.cat([p.flatten() for p in method.module.parameters()]))
-        assert len(method.losses) == 2
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
-    without = []
-    for _ in range(2):
-        torch.manual_seed(5)
-        method = GridRegressor(convolution, epochs=1)
-        method.fit(x, y)
-        without.append(method.predict(x))
-    assert torch.equal(*without)
-
-
-def test_whose_epochs_count() -> None:
-    assert problem.resolve({})["epochs"] == EPOCHS
-    x = torch.randn(4, 1, 9)
-    for given, asked, expected in ((3, None, 3), (3, 5, 5), (None, None, EPOCHS)):
-        method = GridRegressor(convolution, torch.Generator().manual_seed(0), epochs=given)
-        method.fit(x, x, epochs=asked)
-        assert len(method.losses) == expected
-
-
-def test_a_constant_channel_is_left_alone() -> None:
-    x = torch.cat([torch.randn(6, 1, 9), torch.full((6, 1, 9), 3.0)], dim=1)
-    method = GridRegressor(convolution, torch.Generator().manual_seed(0), epochs=1)
-    method.fit(x, x)
-    assert torch.isfinite(method.predict(x)).all()
-
-
-def test_what_is_learned_is_the_difference_from_the_mean() -> None:
-    class Silent(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.unused = nn.Parameter(torch.zeros(()))
-
-        def forward(self, inputs: Tensor) -> Tensor:
-            assert inputs.mean().abs() < 0.5
-            return 0 * self.unused * inputs
-
-    x, y = 50 + torch.randn(20, 1, 9), 7 + torch.randn(20, 1, 9)
-    method = GridRegressor(lambda inside, outside, grid: Silent(), epochs=1)
-    method.fit(x, y)
-    torch.testing.assert_close(method.predict(x), y.mean().expand(20, 1, 9))
-
-
-def test_wrong_training() -> None:
-    for name, value in (("epochs", 0), ("learning_rate", 0.0), ("batch_size", 0), ("weight_decay", -1.0)):
-        with pytest.raises(ValueError, match=f"{name} is {value}"):
-            GridRegressor(convolution, **{name: value})
-    with pytest.raises(ValueError, match=r"outputs: got shape \(3, 1, 9\) for inputs of \(4, 1, 9\)"):
-        GridRegressor(convolution).fit(torch.zeros(4, 1, 9), torch.zeros(3, 1, 9))
-
-
-def test_the_learning_rate_rises_and_falls() -> None:
-    for steps in (1, 2, 3, 4, 7, 100):
-        shares = [rate_share(step, steps) for step in range(steps)]
-        assert all(0 < share <= 1 for share in shares)
-        top = int(np.argmax(shares))
-        assert shares[: top + 1] == sorted(shares[: top + 1])
-        assert shares[top:] == sorted(shares[top:], reverse=True)
-        assert shares[top] == 1
-
-
-def test_the_loss_is_the_measure() -> None:
-    torch.manual_seed(0)
-    a, b = torch.randn(5, 2, 7, 7), torch.randn(5, 2, 7, 7)
-    np.testing.assert_allclose(relative_l2(a, b).numpy(), relative_errors(a.numpy(), b.numpy()), rtol=1e-5)
-    assert relative_l2(torch.ones(1, 1, 4), torch.zeros(1, 1, 4)).item() == 2  # no truth to divide by
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["lab.problems.operator.data", "lab.problems.operator.errors", "papers.baselines.operator", "training.estimators"],
-)
-def test_the_examples_in_docstrings(name: str) -> None:
-    results = doctest.testmod(importlib.import_module(f"replica.{name}"))
-    assert results.attempted > 0
-    assert results.failed == 0
 
 
 # --- examples and the picture --------------------------------------------------------------------------------------------
@@ -657,4 +422,3 @@ def test_the_picture_of_the_truth_and_without_examples(flow: Dataset) -> None:
     problem.draw(figure, given)
     FigureCanvasAgg(figure).draw()
     assert len(figure.get_axes()) == 1
-

@@ -19,13 +19,12 @@ import pytest
 import torch
 
 import replica
+from replica.data import EventSet, Labelled, SolutionMap
+from replica.errors import Interrupted, ReplicaError
 from replica.lab.catalogue import records
 from replica.lab.claims import Choice, Integer, LogUniform, Trial, Uniform
 from replica.lab.cli.main import main
-from replica.data import EventSet, Labelled, SolutionMap
-from replica.errors import Interrupted, ReplicaError
-from replica.lab.problems import labelled_rows
-from replica.lab.problems import get, names
+from replica.lab.problems import get, labelled_rows, names
 from replica.lab.problems.problem import Dataset, Metric
 from replica.lab.problems.recall.data import PatternSets
 from replica.lab.problems.stream.data import StreamContent

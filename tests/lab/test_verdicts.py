@@ -4,12 +4,10 @@ import math
 from typing import get_args
 
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
-from replica.lab.claims import Paper, Proportion, Reported, Trial, above, below, judge, within, words
-from replica.lab.claims.drawing import draw_spread
+from replica.errors import ReplicaError
+from replica.lab.claims import Paper, Proportion, Trial, above, below, judge, within, words
 from replica.lab.claims.measures import from_plain, to_plain
 from replica.lab.claims.verdicts import Verdict
 
@@ -141,35 +139,29 @@ def test_streams_of_a_trial_repeat_and_are_independent():
     assert [Trial(0, scale).pick(smoke=1, laptop=2, full=3) for scale in ("smoke", "laptop", "full")] == [1, 2, 3]
 
 
-def test_a_paper_file_is_checked_where_it_is_written():
-    paper = Paper("toy")
-
-    @paper.claim("One is one.", expect={"one": within(0.1, of=1)}, reported={"one": Reported(1.0, "Table 1")})
-    def one(trial):
-        return {"one": 1.0}
-
-    assert one(Trial(0)) == ({"one": 1.0}, {})
-    assert paper.claims["one"] is one
-    with pytest.raises(ValueError, match="two claims are named 'one'"):
-        paper.claim("Again.", expect={"one": above(0)})(one.function)
-    with pytest.raises(ValueError, match="seeds must be at least 5"):
-        paper.claim("Few.", expect={"one": above(0)}, seeds=3)
-    with pytest.raises(ValueError, match="expect must map"):
-        paper.claim("Nothing.", expect={})
+def test_a_paper_file_is_checked_where_it_is_written(tmp_path):
     with pytest.raises(ValueError, match="slug must be"):
         Paper("Bad Slug")
+    bound = (
+        'sentence = "Heads are half."\nregistered = 2026-11-29\nsetting = "own"\nexpect.share = "within 0.1 of 0.5"\n'
+    )
+    (tmp_path / "toy.toml").write_text(f"[half]\n{bound}[other]\n{bound}")
+    paper = Paper("toy", file=tmp_path / "toy.py")
+
+    def coin(trial):
+        return {"heads": [0, 1]}
+
+    def half(table):
+        return {"share": table["heads"].mean()}
+
+    claim = paper.claim(coin)(half)
+    assert paper.claims == {"half": claim}
+    assert claim.measures(coin(Trial(0))) == {"share": 0.5}
+    with pytest.raises(ReplicaError, match="two claims are named 'half'"):
+        paper.claim(coin)(half)
+    half.__name__ = "other"
+    with pytest.raises(ReplicaError, match="must be a function of a trial"):
+        paper.claim(0.5)(half)
     paper.entry("recall", name="m")(lambda trial: None)
     with pytest.raises(ValueError, match="two entries"):
         paper.entry("recall", name="m")(lambda trial: None)
-
-
-def test_the_spread_of_equal_numbers_can_be_drawn() -> None:
-    axes = Figure().subplots()
-    table = pd.DataFrame(
-        {"x": [1] * 3 + [2] * 3, "y": [0.1] * 3 + [0.7, 0.8, 0.9]}
-    )  # the mean of 0.1, 0.1, 0.1 is not 0.1
-    draw_spread(axes, table, "x", "y", scale=100)
-    (bars,) = axes.containers[0].lines[2]
-    equal, apart = (segment[:, 1] for segment in bars.get_segments())
-    assert equal == pytest.approx([10, 10])
-    assert apart == pytest.approx([70, 90])

@@ -9,18 +9,19 @@ from .sets.omniglot import omniglot as omniglot
 from .sets.shakespeare import shakespeare as shakespeare
 from .sets.patterns import Patterns as Patterns
 from .sets.labelled import Labelled as Labelled
-from .files.labelled_files import LABELLED_FORMATS as LABELLED_FORMATS
-from .files.labelled_files import read_labelled as read_labelled
+from .files.labelled import LABELLED_FORMATS as LABELLED_FORMATS
+from .files.labelled import read_labelled as read_labelled
 from .sets.mnist_1d import mnist_1d as mnist_1d
 from .sets.small_tables import SMALL_TABLES as SMALL_TABLES
 from .sets.small_tables import small_table as small_table
+from .sets.seeds import split_seed as split_seed
 from .sets.solution_maps import SolutionMap as SolutionMap
 from .sets.darcy_flow import darcy as darcy
 from .sets.helmholtz_equation import helmholtz as helmholtz
 from .sets.burgers_equation import burgers as burgers
-from .files.solution_map_files import read_solution_map as read_solution_map
+from .files.solution_maps import read_solution_map as read_solution_map
 from .sets.events import EventSet as EventSet
-from .files.event_files import read_events as read_events
+from .files.events import read_events as read_events
 from .sets.delayed_coincidences import coincidence_scores as coincidence_scores
 from .sets.delayed_coincidences import delayed_coincidences as delayed_coincidences
 from .sets.latency_digits import latency_digits as latency_digits
@@ -33,8 +34,8 @@ from .sets.traverses import PHOTOGRAPHS as PHOTOGRAPHS
 from .sets.traverses import Appearance as Appearance
 from .sets.traverses import Traverses as Traverses
 from .sets.traverses import traverses as traverses
-from .files.user_files import FORMATS as FORMATS
-from .files.user_files import read_patterns as read_patterns
+from .files.patterns import FORMATS as FORMATS
+from .files.patterns import read_patterns as read_patterns
 
 __all__ = [
     "FORMATS",
@@ -72,6 +73,7 @@ __all__ = [
     "saccade_mnist",
     "shakespeare",
     "small_table",
+    "split_seed",
     "traverses",
     "with_rotations",
 ]

@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
 from replica.errors import ReplicaError
 
 from .catalogue.search import find as find
@@ -32,7 +29,7 @@ _SETTINGS = frozenset(field.name for field in fields(Settings))
 def compare(
     problem: str,
     *,
-    data: str | os.PathLike[str] | np.ndarray | pd.DataFrame | Mapping[str, np.ndarray] | None = None,
+    data: str | os.PathLike[str] | Mapping[str, Any] | tuple[Any, Any] | Any = None,
     entries: Mapping[str, Any] | Sequence[str] = (),
     sweep: Mapping[str, Sequence[Any]] | None = None,
     only: Sequence[str] = (),
@@ -43,8 +40,8 @@ def compare(
 
     Args:
         problem: The problem's name, as ``replica problems`` lists it.
-        data: A named data set, a file or folder of your own; or an array, a data frame, or arrays by name as in an
-            ``.npz`` file (``{"X": features, "y": labels}``). The problem's default where None.
+        data: A named data set, a file or folder of your own; or an array or tensor, a data frame, a pair ``(X, y)``, or arrays
+            by name as in an ``.npz`` file (``{"X": features, "y": labels}``). The problem's default where None.
         entries: Your own methods: ``{"mine": MyMemory}`` (a class, or a function that makes one), or texts ``"file.py:Name"``.
         sweep: One option with the values it takes in turn: ``{"stored": [10, 30, 100]}``.
         only: Only these methods beside your own.
@@ -66,7 +63,7 @@ def compare(
     """
     given: dict[str, Any] = dict(options)
     settings = Settings(**{name: given.pop(name) for name in _SETTINGS & given.keys()})
-    if isinstance(data, np.ndarray | pd.DataFrame | Mapping):
+    if data is not None and not isinstance(data, str | os.PathLike):
         data = keep_data(data, settings.store_path)
     if sweep is not None and len(sweep) != 1:
         raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")

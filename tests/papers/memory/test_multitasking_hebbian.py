@@ -4,8 +4,7 @@ import torch
 
 from replica.lab.claims import Trial
 from replica.memory.multitasking import diluted_patterns
-from replica.papers.memory import multitasking_hebbian
-from replica.papers.memory.multitasking_hebbian import paper
+from replica.papers.memory.multitasking_hebbian import crossing, paper
 
 
 def test_the_entry_recalls_binary_patterns_and_is_fresh_each_time():
@@ -24,23 +23,6 @@ def test_the_entry_recalls_binary_patterns_and_is_fresh_each_time():
 
 
 def test_crossing_is_read_between_points_on_a_logarithmic_axis():
-    crossing = multitasking_hebbian._crossing
     assert crossing([10, 100], np.array([0.8, 1.0]), 0.9) == pytest.approx(np.sqrt(1000))
     assert crossing([10, 100], np.array([0.1, 0.2]), 0.9) == 100
     assert crossing([10, 100, 1000], np.array([0.95, 0.97, 0.99]), 0.9) == pytest.approx(10)
-
-
-def test_losses_are_written_out_independently_of_the_part():
-    memory = multitasking_hebbian.MultitaskingMemory().store(torch.tensor([[1.0, 0.0, -1.0, 1.0]]))
-    states = torch.tensor([[1.0, 1.0, 1.0, 1.0]])
-    to_pattern, to_mirror = multitasking_hebbian._literal_losses(memory, states)
-    assert to_pattern.item() == pytest.approx((0 + 1 + 4 + 0) / 8)
-    assert to_mirror.item() == pytest.approx((4 + 1 + 0 + 4) / 8)
-
-
-@pytest.mark.parametrize("name", ["parallel_regime", "cost_and_loss"])
-def test_a_trial_repeats_bit_for_bit(name):
-    claim = paper.claims[name]
-    once, again = (claim(Trial(seed=2, scale="smoke")) for _ in range(2))
-    assert once == again
-    assert once != claim(Trial(seed=3, scale="smoke"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,16 @@ class Labelled:
         labels: Class numbers from 0, int64, shape ``(count,)``.
         classes: What each class is called.
         notes: What the reader decided on its own, such as leaving out rows without a label.
+        groups: The number of each row's group, such as its domain, where the user named a column of them.
+        group_names: What each group is called.
     """
 
     features: pd.DataFrame | NDArray[Any] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    groups: NDArray[np.int64] | None = field(default=None, repr=False)
+    group_names: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,44 +44,57 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def grouped(self, groups: NDArray[np.int64], names: tuple[str, ...]) -> Labelled:
+        """The same rows with their groups."""
+        return replace(self, groups=groups, group_names=names)
 
-def encode_labels(path: Path | str, labels: pd.Series, what: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+
+def encode_labels(
+    path: Path | str, labels: pd.Series, what: str
+) -> tuple[NDArray[np.int64], tuple[str, ...], list[str]]:
     """Number the classes from 0: in numerical order where they are whole numbers, else by name.
+
+    Rows without a label, and classes with one row (none to learn from and to test too), are left out.
 
     Args:
         path: The file, for messages.
-        labels: One a row, none missing.
+        labels: One a row.
         what: What the labels are in the user's terms, such as ``"column 'species'"``.
 
+    Returns:
+        Class numbers, −1 for rows that are left out; names; and notes on what was left out.
+
     Raises:
-        ReplicaError: If they are measurements instead of classes, all the same, or a class has one row only.
+        ReplicaError: If they are measurements instead of classes, or fewer than two classes are left.
     """
     import pandas as pd
 
-    if pd.api.types.is_float_dtype(labels) and not bool((labels == labels.round()).all()):
-        value = labels[labels != labels.round()].iloc[0]
-        raise refuse(path, f"{what} holds numbers such as {value:g}", "wanted classes, as words or whole numbers")
-    if pd.api.types.is_float_dtype(labels):
-        labels = labels.astype(np.int64)
-    elif not pd.api.types.is_numeric_dtype(labels):
-        labels = labels.astype(str)
-    codes, names = pd.factorize(labels, sort=True)
-    if len(names) < 2:
-        raise refuse(
-            path,
-            f"{what} holds {shown(names[0]) if len(names) else 'nothing'} in every row",
-            "wanted two classes or more",
-        )
-    counts = np.bincount(codes)
-    if len(names) > 20 and len(names) > len(labels) / 4:
-        raise refuse(
-            path, f"{what} holds {len(names):,} different values in {len(labels):,} rows", "wanted few classes"
-        )
-    if counts.min() < 2:
-        lone = names[int(counts.argmin())]
-        raise refuse(
-            path,
-            f"class {shown(lone)!r:.60} of {what} has one row only",
-            "wanted two or more, one to learn from and one to test: merge it or leave it out",
-        )
-    return codes.astype(np.int64), tuple(str(name) for name in names)
+    notes: list[str] = []
+    there = labels[labels.notna()]
+    if len(there) < len(labels):
+        notes.append(f"{len(labels) - len(there):,} rows without a label left out")
+    if pd.api.types.is_float_dtype(there):
+        fraction = there[there != there.round()]
+        if len(fraction):
+            wrong = f"{what} holds numbers such as {float(fraction.iloc[0]):g}"
+            raise refuse(path, wrong, "wanted classes, as words or whole numbers")
+        there = there.astype(np.int64)
+    elif not pd.api.types.is_numeric_dtype(there):
+        there = there.map(lambda label: label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label))
+    codes, found_names = pd.factorize(there, sort=True)
+    names = [str(name) for name in found_names]
+    if len(names) > 20 and len(names) > len(there) / 4:
+        raise refuse(path, f"{what} holds {len(names):,} different values in {len(there):,} rows", "wanted few classes")
+    counts = np.bincount(codes, minlength=len(names))
+    lone = [shown(names[i]) for i in np.flatnonzero(counts < 2)]
+    if lone:
+        many = "class" if len(lone) == 1 else "classes"
+        notes.append(f"{many} {', '.join(lone[:3])}{' …' * (len(lone) > 3)} of {what} left out, with one row each")
+    kept = counts >= 2
+    if kept.sum() < 2:
+        held = " and ".join([f"{shown(names[i])} in every row" for i in np.flatnonzero(kept)][:1] + notes) or "nothing"
+        raise refuse(path, f"{what} holds {held}", "wanted two classes or more")
+    numbers = np.where(kept, np.cumsum(kept) - 1, -1)
+    found = np.full(len(labels), -1, np.int64)
+    found[labels.notna().to_numpy(bool)] = numbers[codes]
+    return found, tuple(name for name, stays in zip(names, kept, strict=True) if stays), notes

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replica.data.sets.events import EventSet
-from replica.data.sets.mnist_1d import mnist_1d
+from replica.data.sets.mnist_1d import SEED, mnist_1d
 
 LEVELS = np.linspace(-2.0, 3.5, 12)
 """In standard deviations of the whole set."""
@@ -38,13 +38,16 @@ def level_crossings(signals: NDArray[np.floating], levels: NDArray[np.floating])
 
 
 @cache
-def mnist_1d_events() -> EventSet:
+def mnist_1d_events(seed: int = SEED) -> EventSet:
     """Turn the 5,000 signals of `mnist_1d` into crossings of 12 levels: 40 steps, 24 units.
+
+    Args:
+        seed: Another seed, other signals.
 
     Example:
         >>> mnist_1d_events().events.shape
         (5000, 40, 24)
     """
-    made = mnist_1d()
+    made = mnist_1d(seed)
     events = level_crossings(np.asarray(made.features), LEVELS)
     return EventSet(events.reshape(len(events), events.shape[1], -1), made.labels, made.classes, (2, len(LEVELS)))

@@ -13,10 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.errors import ReplicaError
-
 from replica.data.sets.images import Images
 from replica.data.sets.public_files import PublicFile
+from replica.errors import ReplicaError
 
 # Two public homes of the same bytes; the original home refuses downloads since 2021.
 _HOMES = (

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.errors import ReplicaError
-
 from replica.data.sets.images import Images
 from replica.data.sets.public_files import PublicFile
+from replica.errors import ReplicaError
 
 SIDE = 105
 """Pixels a side of the drawings as they are published."""

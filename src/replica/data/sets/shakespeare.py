@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from replica.errors import ReplicaError
-
 from replica.data.sets.public_files import PublicFile
+from replica.errors import ReplicaError
 
 _FILE = PublicFile(
     "Tiny Shakespeare",

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from replica.errors import ReplicaError
-
 from replica.data.sets.labelled import Labelled
+from replica.errors import ReplicaError
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,14 @@ class SolutionMap:
         boundary: What the outputs satisfy at the domain's ends; ``"unknown"`` in files that do not say. ``"periodic"``
             grids leave out the last end (it is the first one again), all others hold both ends.
         spacing: Distance between neighbouring nodes along each axis.
+        notes: What a reader decided on its own, such as which axis holds channels.
     """
 
     inputs: NDArray[np.float32] = field(repr=False)
     outputs: NDArray[np.float32] = field(repr=False)
     boundary: Boundary
     spacing: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of samples."""

@@ -92,9 +92,9 @@ def verify(
         if record or refresh:
             results = []
             for name in dict.fromkeys(papers):
-                result, path, told = record_paper(find_source(name), Settings(**how), refresh=refresh)
+                result, path, notes = record_paper(find_source(name), Settings(**how), refresh=refresh)
                 results.append(result)
-                written += [*told, f"Evidence: {path}"]
+                written += [*notes, f"Evidence: {path}"]
         else:
             results = run_verify(*papers, first_seed=first_seed, claims=claim, **how)
     for result in results:

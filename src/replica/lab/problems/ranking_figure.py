@@ -53,6 +53,7 @@ def draw_comparison(figure: Figure, comparison: Any, problem: Problem) -> None:
     baselines = frozenset(baseline.name for baseline in problem.baselines())
     shown = [method for method in methods if comparison.examples.get(method)]
     figure.set_layout_engine("constrained")
+    label = problem.sweep_label(comparison.sweep[0], comparison.options) if comparison.sweep else ""
     left: Figure | SubFigure = figure
     if shown:
         own = importlib.import_module(f"{type(problem).__module__.rpartition('.')[0]}.figure")
@@ -61,9 +62,9 @@ def draw_comparison(figure: Figure, comparison: Any, problem: Problem) -> None:
         left, right = (figure.add_subfigure(grid[0, column]) for column in range(2))
         for part in (left, right):
             part.set_facecolor("none")
-        own.draw(right, comparison, shown, method_styles(methods, baselines))
-    label = problem.sweep_label(comparison.sweep[0], comparison.options) if comparison.sweep else ""
     draw_ranking(left.subplots(), comparison, metric=problem.metrics[0], baselines=baselines, sweep_label=label)
+    if shown:
+        own.draw(right, comparison, shown, method_styles(methods, baselines))
 
 
 def draw_ranking(

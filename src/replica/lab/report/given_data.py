@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from replica.errors import ReplicaError
+from replica.data.files.column_types import words
+from replica.data.files.sources import InMemory, in_memory, reading
 
 
-def keep_data(data: np.ndarray | pd.DataFrame | Mapping[str, np.ndarray], store: Path) -> str:
+def keep_data(data: Any, store: Path) -> str:
     """Keep data beside the store, so that worker processes and a resumed run read the same; once each.
 
     Args:
-        data: An array (kept as ``.npy``), arrays by name (``.npz``) or a data frame (``.parquet``).
+        data: An array or tensor (kept as ``.npy``), arrays by name or a pair ``(X, y)`` (``.npz``), or a table (``.parquet``).
         store: The store's file.
 
     Returns:
@@ -27,7 +28,7 @@ def keep_data(data: np.ndarray | pd.DataFrame | Mapping[str, np.ndarray], store:
     Raises:
         ReplicaError: If it holds what such a file cannot.
     """
-    ending, content = _encode(data)
+    ending, content = _encode(in_memory(data))
     digest = hashlib.blake2b(content, digest_size=8).hexdigest()
     path = store.parent / "arrays" / f"array-{digest}{ending}"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,26 +39,19 @@ def keep_data(data: np.ndarray | pd.DataFrame | Mapping[str, np.ndarray], store:
     return str(path)
 
 
-def _encode(data: np.ndarray | pd.DataFrame | Mapping[str, np.ndarray]) -> tuple[str, bytes]:
+def _encode(data: InMemory) -> tuple[str, bytes]:
     buffer = io.BytesIO()
     if isinstance(data, pd.DataFrame):
-        frame = data.reset_index(drop=True)
+        frame = data.reset_index(drop=True) if data.index.name is None else data.copy(deep=False)
         frame.columns = [str(name) for name in frame.columns]
-        try:
+        for name, kind in frame.dtypes.items():
+            if isinstance(kind, pd.CategoricalDtype):  # Parquet would turn categories that are numbers into numbers
+                frame[name] = words(frame[name]).astype("category")
+        with reading("data", "wanted columns of one type each", "the table cannot be kept as Parquet"):
             frame.to_parquet(buffer)
-        except (ValueError, TypeError, OSError) as error:  # pyarrow's errors are these
-            raise ReplicaError(f"data: the table cannot be kept as Parquet ({' '.join(str(error).split())}).") from None
         return ".parquet", buffer.getvalue()
     if isinstance(data, np.ndarray):
-        if data.dtype.kind not in "fiub":
-            raise ReplicaError(f"data must be an array of numbers, not of {data.dtype}.")
         np.save(buffer, data, allow_pickle=False)
         return ".npy", buffer.getvalue()
-    arrays = {str(name): np.asarray(array) for name, array in data.items()}
-    for name, array in arrays.items():
-        if array.dtype.hasobject:
-            arrays[name] = array = array.astype(str)  # words; anything else is refused by the reader
-        if array.dtype.kind not in "fiubU":
-            raise ReplicaError(f"data: array {name!r} must hold numbers or words, not {array.dtype}.")
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its dates are fixed, so equal arrays give equal bytes
+    np.savez(buffer, **data)  # type: ignore[arg-type]  # its dates are fixed, so equal arrays give equal bytes
     return ".npz", buffer.getvalue()

@@ -99,7 +99,7 @@ class Code:
         return self._described[node]
 
     def _definition(self, module: str, name: str, table: ModuleTable) -> Description:
-        text, uses = table.written(name).text, table.written(name).uses
+        text, uses = table.pieces[name].text, table.pieces[name].uses
         links: set[tuple[str, Node]] = {("", (module, EFFECTS))} if name != EFFECTS else set()
         outside = {f"*={target.module}" for target in table.imports.get(WHOLE, ()) if self._is_outside(target)}
         for written, origin, names in uses:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import time
@@ -78,9 +79,15 @@ def _changed(said: Registration, recorded: Mapping[str, Any]) -> str:
         return "the sentence"
     bounds = said.bounds()
     if "gates" not in recorded:  # measured before claims had one primary expectation: the same bounds, judged or shown
-        old = {**bounds["expect"], **bounds["diagnose"]}
-        return "" if old == recorded["expect"] else "a bound"
+        now = {**said.expect, **said.diagnose}
+        ends = {name: [_end(bound.low), _end(bound.high)] for name, bound in now.items()}
+        return "" if ends == {name: [_end(e) for e in bound[:2]] for name, bound in recorded["bounds"].items()} else "a bound"
     return next((f"a bound ({kind})" for kind in _KEPT if bounds[kind] != recorded[kind]), "")
+
+
+def _end(value: float | None) -> float | None:
+    """An end of a bound, without the last digits of sums such as 0.138 + 0.014."""
+    return None if value is None or math.isinf(value) else float(f"{value:.9g}")
 
 
 def record_paper(source: Source, settings: Settings, *, refresh: bool = False) -> tuple[PaperResult, Path, list[str]]:
@@ -106,12 +113,12 @@ def record_paper(source: Source, settings: Settings, *, refresh: bool = False) -
     if settings.scale == "smoke" or settings.seeds is not None:
         raise ReplicaError("Evidence is recorded at laptop or full scale, with the claims' own looks.")
     check_registrations(source)
-    told = restamped(source, settings)
+    notes = restamped(source, settings)
     result = verify_source(source, settings, record="recorded looks" if refresh else "all looks")
     for claim in result.claims:
         if claim.errors:
             raise ReplicaError(f"Evidence is recorded without errors; {claim.claim.name} has: {claim.errors[0].error}.")
-    return result, write_evidence(result), told
+    return result, write_evidence(result), notes
 
 
 def write_evidence(result: PaperResult) -> Path:

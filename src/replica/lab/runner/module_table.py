@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from .canonical import Target, Use, Writer, bindings, chain, for_type_checkers, imported, judges
@@ -30,28 +30,17 @@ class ModuleTable:
 
     Args:
         package: The package that its relative imports start from.
-        pieces: By name the statements that define it or change it; under `EFFECTS` those that do something else.
+        pieces: By name what defines it or changes it; under `EFFECTS` what does something else.
         imports: By name what is imported under it; under ``"*"`` the modules imported so.
         run: What is imported at once, not only when a lazy name is asked for.
         decorators: By name of a function or class the decorators, as names, that may register it.
-        problem: Whether it belongs to a problem.
     """
 
     package: str
-    pieces: Mapping[str, list[ast.stmt]]
+    pieces: Mapping[str, Written]
     imports: Mapping[str, list[Target]]
     run: frozenset[Target]
     decorators: Mapping[str, list[tuple[str, ...]]]
-    problem: bool
-    _written: dict[str, Written] = field(default_factory=dict)
-
-    def written(self, name: str) -> Written:
-        """What defines a name, in canonical form."""
-        if name not in self._written:
-            writer = Writer(self.package, problem=self.problem)
-            text = writer.write(self.pieces[name])
-            self._written[name] = Written(text, frozenset(writer.uses))
-        return self._written[name]
 
 
 @lru_cache(maxsize=4096)
@@ -67,7 +56,18 @@ def read_table(content: bytes, stub: bytes, package: str, problem: bool = False)
     Raises:
         SyntaxError: If it is no Python.
     """
-    statements = list(_top_level(_parse(content)))
+    # Trees are many objects, none of them garbage: looking for some while they live takes longer than making them.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _table(content, stub, package, problem)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _table(content: bytes, stub: bytes, package: str, problem: bool) -> ModuleTable:
+    statements = list(_top_level(ast.parse(content).body))
     pieces: dict[str, list[ast.stmt]] = {EFFECTS: []}
     imports: dict[str, list[Target]] = {}
     bound = [bindings([statement], package) for statement in statements]
@@ -97,18 +97,13 @@ def read_table(content: bytes, stub: bytes, package: str, problem: bool = False)
     for parts in pieces.values():
         parts.sort(key=lambda part: part.lineno)
     decorators = {s.name: _decorators(s) for s in statements if isinstance(s, _DEFINITIONS)}
-    return ModuleTable(package, pieces, imports, run, decorators, problem)
+    written = {name: _written(parts, package, problem) for name, parts in pieces.items()}
+    return ModuleTable(package, written, imports, run, decorators)
 
 
-def _parse(content: bytes) -> list[ast.stmt]:
-    # A tree is many objects, none of them garbage: looking for some while they are made takes longer than making them.
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return ast.parse(content).body
-    finally:
-        if collects:
-            gc.enable()
+def _written(parts: list[ast.stmt], package: str, problem: bool) -> Written:
+    writer = Writer(package, problem=problem)
+    return Written(writer.write(parts), frozenset(writer.uses))
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:

@@ -238,7 +238,7 @@ def _result(source: Source, claim: Claim, settings: Settings, study: StudyResult
     recorded = recorded_study(source.slug, study.name) if min(seeds) > 0 else None
     if recorded and not failed:
         every = {**recorded.tables, **{seed: study.tables[seed] for seed in seeds}}
-        pooled = rule(claim, list(every.values()), planned=False)
+        pooled = rule(claim, list(every.values()), planned=True)  # the record stopped where it was decided
     return ClaimResult(
         claim, settings.scale, study, tuple(seeds), rule(claim, tables, planned=planned, errors=failed), pooled
     )

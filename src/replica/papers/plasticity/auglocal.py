@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from replica.lab.claims import Integer, LogUniform, Paper, Reported, Trial, Uniform, above, below
 from replica.lab.claims.drawing import draw_spread
 from replica.plasticity.auglocal import AugLocal, Selection
+from replica.training import LearningRule
 
 from .deep_stacks import (
-    LocalLearner,
     adam,
     memory_axes,
     memory_over_layers,
@@ -68,10 +68,10 @@ STYLES: dict[str, dict[str, Any]] = {
     name="auglocal",
     space={"learning_rate": LogUniform(1e-4, 1e-2), "depth": Integer(1, 6), "taper": Uniform(0.0, 1.0)},
 )
-def auglocal(trial: Trial, learning_rate: float = 1e-3, depth: int = 3, taper: float = 0.5) -> LocalLearner:
+def auglocal(trial: Trial, learning_rate: float = 1e-3, depth: int = 3, taper: float = 0.5) -> LearningRule:
     """One local block a hidden layer."""
     generator = trial.generator("auglocal")
-    return LocalLearner(partial(AugLocal, depth=depth, taper=taper, optimiser=adam(learning_rate), generator=generator))
+    return LearningRule(partial(AugLocal, depth=depth, taper=taper, optimiser=adam(learning_rate), generator=generator))
 
 
 def methods() -> dict[str, Callable[..., AugLocal]]:

@@ -16,9 +16,9 @@ from replica.papers.baselines.credit import Backpropagation, DirectFeedbackAlign
 from replica.plasticity.counter_current import CounterCurrentLearning
 from replica.plasticity.target_projection import TargetProjection
 from replica.plasticity.target_propagation import DifferenceTargetPropagation
+from replica.training import LearningRule
 
 from .split_digits import Split, split
-from .trained import Trained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,9 +63,9 @@ OTHERS = ("tab:green", "^")
 
 
 @paper.entry("credit", name="counter-current", space={"learning_rate": LogUniform(1e-4, 1e-2)}, network=("mlp", "conv"))
-def counter_current(trial: Trial, learning_rate: float = 3e-3, decorrelation: float = 0.0) -> Trained:
+def counter_current(trial: Trial, learning_rate: float = 3e-3, decorrelation: float = 0.0) -> LearningRule:
     """Feedback layers with ELU, drawn anew, beside the network as it is given."""
-    return Trained(
+    return LearningRule(
         partial(
             CounterCurrentLearning,
             decorrelation=decorrelation,
@@ -78,9 +78,9 @@ def counter_current(trial: Trial, learning_rate: float = 3e-3, decorrelation: fl
 @paper.entry(
     "credit", name="target-propagation", space={"learning_rate": LogUniform(1e-4, 1e-2)}, network=("mlp", "conv")
 )
-def target_propagation(trial: Trial, learning_rate: float = 1e-3, step_size: float = 1.0) -> Trained:
+def target_propagation(trial: Trial, learning_rate: float = 1e-3, step_size: float = 1.0) -> LearningRule:
     """Difference target propagation, which the paper compares with."""
-    return Trained(
+    return LearningRule(
         partial(
             DifferenceTargetPropagation,
             step_size=step_size,
@@ -90,9 +90,9 @@ def target_propagation(trial: Trial, learning_rate: float = 1e-3, step_size: flo
     )
 
 
-def direct_target_projection(trial: Trial, learning_rate: float) -> Trained:
+def direct_target_projection(trial: Trial, learning_rate: float) -> LearningRule:
     """Direct random target projection, which the paper compares with."""
-    return Trained(
+    return LearningRule(
         partial(
             TargetProjection,
             layer_loss="direct",
@@ -279,7 +279,7 @@ def fixed_feedback(trial: Trial) -> Result:
         optimiser=partial(torch.optim.Adam, lr=RATES["counter-current"]),
         generator=trial.generator("feedback"),
     )
-    fixed = perceptron(trial, "counter-current", rule=Trained(make))
+    fixed = perceptron(trial, "counter-current", rule=LearningRule(make))
     measures = {
         "accuracy_beside_fixed_feedback": mean(fixed),
         "gain_from_learning_feedback": mean(learns) - mean(fixed),

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from replica.lab.claims import Trial
 from replica.data import digits, mnist, mnist_1d
+from replica.lab.claims import Trial
 from replica.lab.problems.credit.networks import network
 from replica.lab.problems.credit.step_memory import peak_step_bytes
 from replica.plasticity.local_blocks import lean_averages
@@ -29,27 +29,6 @@ RATES = (0.003, 0.01)
 def adam(learning_rate: float) -> Optimiser:
     """Adam for every block."""
     return partial(torch.optim.Adam, lr=learning_rate)
-
-
-class LocalLearner:
-    """A trainer of local blocks in the form that the problem credit asks for."""
-
-    trainer: LocalTraining
-
-    def __init__(self, make: Make) -> None:
-        self.make = make
-
-    def build(self, net: nn.Sequential, loss: Callable[[Tensor, Tensor], Tensor], example: Tensor) -> None:
-        """Take over a network."""
-        self.trainer = self.make(net, example, loss=loss)
-
-    def step(self, inputs: Tensor, labels: Tensor) -> None:
-        """One update on a batch."""
-        self.trainer.step(inputs, labels)
-
-    def gradients(self, inputs: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
-        """The directions alone."""
-        return self.trainer.gradients(inputs, labels)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from replica.lab.claims import Choice, LogUniform, Paper, Reported, Trial, above
 from replica.lab.claims.drawing import draw_spread
 from replica.plasticity.concept_shift import LabelSwaps
 from replica.plasticity.homeostatic import HomeostaticLearner, Loss, Regulation, Simulation
+from replica.training import LearningRule
 
-from .trained import Trained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,23 +82,23 @@ paper = Paper(
 )
 def homeostatic(
     trial: Trial, learning_rate: float = 0.05, effect: float = 0.1, simulate: Simulation = "sample"
-) -> Trained:
+) -> LearningRule:
     """Gradient descent with a rate that the classes raise and lower, by the paper's tenth of the first rate."""
 
     def learner(network: nn.Module, example: Tensor, *, loss: Loss) -> HomeostaticLearner:
         return HomeostaticLearner(network, loss, learning_rate, effect=effect, simulate=simulate)
 
-    return Trained(learner)
+    return LearningRule(learner)
 
 
 @paper.entry("credit", name="gradient-descent", space={"learning_rate": LogUniform(1e-3, 0.2)})
-def gradient_descent(trial: Trial, learning_rate: float = 0.05) -> Trained:
+def gradient_descent(trial: Trial, learning_rate: float = 0.05) -> LearningRule:
     """The same learner without homeostasis: plain gradient descent with a constant rate."""
 
     def learner(network: nn.Module, example: Tensor, *, loss: Loss) -> HomeostaticLearner:
         return HomeostaticLearner(network, loss, learning_rate, regulation="none")
 
-    return Trained(learner)
+    return LearningRule(learner)
 
 
 class StackedPerceptron(nn.Module):

@@ -13,8 +13,9 @@ from replica.lab.claims.drawing import draw_spread
 from replica.plasticity.auglocal import AugLocal
 from replica.plasticity.local_training import LocalTraining
 from replica.plasticity.momentum_auxiliary import MomentumAuxiliary
+from replica.training import LearningRule
 
-from .deep_stacks import LocalLearner, Trained, adam, memory_axes, memory_over_layers, samples, trained
+from .deep_stacks import Trained, adam, memory_axes, memory_over_layers, samples, trained
 
 paper = Paper(
     "momentum_auxiliary",
@@ -66,10 +67,10 @@ MOMENTUM = 0.9
     name="momentum-auxiliary",
     space={"learning_rate": LogUniform(1e-4, 1e-2), "momentum": Uniform(0.8, 0.999)},
 )
-def momentum_auxiliary(trial: Trial, learning_rate: float = 1e-3, momentum: float = 0.9) -> LocalLearner:
+def momentum_auxiliary(trial: Trial, learning_rate: float = 1e-3, momentum: float = 0.9) -> LearningRule:
     """One local block a hidden layer, with averages and learnable biases."""
     generator = trial.generator("momentum-auxiliary")
-    return LocalLearner(
+    return LearningRule(
         partial(MomentumAuxiliary, momentum=momentum, optimiser=adam(learning_rate), generator=generator)
     )
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from replica.lab.claims import Choice, LogUniform, Paper, Reported, Trial, above, below
 from replica.lab.problems.credit.networks import LastStep, Recurrence
-from replica.papers.baselines.credit import Backpropagation
 from replica.lab.problems.credit.step_memory import peak_step_bytes
+from replica.papers.baselines.credit import Backpropagation
 from replica.plasticity.target_projection import TargetProjection
+from replica.training import LearningRule
 
 from .split_digits import split
-from .trained import Trained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,9 +65,9 @@ SPACE = {"learning_rate": LogUniform(1e-4, 1e-2), "scale": LogUniform(0.3, 3.0)}
 )
 def target_projection(
     trial: Trial, learning_rate: float = 3e-3, scale: float = 1.0, layer_loss: Any = "squared_error"
-) -> Trained:
+) -> LearningRule:
     """Squared errors, the mean over positions, the last state of a sequence."""
-    return Trained(
+    return LearningRule(
         partial(
             TargetProjection,
             layer_loss=layer_loss,
@@ -79,7 +79,7 @@ def target_projection(
 
 
 @paper.entry("credit", name="direct-random-target-projection", space=SPACE)
-def direct(trial: Trial, learning_rate: float = 3e-3, scale: float = 1.0) -> Trained:
+def direct(trial: Trial, learning_rate: float = 3e-3, scale: float = 1.0) -> LearningRule:
     """What the paper generalises: Frenkel, Lefebvre and Bol (2021)."""
     return target_projection(trial, learning_rate, scale, layer_loss="direct")
 

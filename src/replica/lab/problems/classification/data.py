@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import Labelled, digits, mnist, mnist_1d, read_labelled
+from replica.data import Labelled, digits, mnist, mnist_1d, read_labelled, split_seed
 from replica.errors import ReplicaError
 from replica.lab.problems.data_sources import user_path
 from replica.lab.problems.problem import Dataset
@@ -21,23 +21,27 @@ NAMED: Mapping[str, str] = {
     "mnist-1d": "5,000 digits as signals of 40 values, 10 classes (made on the spot)",
     "mnist": "MNIST's 10,000 test digits of 28 × 28 pixels, 10 classes (11 MB, downloaded once)",
 }
+MADE = ("mnist-1d",)
+"""Those that take a seed behind their name, as in ``mnist-1d:7``."""
 
 CATEGORIES = 50
 """The most frequent words of a column that get a number each; the rest share one."""
 
 
-def load(source: str, target: str) -> Dataset:
+def load(source: str, target: str, groups: str = "") -> Dataset:
     """Read a named data set or the user's file.
 
     Raises:
-        ReplicaError: If there is no such data, or it is refused; see `replica.lab.data.read_labelled`.
+        ReplicaError: If there is no such data, or it is refused; see `replica.data.read_labelled`.
     """
-    if source in NAMED:
+    name, seed = split_seed(source, MADE)
+    if name in NAMED:
         if target:
             raise ReplicaError(f"Data {source} has its labels set; leave --target out.")
-        return _dataset(source, NAMED[source], _named(source))
+        drawn = f", drawn with seed {seed}" if seed is not None else ""
+        return _dataset(source, NAMED[name] + drawn, _named(name, seed))
     path = user_path(source, NAMED, "a file or a folder of images by class")
-    found = read_labelled(path, target)
+    found = read_labelled(path, target, groups=groups)
     kind = (
         f"images or signals of {' × '.join(map(str, found.shape))}"
         if found.shape
@@ -47,9 +51,9 @@ def load(source: str, target: str) -> Dataset:
     return _dataset(source, "; ".join((count, *found.notes)), found)
 
 
-def _named(name: str) -> Labelled:
+def _named(name: str, seed: int | None) -> Labelled:
     if name == "mnist-1d":
-        return mnist_1d()
+        return mnist_1d() if seed is None else mnist_1d(seed)
     if name in ("digits", "mnist"):
         images = digits() if name == "digits" else mnist(split="test")
         return Labelled(images.values, images.labels, tuple(map(str, range(10))))

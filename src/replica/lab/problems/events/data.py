@@ -15,8 +15,9 @@ from replica.data import (
     read_events,
     saccade_digits,
     saccade_mnist,
+    split_seed,
 )
-from replica.data.files.event_files import STEPS
+from replica.data.files.events import STEPS
 from replica.errors import ReplicaError
 from replica.lab.problems.data_sources import user_path
 from replica.lab.problems.problem import Dataset
@@ -35,18 +36,23 @@ _MAKE: Mapping[str, Callable[[], EventSet]] = {
     "saccade-digits": saccade_digits,
     "saccade-mnist": saccade_mnist,
 }
+MADE: Mapping[str, Callable[..., EventSet]] = {"mnist-1d": mnist_1d_events, "coincidences": delayed_coincidences}
+"""Those that take a seed behind their name, as in ``mnist-1d:7``."""
 
 
 def load(source: str, steps: int) -> Dataset:
-    """Make a named data set, or read the user's file into ``steps`` time bins (0: `replica.data.files.event_files.STEPS`).
+    """Make a named data set, or read the user's file into ``steps`` time bins (0: `replica.data.files.events.STEPS`).
 
     Raises:
-        ReplicaError: If there is no such data, or it is refused; see `replica.lab.data.read_events`.
+        ReplicaError: If there is no such data, or it is refused; see `replica.data.read_events`.
     """
-    if source in NAMED:
+    name, seed = split_seed(source, MADE)
+    if name in NAMED:
         if steps:
             raise ReplicaError(f"Data {source} has its time steps set; leave --steps out.")
-        return _dataset(source, NAMED[source], _MAKE[source]())
+        if seed is not None:
+            return _dataset(source, f"{NAMED[name]}, drawn with seed {seed}", MADE[name](seed=seed))
+        return _dataset(source, NAMED[name], _MAKE[name]())
     path = user_path(source, NAMED, "an .npz file of events")
     found = read_events(path, steps or STEPS)
     many = " × ".join(map(str, found.shape))

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from replica.errors import ReplicaError
-from replica.training import multiply_accumulates
 
 
 def cost_of_inference(method: Any, events: Any) -> tuple[float, float]:
@@ -20,6 +19,8 @@ def cost_of_inference(method: Any, events: Any) -> tuple[float, float]:
     Raises:
         ReplicaError: If what its ``operations`` gives is no such thing.
     """
+    from replica.training import multiply_accumulates
+
     own = getattr(method, "operations", None)
     if not callable(own):
         return multiply_accumulates(lambda: method.predict(events.clone())) / len(events), 0.0

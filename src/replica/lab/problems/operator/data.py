@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import SolutionMap, burgers, darcy, helmholtz, read_solution_map
+from replica.data import SolutionMap, burgers, darcy, helmholtz, read_solution_map, split_seed
 from replica.data.sets.patterns import LIMIT_BYTES
 from replica.errors import ReplicaError
 from replica.lab.problems.data_sources import user_path
@@ -20,7 +20,7 @@ SMALLEST_GRID = 5
 """Nodes that are left of an axis after the stride, at least."""
 
 SEED = 0
-"""The seed of the named sets; trials differ in which samples they train on."""
+"""The seed of the named sets, where none stands behind the name; trials differ in which samples they train on."""
 
 
 def load(source: str, options: Mapping[str, Value], named: Mapping[str, str]) -> Dataset:
@@ -34,27 +34,31 @@ def load(source: str, options: Mapping[str, Value], named: Mapping[str, str]) ->
     Raises:
         ReplicaError: In one line, what is wrong and what is wanted.
     """
-    if source in named:
+    name, drawn = split_seed(source, named)
+    if name in named:
+        seed = SEED if drawn is None else drawn
         count, resolution = int(options["samples"]), int(options["resolution"])
-        needed = 8 * count * (resolution if source == "burgers" else (resolution + 1) ** 2)
+        needed = 8 * count * (resolution if name == "burgers" else (resolution + 1) ** 2)
         if needed > LIMIT_BYTES:
             raise ReplicaError(
                 f"{source}: {count:,} samples at resolution {resolution} need {needed / 2**30:.1f} GiB, more than"
                 f" {LIMIT_BYTES / 2**30:g} GiB; give a smaller --samples or --resolution."
             )
         try:
-            if source == "burgers":
-                content = burgers(count, resolution, SEED)
-            elif source == "helmholtz":
-                content = helmholtz(count, resolution, SEED)
+            if name == "burgers":
+                content = burgers(count, resolution, seed)
+            elif name == "helmholtz":
+                content = helmholtz(count, resolution, seed)
             else:
-                content = darcy("smooth" if source == "darcy-smooth" else "two-phase", count, resolution, SEED)
+                content = darcy("smooth" if name == "darcy-smooth" else "two-phase", count, resolution, seed)
         except ValueError as error:
             raise ReplicaError(str(error)) from None
-        return _dataset(source, f"{named[source]}: {_size(content)}", content)
+        more = f", drawn with seed {drawn}" if drawn is not None else ""
+        return _dataset(source, f"{named[name]}: {_size(content)}{more}", content)
     path = user_path(source, named, "an .npz file")
     content = read_solution_map(path)
-    return _dataset(source, f"{_size(content)}, boundary {content.boundary}, from {path.name}", content)
+    told = f"{_size(content)}, boundary {content.boundary}, from {path.name}"
+    return _dataset(source, "; ".join((told, *content.notes)), content)
 
 
 def _size(content: SolutionMap) -> str:

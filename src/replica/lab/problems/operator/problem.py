@@ -114,7 +114,7 @@ class Operator(FitPredict):
         if asked > count:
             test = max(1, count // 5)
             remedy = (
-                f"--samples {asked}" if dataset.name in self.data_names else f"--train {count - test} --test {test}"
+                f"--samples {asked}" if dataset.name.partition(":")[0] in self.data_names else f"--train {count - test} --test {test}"
             )
             raise ReplicaError(
                 f"Options train and test add up to {asked}, but {dataset.name} holds {count} samples; give {remedy}."

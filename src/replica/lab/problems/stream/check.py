@@ -11,7 +11,6 @@ from replica.lab.claims import Trial
 from replica.lab.problems.problem import Dataset, Value
 from replica.lab.problems.stream.data import StreamContent
 from replica.lab.problems.stream.plan import plan, task_classes
-from replica.training import image_shape
 
 
 def check(dataset: Dataset, options: Mapping[str, Value]) -> None:
@@ -20,6 +19,8 @@ def check(dataset: Dataset, options: Mapping[str, Value]) -> None:
     Raises:
         ReplicaError: In one line, what does not and what would.
     """
+    from replica.training import image_shape
+
     content: StreamContent = dataset.content
     setting, named = options["setting"], content.domains is not None
     if setting == "task" and options["boundaries"] == "untold":

@@ -91,19 +91,21 @@ def test_what_tells_nothing_is_left_out_and_said(tmp_path: Path) -> None:
             "constant": 3,
             "name": [f"person {i}" for i in range(rows)],
             "when": pd.date_range("2026-01-01", periods=rows),
-            "size": np.arange(rows),
+            "size": np.arange(rows) ** 2,
+            "nr": np.arange(rows) + 7,
         }
     )
     frame.to_parquet(tmp_path / "a.parquet")
     found = read_labelled(tmp_path / "a.parquet")
-    assert list(found.features.columns) == ["when", "size"]
-    np.testing.assert_array_equal(found.features["when"], found.features["size"])
+    assert list(found.features.columns) == ["when", "when weekday", "size"]
+    np.testing.assert_array_equal(found.features["when"], found.features["size"] ** 0.5)
     text = "; ".join(found.notes)
     for said in (
         "20 rows without a label",
         "same in every row: constant",
         "nearly all different: name",
         "when read as days",
+        "counts or names the rows: nr",
     ):
         assert said in text
 
@@ -154,9 +156,9 @@ def test_folders_of_images_are_classes(tmp_path: Path) -> None:
         ({"a": range(6), "species": list("xyxyxy")}, "specie", "did you mean species?"),
         ({"a": range(6), "y": np.linspace(0, 1, 6)}, "", "wanted classes"),
         ({"a": range(6), "y": 1}, "", "1 in every row"),
-        ({"a": range(6), "y": list("aabbbc")}, "", "class 'c' of column 'y' has one row only"),
+        ({"a": range(6), "y": list("aaabcd")}, "", "a in every row and classes b, c, d of column 'y' left out"),
         ({"a": range(60), "y": range(60)}, "", "60 different values"),
-        ({"a": [1, 2, np.inf, 4, 5, 6], "y": list("ababab")}, "", "row 3, column 'a' is infinite"),
+        ({"a": [1, 2, np.inf, 4, 5, 6], "y": list("ababab")}, "", "line 4, column 'a' is infinite"),
         ({"a": 5, "y": list("ababab")}, "", "no column to learn from"),
     ],
 )
@@ -179,9 +181,9 @@ def test_files_are_refused_in_one_line(tmp_path: Path) -> None:
     np.savez(tmp_path / "noy.npz", X=np.zeros((3, 2)))
     assert "no 'y'" in refusal(tmp_path / "noy.npz")
     np.savez(tmp_path / "short.npz", X=np.zeros((3, 2)), y=np.zeros(2))
-    assert "3 rows" in refusal(tmp_path / "short.npz")
+    assert "'y' has shape (2,)" in refusal(tmp_path / "short.npz")
     np.savez(tmp_path / "target.npz", X=np.zeros((4, 2)), y=np.array([0, 1, 0, 1]))
-    assert "leave --target out" in refusal(tmp_path / "target.npz", "y")
+    assert "leave it out: its array 'y'" in refusal(tmp_path / "target.npz", "y")
     np.savez(tmp_path / "objects.npz", X=np.array([[object()] * 2] * 3), y=np.arange(3))
     assert "never loaded" in refusal(tmp_path / "objects.npz")
     np.savez(tmp_path / "objects_y.npz", X=np.zeros((2, 2)), y=np.array([object()] * 2))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replica.data.sets import patterns
 from replica.data import read_solution_map
+from replica.data.sets import patterns
 from replica.errors import ReplicaError
 from replica.lab.problems.operator.problem import Operator
 
@@ -123,10 +123,10 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     refused(tmp_path / "pickle.npz", "is a Python pickle, which is never loaded")
     whole = saved(tmp_path, inputs=GOOD, outputs=GOOD).read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    refused(tmp_path / "cut.npz", "cannot be read as a NumPy archive")
+    refused(tmp_path / "cut.npz", "cannot be read as NumPy's")
     refused(tmp_path / "mime.npz", "does not exist; did you mean mine.npz")
     (tmp_path / "folder.npz").mkdir()
-    refused(tmp_path / "folder.npz", "is no file")
+    refused(tmp_path / "folder.npz", "is a folder; wanted a file written by")
     with zipfile.ZipFile(tmp_path / "liar.npz", "w") as archive:
         stream = io.BytesIO()
         np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 9, 9)})
@@ -138,7 +138,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 def test_both_arrays_share_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path, inputs=GOOD, outputs=GOOD)
     monkeypatch.setattr(patterns, "LIMIT_BYTES", 1.5 * GOOD.nbytes)
-    with pytest.raises(ReplicaError, match="'inputs' and 'outputs' need"):
+    with pytest.raises(ReplicaError, match="'inputs' with array 'outputs' needs"):
         read_solution_map(path)
 
 
@@ -157,4 +157,7 @@ def test_the_digest_is_of_all_that_counts(tmp_path: Path) -> None:
     assert digests[0] == digests[-1]
     assert len(set(digests)) == 4
     description = Operator().load(str(saved(tmp_path, inputs=GOOD, outputs=outputs)), {}).description
-    assert description == "6 samples on 9 × 9 nodes, boundary unknown, from mine.npz"
+    assert (
+        description
+        == "6 samples on 9 × 9 nodes, boundary unknown, from mine.npz; 9 × 9 read as the grid, not as 9 channels of 9 nodes"
+    )

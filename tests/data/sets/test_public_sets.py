@@ -20,7 +20,6 @@ from replica.data import (
     Images,
     digits,
     mnist,
-    mnist as _mnist,  # noqa: F401  (the function; the module is fetched below)
     omniglot,
     shakespeare,
 )
@@ -166,7 +165,7 @@ def test_real_mnist() -> None:
 
 def test_nothing_heavy_is_imported_early() -> None:
     code = (
-        "import sys, replica.data.files.user_files; "
+        "import sys, replica.data.files.patterns; "
         "print([m for m in ('torch', 'pandas', 'PIL', 'pyarrow') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
