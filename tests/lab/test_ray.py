@@ -172,7 +172,12 @@ def cluster() -> Iterator[Cluster]:
         }
         for name, value in variables.items():
             patch.setenv(name, str(value))
-        made = Cluster(folder)
+        try:
+            made = Cluster(folder)
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+            pytest.skip("Ray's own 30 s were not enough for a start on this machine")
         yield made
         made.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
