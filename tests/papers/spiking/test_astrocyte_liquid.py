@@ -18,7 +18,7 @@ def test_the_task_gives_every_liquid_neuron_its_share_of_spikes() -> None:
 
 def test_static_liquids_have_no_plasticity_and_stay_as_they_are() -> None:
     given = task(Trial(0, "smoke"))
-    events, weights = given.spikes(torch.arange(4)), given.liquid.synaptic_weights(3.0)
+    events, weights = torch.ones(40, 4, 64), given.liquid.synaptic_weights(3.0)
     before = given.liquid.weight.clone()
     spikes = given.heard(events, weights, None)
     assert torch.equal(before, given.liquid.weight)
