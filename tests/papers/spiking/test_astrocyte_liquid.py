@@ -18,7 +18,8 @@ def test_the_task_gives_every_liquid_neuron_its_share_of_spikes() -> None:
 
 def test_static_liquids_have_no_plasticity_and_stay_as_they_are() -> None:
     given = task(Trial(0, "smoke"))
-    events, weights = torch.ones(40, 4, 64), given.liquid.synaptic_weights(3.0)
+    events = (torch.rand(60, 4, 64, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    weights = given.liquid.synaptic_weights(1.0)
     before = given.liquid.weight.clone()
     spikes = given.heard(events, weights, None)
     assert torch.equal(before, given.liquid.weight)
