@@ -106,7 +106,7 @@ def test_a_fresh_arena_draws_data_for_every_seed():
 
 
 def test_an_unknown_method_is_told_in_one_line():
-    with pytest.raises(ReplicaError, match="No method is called 'majorty'. Did you mean majority?"):
+    with pytest.raises(ReplicaError, match=r"No method is called 'majorty'\. Did you mean majority\?"):
         _ = planned(WINE.compare({"trivial": "majorty"})).methods
     with pytest.raises(ReplicaError, match="must be an entry's name or a function"):
         WINE.compare({"trivial": 3})
