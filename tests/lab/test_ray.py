@@ -160,13 +160,13 @@ class Cluster:
 
 
 class Patient:
-    """A clock by which Ray's 30 s for the start of a machine are ten minutes."""
+    """A clock by which Ray's 30 s for the start of a machine are two minutes."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
 
     def monotonic(self) -> float:
-        return time.monotonic() / 20
+        return time.monotonic() / 4
 
 
 @pytest.fixture(scope="module")
