@@ -113,9 +113,8 @@ class Operator(FitPredict):
         asked, count = int(options["train"]) + int(options["test"]), len(content)
         if asked > count:
             test = max(1, count // 5)
-            remedy = (
-                f"--samples {asked}" if dataset.name.partition(":")[0] in self.data_names else f"--train {count - test} --test {test}"
-            )
+            named = dataset.name.partition(":")[0] in self.data_names
+            remedy = f"--samples {asked}" if named else f"--train {count - test} --test {test}"
             raise ReplicaError(
                 f"Options train and test add up to {asked}, but {dataset.name} holds {count} samples; give {remedy}."
             )
