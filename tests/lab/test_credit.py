@@ -88,6 +88,18 @@ def test_signals_grow_neither_nor_vanish_with_depth() -> None:
     assert 0.3 < float(states.detach().square().mean()) < 3
 
 
+@pytest.mark.parametrize("form", ["mlp", "conv"])
+def test_hidden_layers_may_have_tanh(form: str) -> None:
+    """A lesser start then: variance 1 / inputs, where a ReLU has 2 / inputs."""
+    nets = [
+        network(form, FORMS[form], 4, depth=2, width=6, generator=torch.Generator().manual_seed(0), activation=name)
+        for name in ("relu", "tanh")
+    ]
+    assert [type(net.layer2[1]) for net in nets] == [nn.ReLU, nn.Tanh]
+    torch.testing.assert_close(nets[0].layer1[0].weight, 2**0.5 * nets[1].layer1[0].weight)
+    torch.testing.assert_close(nets[0].head[-1].weight, nets[1].head[-1].weight)
+
+
 def test_the_recurrent_layer_is_torchs() -> None:
     """Same weights, same numbers as `torch.nn.RNN`."""
     layer = network("recurrent", (6, 3), 4, depth=1, width=5, generator=torch.Generator().manual_seed(0)).layer1
