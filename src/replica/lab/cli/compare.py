@@ -119,7 +119,8 @@ def compare(
         tracker = Tracker(track) if track is not None else None
         comparison = run_compare(
             problem, data=data, entries=entry, sweep=_read_sweep(sweep), only=only, tune=tune,
-            scale=scale, seeds=number_of_seeds(seeds), device=device, workers=jobs, backend=backend, store=store,
+            scale=scale, seeds=number_of_seeds(seeds), device=device, workers=jobs, backend=backend,
+            store=store,  # type: ignore[arg-type]  # a path is what it takes
             limit_seconds=positive("--limit-seconds", limit_seconds), limit_bytes=read_bytes("--limit-memory", limit_memory),
             quiet=False, **options,
         )  # fmt: skip

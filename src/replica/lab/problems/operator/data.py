@@ -57,8 +57,8 @@ def load(source: str, options: Mapping[str, Value], named: Mapping[str, str]) ->
         return _dataset(source, f"{named[name]}: {_size(content)}{more}", content)
     path = user_path(source, named, "an .npz file")
     content = read_solution_map(path)
-    count = f"{_size(content)}, boundary {content.boundary}, from {path.name}"
-    return _dataset(source, "; ".join((count, *content.notes)), content)
+    told = f"{_size(content)}, boundary {content.boundary}, from {path.name}"
+    return _dataset(source, "; ".join((told, *content.notes)), content)
 
 
 def _size(content: SolutionMap) -> str:
