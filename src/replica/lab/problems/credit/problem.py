@@ -241,7 +241,8 @@ class _Rows:
             inputs = torch.tensor(values, dtype=torch.float32, device=trial.device)
             inputs = inputs.view(len(inputs), *content.shape) if content.shape else inputs
             tensors += [arrange(inputs, form), torch.tensor(content.labels[rows], device=trial.device)]
-        return cls(*tensors, len(content.classes))
+        inputs, labels, test_inputs, test_labels = tensors
+        return cls(inputs, labels, test_inputs, test_labels, len(content.classes))
 
 
 def _batches(count: int, size: int, epochs: int, rng: np.random.Generator) -> Iterator[Any]:
