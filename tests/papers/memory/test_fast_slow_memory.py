@@ -5,18 +5,18 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from replica.lab.claims import Trial
-from replica.lab.claims.rows import columns
 from replica.data import digits
 from replica.data.sets.few_shot_streams import FewShotStreams
+from replica.lab.claims import Trial
+from replica.lab.claims.rows import columns
 from replica.papers.memory.fast_slow_memory import (
     LEARNING_RATES,
     StreamLearner,
     Training,
     as_tensors,
+    correct,
     make_feedback,
     paper,
-    correct,
     split_characters,
     stream_sizes,
 )
