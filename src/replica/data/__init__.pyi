@@ -7,6 +7,7 @@ from .sets.few_shot_streams import with_rotations as with_rotations
 from .sets.omniglot import Characters as Characters
 from .sets.omniglot import omniglot as omniglot
 from .sets.shakespeare import shakespeare as shakespeare
+from .sets.state_machine import StateMachine as StateMachine
 from .sets.patterns import Patterns as Patterns
 from .sets.labelled import Labelled as Labelled
 from .files.labelled import LABELLED_FORMATS as LABELLED_FORMATS
@@ -50,6 +51,7 @@ __all__ = [
     "Labelled",
     "Patterns",
     "SolutionMap",
+    "StateMachine",
     "Streams",
     "Traverses",
     "burgers",
