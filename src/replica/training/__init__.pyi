@@ -15,6 +15,8 @@ from .loop import fit as fit
 from .loop import mean_loss as mean_loss
 from .nets import conv_net as conv_net
 from .nets import mlp as mlp
+from .rate_sweep import RateCurves as RateCurves
+from .rate_sweep import sweep_rates as sweep_rates
 from .small_net import SmallNet as SmallNet
 from .small_net import as_images as as_images
 from .small_net import image_shape as image_shape
@@ -30,6 +32,7 @@ __all__ = [
     "History",
     "Minibatches",
     "NetworkEstimator",
+    "RateCurves",
     "SmallNet",
     "as_images",
     "bits_per_token",
@@ -44,4 +47,5 @@ __all__ = [
     "relative_l2",
     "small_net",
     "split_indices",
+    "sweep_rates",
 ]

@@ -1,0 +1,113 @@
+"""One model at many learning rates, side by side on the same batches, and how soon each run gets where."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+Batch = tuple[Any, ...]
+
+
+class RateCurves(NamedTuple):
+    """Held-out loss along training of a model at many learning rates.
+
+    Attributes:
+        steps: at which it was measured, ``evaluations`` of them.
+        losses: by optimiser, ``(evaluations, rates)``.
+    """
+
+    steps: list[int]
+    losses: Mapping[str, np.ndarray]
+
+    def final(self, optimiser: str) -> np.ndarray:
+        """Where each run ends, ``(rates,)``: the mean of its last three evaluations."""
+        return self.losses[optimiser][-3:].mean(0)
+
+    def steps_to(self, target: float, optimiser: str) -> np.ndarray:
+        """Steps until the mean of three evaluations is at most the target, ``(rates,)``; the whole budget if it never is."""
+        losses = self.losses[optimiser]
+        smooth = (losses[:-2] + losses[1:-1] + losses[2:]) / 3
+        reached = smooth <= target
+        first = np.where(reached.any(0), reached.argmax(0) + 2, len(losses) - 1)
+        return np.array(self.steps)[first]
+
+
+def sweep_rates(
+    model: nn.Module,
+    loss: Callable[..., Tensor],
+    draw: Callable[[], Batch],
+    held_out: Sequence[Batch],
+    *,
+    rates: Mapping[str, Sequence[float]],
+    steps: int,
+    every: int,
+    worst: float,
+) -> RateCurves:
+    """Train copies of a model side by side, one a learning rate, on the same batches.
+
+    Args:
+        model: From whose weights all start; it is left as it is. It and the loss must work under `torch.vmap`.
+        loss: ``loss(model, *batch)``, the mean over the batch; the model comes as a function.
+        draw: Gives the next batch.
+        held_out: Batches whose mean loss is measured.
+        rates: Learning rates of ``"adam"`` and of ``"sgd"`` (Nesterov momentum of 0.9).
+        steps: Updates of each run.
+        every: Steps from one measurement to the next.
+        worst: The highest loss that is told apart: a run above it, or one that diverged, counts as this.
+    """
+    count = sum(map(len, rates.values()))
+    # One tensor a parameter holds it for all runs; the optimisers step through views of its rows and its gradient's.
+    stacked = {
+        name: parameter.detach().repeat(count, *[1] * parameter.dim()).view(count, *parameter.shape).requires_grad_()
+        for name, parameter in model.named_parameters()
+    }
+    gradients = [torch.zeros_like(tensor) for tensor in stacked.values()]
+    runs: list[list[nn.Parameter]] = [[] for _ in range(count)]
+    for tensor, gradient in zip(stacked.values(), gradients, strict=True):
+        tensor.grad = gradient
+        for run, row, own in zip(runs, tensor.detach(), gradient, strict=True):
+            run.append(nn.Parameter(row))
+            run[-1].grad = own
+    optimisers = _optimisers(runs, rates)
+
+    def losses(batch: Batch) -> Float[Tensor, " runs"]:
+        def of_run(weights: dict[str, Tensor]) -> Tensor:
+            return loss(lambda *args, **options: functional_call(model, weights, args, options), *batch)
+
+        return torch.vmap(of_run)(stacked)
+
+    seen, at = [], []
+    for step in range(steps + 1):
+        if step % every == 0 or step == steps:
+            with torch.no_grad():
+                seen.append(torch.stack([losses(batch) for batch in held_out]).mean(0))
+            at.append(step)
+        if step == steps:
+            break
+        for gradient in gradients:
+            gradient.zero_()
+        losses(draw()).sum().backward()
+        for optimiser in optimisers:
+            optimiser.step()
+    table = torch.stack(seen).nan_to_num(worst, worst).clamp(max=worst).cpu().numpy()
+    ends = np.cumsum([len(values) for values in rates.values()])[:-1]
+    return RateCurves(at, dict(zip(rates, np.split(table, ends, axis=1), strict=True)))
+
+
+def _optimisers(
+    runs: Sequence[list[nn.Parameter]], rates: Mapping[str, Sequence[float]]
+) -> list[torch.optim.Optimizer]:
+    remaining = iter(runs)
+    optimisers: list[torch.optim.Optimizer] = []
+    for kind, values in rates.items():
+        groups = [{"params": next(remaining), "lr": rate} for rate in values]
+        optimisers.append(
+            torch.optim.Adam(groups, fused=True)
+            if kind == "adam"
+            else torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True)
+        )
+    return optimisers
