@@ -7,6 +7,9 @@ from .estimators import NetworkEstimator as NetworkEstimator
 from .estimators import multiply_accumulates as multiply_accumulates
 from .estimators import rate_share as rate_share
 from .estimators import relative_l2 as relative_l2
+from .language import CharacterText as CharacterText
+from .language import bits_per_token as bits_per_token
+from .language import next_token_loss as next_token_loss
 from .learning_rule import LearningRule as LearningRule
 from .loop import History as History
 from .loop import fit as fit
@@ -22,6 +25,7 @@ from .transformer import CausalTransformer as CausalTransformer
 __all__ = [
     "EPOCHS",
     "CausalTransformer",
+    "CharacterText",
     "EventClassifier",
     "GridRegressor",
     "History",
@@ -30,12 +34,14 @@ __all__ = [
     "NetworkEstimator",
     "SmallNet",
     "as_images",
+    "bits_per_token",
     "conv_net",
     "fit",
     "image_shape",
     "mean_loss",
     "mlp",
     "multiply_accumulates",
+    "next_token_loss",
     "rate_share",
     "relative_l2",
     "small_net",
