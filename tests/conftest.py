@@ -69,7 +69,7 @@ class Costs:
         return report
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        self.seconds[report.nodeid] += report.processor_seconds
+        self.seconds[report.nodeid] += getattr(report, "processor_seconds", 0.0)  # none where a worker crashed
 
     def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
         if not config.option.growth:

@@ -31,7 +31,11 @@ LAB: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "Writing a problem",
         tuple(
-            f"replica.lab.problems.{name}" for name in ("Problem", "Metric", "Option", "Dataset", "Outcome", "Baseline")
+            f"replica.lab.problems.{name}"
+            for name in (
+                "Problem", "FitPredict", "StepByStep", "StoreRecall", "LabelledRows", "Metric", "Option", "Dataset", "Outcome",
+                "Baselines", "Baseline",
+            )
         ),
     ),
 )

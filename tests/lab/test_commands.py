@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from replica.lab.catalogue import record
+from replica.lab.catalogue.evidence import VERDICTS
 from replica.lab.cli.main import main
 from replica.lab.cli.show import exports
 from tests.lab.toy_papers import write_paper
@@ -24,7 +25,6 @@ PAPER_KEYS = {"slug", "title", "wing", "year", "url", "code", "status", "verdict
 SHOW_KEYS = PAPER_KEYS | {"idea", "part", "problems", "departures", "claims"}
 CLAIM_KEYS = {"sentence", "verdict", "expect", "measured", "reported", "scale", "seeds", "seconds", "stale"}
 ROW_KEYS = {"method", "paper", "metrics", "seconds", "peak_bytes", "errors", "tied_with_best"}
-VERDICTS = ["holds", "fails", "unclear", "error"]
 
 MINE = '''
 class Blend:
@@ -91,6 +91,7 @@ def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["replica", *map(str, arguments)])
+        monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # else help speaks of python -m pytest
         capfd.readouterr()
         with pytest.raises(SystemExit) as stop:
             main()
@@ -204,7 +205,7 @@ def test_papers_json(replica: Replica) -> None:
     assert len(found) == 229
     for paper in found:
         assert set(paper) == PAPER_KEYS
-        assert list(paper["verdicts"]) == VERDICTS
+        assert tuple(paper["verdicts"]) == VERDICTS
     assert [p["slug"] for p in replica("papers", "ramsauer", "--json").json] == ["hopfield"]
     assert replica("papers", "zzzz", "--json").json == []
     built = replica("papers", "--status", "built", "--json").json

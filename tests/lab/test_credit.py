@@ -201,6 +201,7 @@ def test_the_picture_shows_layers() -> None:
         curves=metrics,
         rows=[{"method": "backprop"}, {"method": "mine"}],
         examples={"backprop": {"alignment": [1.0, 1.0, 1.0]}, "mine": {"alignment": [0.1, -0.2, 1.0]}},
+        options={},
     )
     figure = Figure(figsize=(12, 4.6))
     FigureCanvasAgg(figure)

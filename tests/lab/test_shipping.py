@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 
 from replica.lab.claims import Trial
-from replica.lab.runner.job import ClaimJob, EntryJob, Method
+from replica.lab.runner.job import EntryJob, Method, StudyJob
 from replica.lab.runner.shipping import Packer, moved
 
 LIMITS = {"trial": Trial(0, "smoke", "cpu"), "fingerprint": "f", "limit_seconds": 1.0, "limit_bytes": 1}
 FILES = {
     "mine.py": "import numpy\nimport beside\nfrom package.deep import x\ndef late():\n    import later\n",
+    "mine.toml": "departures = []\n",
     "beside.py": "import further\n",
+    "beside.toml": "",
     "further.py": "import mine\n",
     "later.py": "",
     "package/__init__.py": "from . import other\n",
@@ -41,10 +43,10 @@ def entry_job(data: str, method: Method) -> EntryJob:
 
 def test_code_travels_with_what_it_imports_from_beside_it_and_nothing_else(folder: Path):
     path = str(folder / "mine.py")
-    job = ClaimJob(subject="mine/claim", source=path, claim="claim", **LIMITS)
+    job = StudyJob(subject="mine/study", source=path, study="study", **LIMITS)
     sent = Packer().bundles(job)
     assert set(sent) == {path}
-    assert set(sent[path].files) == {name for name in FILES if name.endswith(".py")} - {"unrelated.py"}
+    assert set(sent[path].files) == {name for name in FILES if name.endswith(".py")} - {"unrelated.py"} | {"mine.toml"}
     assert sent[path].files["beside.py"] == FILES["beside.py"].encode()
 
 

@@ -359,22 +359,22 @@ def test_everyone_gets_the_same_number_and_the_rest_runs_with_defaults(tuned: Ca
 
 def test_a_sweep_is_tuned_at_each_of_its_points(tmp_path: Path) -> None:
     comparison = replica.compare(
-        "recall", sweep={"stored": [5, 10]}, only=["modern-hopfield", "nearest-neighbour"], tune=3, scale="smoke",
+        "recall", sweep={"stored": [5, 10]}, entries={"blend": Blend}, only=["nearest-neighbour"], tune=3, scale="smoke",
         seeds=2, workers=1, store=tmp_path / "s.sqlite", quiet=True,
     )  # fmt: skip
     assert comparison.tuning is not None
     assert comparison.tuning[["seed", "value"]].to_numpy().tolist() == [[0, 5], [0, 10], [1, 5], [1, 10]]
-    assert set(comparison.tuning.method) == {"modern-hopfield"}
-    assert comparison.table.tuned.to_dict() == {"modern-hopfield": 3, "nearest-neighbour": 0}
+    assert set(comparison.tuning.method) == {"blend"}
+    assert comparison.table.tuned.to_dict() == {"blend": 3, "nearest-neighbour": 0}
     plain = json.loads(json.dumps(comparison.plain(), allow_nan=False))["tuning"]
     assert (plain["trials"], plain["split"], plain["metric"]) == (3, "validation", "exact")
-    method = plain["methods"]["modern-hopfield"]
+    method = plain["methods"]["blend"]
     assert method["trials"] == 12
-    assert method["defaults"] == {"beta": 8.0}
-    assert method["space"] == {"beta": {"kind": "LogUniform", "low": 0.1, "high": 100.0}}
+    assert method["defaults"] == {"beta": 0.02}
+    assert method["space"] == {"beta": {"kind": "LogUniform", "low": 0.01, "high": 100.0}}
     assert method["best_score"] >= method["default_score"]
     text = comparison.report(tmp_path / "report.html").read_text()
-    for wanted in ("<h2>Tuning</h2>", "nothing to tune", "0.1 – 100", "--tune 3", "tune=3", "run with the defaults"):
+    for wanted in ("<h2>Tuning</h2>", "nothing to tune", "0.01 – 100", "--tune 3", "tune=3", "run with the defaults"):
         assert wanted in text
     assert "no method was tuned" not in text
 

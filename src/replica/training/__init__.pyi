@@ -10,7 +10,6 @@ from .estimators import relative_l2 as relative_l2
 from .language import CharacterText as CharacterText
 from .language import bits_per_token as bits_per_token
 from .language import next_token_loss as next_token_loss
-from .learning_rule import LearningRule as LearningRule
 from .loop import History as History
 from .loop import fit as fit
 from .loop import mean_loss as mean_loss
@@ -29,7 +28,6 @@ __all__ = [
     "EventClassifier",
     "GridRegressor",
     "History",
-    "LearningRule",
     "Minibatches",
     "NetworkEstimator",
     "SmallNet",

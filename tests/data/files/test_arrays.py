@@ -72,7 +72,8 @@ ODD_SHAPES = st.one_of(
     st.sampled_from(["(3,)", None, 3, (3.0, 2), (True, 2), ("a",), [2, 3], {}]),
 )
 ODD_TYPES = st.sampled_from(
-    ["<f8", ">i4", "|O", "<U5", "|V7", "<M8[s]", "<c16", "f", "nonsense", "", None, 8, ("<f8", (2,)), [("x", "<f4")], [("x", "|O")],
+    ["<f8", ">i4", "|O", "<U5", "|V7", "<M8[s]", "<c16", "f", "nonsense", "", None, 8,
+     ("<f8", (2,)), [("x", "<f4")], [("x", "|O")],
      "<U" + "9" * 30, "<f16", "|b1", "<m8[1000000000000s]", {"names": ["a"], "formats": ["<f4"]}]
 )  # fmt: skip
 

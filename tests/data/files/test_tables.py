@@ -38,10 +38,13 @@ def check_line(message: str, name: str) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    values=st.integers(2, 4).flatmap(lambda width: st.lists(
-        st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=width, max_size=width),
-        min_size=3, max_size=8,
-    )),
+    values=st.integers(2, 4).flatmap(
+        lambda width: st.lists(
+            st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=width, max_size=width),
+            min_size=3,
+            max_size=8,
+        )
+    ),
     sign=st.sampled_from([",", ";", "\t", "|", " ", "  "]),
     names=st.booleans(),
     comment=st.booleans(),
@@ -253,8 +256,10 @@ def test_pandas_metadata_are_not_believed(told: Any, raw: bytes | None) -> None:
 
 INT64 = st.integers(-(2**63) + 1, 2**63 - 1)
 TYPES = [
-    *(pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")), pa.timestamp("us", tz="Europe/Berlin"), pa.timestamp("s", tz="UTC"),
-    *(pa.duration(unit) for unit in ("s", "ns")), pa.date32(), pa.date64(), pa.time32("s"), pa.time64("ns"), pa.int64(), pa.uint64(),
+    *(pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")),
+    pa.timestamp("us", tz="Europe/Berlin"), pa.timestamp("s", tz="UTC"),
+    *(pa.duration(unit) for unit in ("s", "ns")), pa.date32(), pa.date64(),
+    pa.time32("s"), pa.time64("ns"), pa.int64(), pa.uint64(),
 ]  # fmt: skip
 
 

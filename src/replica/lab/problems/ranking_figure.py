@@ -26,6 +26,7 @@ COLOURS = ("#2f8fd0", "#e08a00", "#0f9d75", "#d3608f", "#8f7ad6", "#c8523a", "#5
 TEXT_POINTS = 9.0
 _MARKERS = "osD^vPX"  # one fewer than colours: pairs repeat only after 56 methods
 _GREY = "#868686"
+_LEADER = {"arrowstyle": "-", "linewidth": 0.7, "alpha": 0.6, "shrinkA": 3, "shrinkB": 4}
 _BASELINE_MARKERS = "osD^v<>p"
 
 
@@ -213,14 +214,7 @@ def label_ends(
             xytext=(1, at),
             textcoords=beside,
             annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": style.colour,
-                "linewidth": 0.7,
-                "alpha": 0.6,
-                "shrinkA": 3,
-                "shrinkB": 4,
-            },
+            arrowprops={**_LEADER, "color": style.colour},
         )
         axes.plot(
             [1],

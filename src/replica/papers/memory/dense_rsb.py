@@ -64,7 +64,7 @@ def glass_phases(trial):
                 {"order": order, "load": load, "ends": ends, "temperature": t, "theory": name,
                  "entropy": entropy, "free_energy": free}
                 for name, found in theories.items()
-                for t, entropy, free in zip(relative, found.entropy, found.free_energy, strict=True)
+                for t, entropy, free in zip(relative, found.entropy, found.free_energy, strict=True)  # type: ignore[attr-defined]
             ]  # fmt: skip
     return rows
 

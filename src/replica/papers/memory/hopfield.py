@@ -216,7 +216,7 @@ class BagClassifier(nn.Module):
             layer = HopfieldPooling(WIDTH, association_dim=WIDTH // 2, out_dim=WIDTH, generator=generator)
             self.pooling = layer.to(generator.device)
         elif pooling == "gated attention":
-            self.pooling = GatedAttention(WIDTH, WIDTH // 2, generator)
+            self.pooling = GatedAttention(WIDTH, WIDTH // 2, generator)  # type: ignore[assignment]
 
     def forward(self, bags: Tensor, padding: Tensor) -> Float[Tensor, " batch"]:
         """Logit that a bag holds the target."""

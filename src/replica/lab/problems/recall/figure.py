@@ -40,8 +40,8 @@ def share(figure: Figure, comparison: Any, shown: Sequence[str]) -> float:
     names = 2 * 0.55 * TEXT_POINTS * max(len(str(row["method"])) for row in comparison.rows)
     room = max(0.4 * width, width - names - 80)
     rows, columns = _Mosaic.of(comparison, shown).pixels.shape
-    right = min(max(0.88 * height * columns / rows, 0.12 * width), 0.5 * room)
-    return right / room
+    mosaic = min(max(0.88 * height * columns / rows, 0.12 * width), 0.5 * room)
+    return float((mosaic + names / 2 + 40) / width)  # its names stand on its left, and its caption is wider than it may be
 
 
 @dataclass(frozen=True)
