@@ -1,4 +1,4 @@
-"""What SpikeGPT's claims stand on: counting operations and bytes, tables of counts, the reader of events."""
+"""What SpikeGPT's claims stand on: counting operations, tables of pairs, the reader of events."""
 
 import math
 
@@ -6,19 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from replica.lab.claims import Trial
-from replica.papers.memory.codebook_features import Text
-from replica.papers.spiking.spike_gpt import (
-    EventReader,
-    bits_of_counts,
-    bytes_of,
-    event_driven,
-    spikes_of,
-    streamed,
-    text_of,
-    trained,
-)
+from replica.papers.spiking.spike_gpt import EventReader, bits_of_pairs, event_driven, spikes_of
 from replica.spiking import SpikeGPT
+from replica.training import CharacterText
 
 
 def firing() -> tuple[SpikeGPT, Tensor]:
@@ -32,14 +22,14 @@ def firing() -> tuple[SpikeGPT, Tensor]:
     return model, torch.randint(5, (2, 9), generator=generator)
 
 
-def test_spikes_and_embedding_make_the_stream() -> None:
+def test_spikes_and_embedding_make_the_stream():
     model, tokens = firing()
     total = sum((first + second for first, second in spikes_of(model, tokens)), start=torch.zeros(()))
     logits = model.head(model.norm(model.embedding_norm(model.embed(tokens.T)) + total)).transpose(0, 1)
     torch.testing.assert_close(logits, model(tokens))
 
 
-def test_products_with_the_stream_can_be_added_up_from_events_with_as_many_additions_as_counted() -> None:
+def test_products_with_the_stream_can_be_added_up_from_events_with_as_many_additions_as_counted():
     """The second layer's keys, from a look-up by token and one column for each spike now and at the step before."""
     model, tokens = firing()
     first, second = spikes_of(model, tokens)[0]
@@ -80,33 +70,15 @@ def test_products_with_the_stream_can_be_added_up_from_events_with_as_many_addit
     assert wholes + 18 * 2 * 36 < counted.multiplications < wholes + 18 * 2 * (36 + 4 * 36)
 
 
-def test_bits_of_tables_of_counts() -> None:
-    text = Text("ab" * 5000, torch.device("cpu"))
-    assert bits_of_counts(text, 0) == pytest.approx(1.0, abs=1e-3)
-    assert bits_of_counts(text, 1) == pytest.approx(0.0, abs=1e-3)
+def test_bits_of_pairs():
+    assert bits_of_pairs(CharacterText("ab" * 5000)) == pytest.approx(0.0, abs=1e-3)
     letters = torch.randint(8, (60_000,), generator=torch.Generator().manual_seed(0))
-    text = Text("".join("abcdefgh"[i] for i in letters), torch.device("cpu"))
-    assert bits_of_counts(text, 1) == pytest.approx(math.log2(8), abs=0.02)
+    assert bits_of_pairs(CharacterText("".join("abcdefgh"[i] for i in letters))) == pytest.approx(
+        math.log2(8), abs=0.02
+    )
 
 
-def test_bytes_count_what_a_view_holds() -> None:
-    assert bytes_of((torch.zeros(3), (torch.zeros(2, dtype=torch.float64),))) == 28
-    assert bytes_of((torch.zeros(100)[:1],)) == 400
-
-
-def test_twins_start_alike_and_see_the_same() -> None:
-    trial = Trial(0, "smoke")
-    text = text_of(trial)
-    one, other = (trained(trial, text, spiking=spiking)[0] for spiking in (True, False))
-    assert one.spiking
-    assert not other.spiking
-    again = trained(trial, text)[0]
-    tokens = text.held_out[None, :20]
-    assert torch.equal(one(tokens), again(tokens))
-    torch.testing.assert_close(streamed(one, tokens), one(tokens).detach())
-
-
-def test_the_reader_counts_events_as_additions() -> None:
+def test_the_reader_counts_events_as_additions():
     torch.manual_seed(0)
     reader = EventReader(7, 3, dim=8, layers=1)
     events = (torch.rand(4, 10, 7) < 0.3).float()

@@ -1,81 +1,68 @@
-"""What the claims of spiking_attack count with."""
+"""What the claims of spiking_attack stand on: victims, what attackers see, and how gains are counted."""
 
+import pandas as pd
 import pytest
 import torch
 
 from replica.lab.claims import Trial
 from replica.papers.spiking import spiking_attack
-from replica.spiking import FlipAttack, LeakyIntegrateAndFire, PotentialDependent
-
-
-def test_a_curve_counts_who_was_fooled_within_a_budget() -> None:
-    success = torch.tensor([True, True, False, True])
-    flips = torch.tensor([1, 3, 0, 500])
-    found = spiking_attack.fewest(FlipAttack(torch.zeros(4, 2), success, flips, flips))
-    assert found.tolist() == [1, 3, spiking_attack.GIVE_UP + 1, spiking_attack.GIVE_UP + 1]
-    curve = spiking_attack.curve(found)
-    assert len(curve) == spiking_attack.GIVE_UP
-    assert curve[:3].tolist() == [0.25, 0.25, 0.5]
-    assert curve[-1] == 0.5
-
-
-def test_marks_tell_every_event_and_flip_once() -> None:
-    events = torch.tensor([[1.0, 1.0, 0.0, 0.0, 0.0]])
-    grown = torch.tensor([[0.0, 1.0, 1.0, 1.0, 0.0]])
-    final = torch.tensor([[0.0, 1.0, 1.0, 0.0, 0.0]])
-    marks = spiking_attack.marked(events, grown, final)
-    assert dict(zip(marks["unit"], marks["kind"], strict=True)) == {
-        0: "removed",
-        1: "event",
-        2: "added",
-        3: "taken back",
-    }
+from replica.spiking import LeakyIntegrateAndFire, PotentialDependent
 
 
 @pytest.fixture(scope="module")
-def victims() -> list[spiking_attack.Trained]:
+def victims():
     return list(spiking_attack.victims("binary", Trial(100, "smoke"), 4))
 
 
-def test_victims_differ_in_their_surrogate_and_get_the_same_care(victims) -> None:
+def test_victims_differ_in_their_surrogate_and_get_the_same_care(victims):
     assert len({victim.surrogate for victim in victims}) == len(victims) == 2
     for victim in victims:
-        assert torch.equal(victim.net(victim.inputs).argmax(1), victim.labels), "all are named right before the attack"
+        assert torch.equal(victim.net(victim.inputs).argmax(1), victim.labels), "all are correct before the attack"
         assert not victim.net.training
         assert victim.inputs.unique().tolist() == [0, 1]
 
 
-def test_attackers_see_the_surrogate_that_they_chose(victims) -> None:
+def test_attackers_see_the_surrogate_that_they_chose(victims):
     victim = victims[1]
     (neurons, *_) = [part for part in victim.net.modules() if isinstance(part, LeakyIntegrateAndFire)]
     own = neurons.surrogate
     assert own == spiking_attack.TRAINED_WITH[victim.surrogate]
-    for attacker in (spiking_attack.OURS, spiking_attack.OWN, *spiking_attack.FIXED):
+    for attacker, wanted in {spiking_attack.OURS: PotentialDependent(), **spiking_attack.FIXED}.items():
         with spiking_attack.gradients_of(victim, attacker):
-            seen = neurons.surrogate
-        assert (
-            seen
-            == {
-                spiking_attack.OURS: PotentialDependent(),
-                spiking_attack.OWN: own,
-                **spiking_attack.FIXED,
-            }[attacker]
-        )
+            assert neurons.surrogate == wanted
         assert neurons.surrogate == own
 
 
-def test_a_gain_leaves_out_the_victim_that_a_rival_knows() -> None:
-    """Ours succeeds at 0.6 and 0.8; a rival that was trained with is counted on the other victim alone."""
+def test_a_gain_leaves_out_the_victim_that_a_rival_knows():
+    """Ours succeeds at 0.6 and 0.8; a rival that one victim was trained with is counted on the other alone."""
+    ours, rate = spiking_attack.OURS, spiking_attack.RATE
     shares = {
-        ("a", spiking_attack.OURS): 0.6, ("b", spiking_attack.OURS): 0.8, ("a", spiking_attack.RATE): 0.5,
-        ("b", spiking_attack.RATE): 0.5, ("a", "a"): 1.0, ("b", "a"): 0.7, ("a", "c"): 0.9, ("b", "c"): 0.9,
+        ("a", ours): 0.6, ("b", ours): 0.8, ("a", rate): 0.5, ("b", rate): 0.5, ("a", "a"): 1.0, ("b", "a"): 0.7,
+        ("a", "c"): 0.9, ("b", "c"): 0.9,
     }  # fmt: skip
     rows = [
-        spiking_attack.Attacked(attack, 0.1, victim, attacker, share)
+        {"victim": victim, "attack": attack, "attacker": attacker, "budget": 0.1, "success": share}
         for attack in ("fgsm", "pgd")
         for (victim, attacker), share in shares.items()
     ]
-    found = spiking_attack.gains(rows)
+    rows.append({"victim": "a", "attack": "none", "attacker": "none", "budget": 0.0, "success": 0.25})
+    found = spiking_attack.invisible_surrogates.measures(pd.DataFrame(rows).to_dict("list"))
     assert found["pgd_gain_over_rate"] == pytest.approx(0.2)
     assert found["pgd_gain_over_best"] == pytest.approx(-0.2)
     assert found["fgsm_gain_over_mean"] == pytest.approx(-0.05)
+    assert found["pgd_success_of_own"] == 1.0
+    assert found["accuracy_of_victims"] == 0.75
+
+
+def test_fewer_flips_are_a_gain():
+    curves = {"sparse attack": 2, "gradient flips": 4, "random flips": 9}
+    rows = [
+        {"attack": name, "flips": count, "success": float(count >= needed)}
+        for name, needed in curves.items()
+        for count in range(1, 9)
+    ]
+    found = spiking_attack.sparse_flips.measures(pd.DataFrame(rows).to_dict("list"))
+    assert found["success_gain"] == pytest.approx(2 / 8)
+    assert found["flips_ratio"] == pytest.approx(2 / 4)
+    assert found["success_by_chance"] == 0
+    assert found["success"] == 1
