@@ -16,9 +16,9 @@ compare: .venv/user
 test: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal --growth
+	@echo "Types are checked beside the tests."
+	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -n 2 --dist worksteal --growth; tests=$$?; wait $$types && exit $$tests
 
 # What differs from main, or from the last commit on main itself.
 quick: .venv/dev

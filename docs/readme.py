@@ -1,4 +1,4 @@
-"""Write the README's real output and table of wings anew: python docs/readme.py. Its pictures come from `make comparisons`."""
+"""Write the README's output and table of wings, and the paper that CONTRIBUTING shows: python docs/readme.py [--quick]."""
 
 import re
 import subprocess
@@ -6,11 +6,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from replica.lab.catalogue import WINGS, count_verdicts, find
+from replica.lab.catalogue import WINGS, count_verdicts, find, package_root
 
 ROOT = Path(__file__).parent.parent
 HEADS = {
-    "holds": "hold", "fails": "fail, or not seen here", "no_effect": "no effect of that size", "unclear": "unclear",
+    "holds": "hold", "fails": "fail", "not_seen": "not seen here", "no_effect": "no effect of that size", "unclear": "unclear",
     "not_tested": "not tested",
 }  # fmt: skip
 
@@ -37,15 +37,27 @@ def wings() -> str:
     return "\n".join([*lines, f"| all | {len(find(status='built'))} of {len(find())} | {numbers} |"])
 
 
+def model_paper() -> str:
+    """The registration and the paper file that CONTRIBUTING shows."""
+    folder = package_root() / "papers" / "plasticity"
+    shown = [("toml", folder / "auglocal.toml"), ("python", folder / "auglocal.py")]
+    return "\n\n".join(f"`{path.name}`:\n\n```{kind}\n{path.read_text().strip()}\n```" for kind, path in shown)
+
+
+def fill(file: Path, name: str, new: str) -> None:
+    """Replace what stands between a file's marks of this name."""
+    text = file.read_text()
+    mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.S)
+    assert mark.search(text), f"{file.name} lacks the marks of {name}"
+    file.write_text(mark.sub(lambda found: found[1] + new + "\n" + found[2], text))
+
+
 def main() -> None:
-    """Replace what stands between the README's marks."""
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    for name, new in (("compare", compare_output()), ("wings", wings())):
-        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.S)
-        assert mark.search(text), f"README.md lacks the marks of {name}"
-        text = mark.sub(lambda m, new=new: m[1] + new + "\n" + m[2], text)
-    readme.write_text(text)
+    """Fill the README and CONTRIBUTING."""
+    fill(ROOT / "CONTRIBUTING.md", "paper", model_paper())
+    fill(ROOT / "README.md", "wings", wings())
+    if "--quick" not in sys.argv:
+        fill(ROOT / "README.md", "compare", compare_output())
 
 
 if __name__ == "__main__":

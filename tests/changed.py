@@ -43,7 +43,7 @@ def main() -> None:
     changed = {
         _module(file): changed_names(_git("show", f"{base}:{file}"), _text(ROOT / file))
         for file in files
-        if file.startswith("src/") and file.endswith(".py")
+        if file.startswith(("src/", "tests/")) and file.endswith(".py")
     }
     names = {*touched_papers(files, changed), *_parts(changed), *_problems(changed)}
     tests = {*touched_tests(files, changed)}
@@ -142,7 +142,7 @@ def _exported(stub: Path) -> dict[str, str]:
 
 
 def _module(file: str) -> str:
-    parts = Path(file).with_suffix("").parts[1:]
+    parts = Path(file.removeprefix("src/")).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 

@@ -14,7 +14,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("replica", deadline=None)  # no test depends on the machine's speed
+hypothesis.settings.load_profile("replica")
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "replica"
@@ -65,7 +69,7 @@ class Costs:
         return report
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        self.seconds[report.nodeid] += report.processor_seconds
+        self.seconds[report.nodeid] += getattr(report, "processor_seconds", 0.0)  # none where a worker crashed
 
     def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
         if not config.option.growth:
@@ -93,7 +97,7 @@ def growth(seconds: Mapping[str, float]) -> Iterator[str]:
     yield _spread("lines of a problem", {name: lines for name, lines in problems.items() if lines})
     yield _spread("processor seconds of a paper's tests", of_papers(seconds, built), ".1f")
     total = sum(seconds.values())
-    yield f"processor seconds of all tests: {total:.0f}, {total / len(built):.1f} a built paper; the dearest:"
+    yield f"processor seconds of all tests: {total:.0f}, {total / max(1, len(built)):.1f} a built paper; the dearest:"
     for test, cost in Counter(seconds).most_common(DEAREST):
         yield f"  {cost:6.1f}  {test}"
 

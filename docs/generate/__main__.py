@@ -12,6 +12,7 @@ from .source import SITE, Source
 
 STEPS: tuple[tuple[str, Callable[[Source], None]], ...] = (
     ("papers and their figures", papers.write),
+    ("all verdicts", papers.write_verdicts),
     ("wings", wings.write),
     ("problems", problems.write),
     ("reference", reference.write),

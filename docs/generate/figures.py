@@ -25,46 +25,47 @@ DPI = 150
 _BLACK = to_rgba("black")
 
 
-def claim_figure(source: Source, record: Record, claim: Claim, recorded: dict[str, Any]) -> dict[str, str] | None:
+def claim_figure(source: Source, record: Record, claim: Claim, rows: dict[str, Any]) -> dict[str, str] | None:
     """Draw a claim's figure into the pages' folder; what was drawn before from the same numbers and code stays.
 
     Returns:
         The names of the light and the dark picture, or None where there is nothing to draw.
     """
-    if claim.draw is None or not recorded["series"]:
+    if claim.draw is None or not rows:
         return None
     names = {}
     for name in THEMES:
         if source.draft and names:
             names[name] = names[THEMES[0]]
             continue
-        key = _key(record, recorded, name)
+        key = _key(record, rows, name)
         names[name] = f"figures/{record.slug}-{claim.name}-{name}-{key}.png"
         path = source.keep(names[name])
         if not path.exists():
-            path.write_bytes(_drawn(claim, recorded, name))
+            path.write_bytes(_drawn(claim, rows, name))
     return names
 
 
-def _key(record: Record, recorded: dict[str, Any], name: str) -> str:
+def _key(record: Record, rows: dict[str, Any], name: str) -> str:
     root = package_root()
     drawing = [
         root / "papers" / record.wing / f"{record.slug}.py",
         root / "lab" / "report" / "style.py",
         root / "lab" / "report" / "claim_figures.py",
+        root / "lab" / "studies" / "figures.py",
     ]
-    digest = hashlib.blake2b(json.dumps([recorded["series"], name, DPI, mpl.__version__]).encode(), digest_size=6)
+    digest = hashlib.blake2b(json.dumps([rows, name, DPI, mpl.__version__]).encode(), digest_size=6)
     for path in drawing:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _drawn(claim: Claim, recorded: dict[str, Any], name: str) -> bytes:
+def _drawn(claim: Claim, rows: dict[str, Any], name: str) -> bytes:
     buffer = io.BytesIO()
     with theme(name):
         figure = Figure(figsize=PANEL, layout="constrained")
         assert claim.draw is not None
-        claim.draw(figure.add_subplot(), pd.DataFrame(recorded["series"]))
+        claim.draw(figure.add_subplot(), pd.DataFrame(rows))
         if name == "dark":
             _lighten(figure)
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})

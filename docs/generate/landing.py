@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from replica.lab.catalogue import count_verdicts, find, records
+from replica.lab.catalogue import VERDICTS, count_verdicts, find, records
 
 from . import problems, wings
 from .markdown import render
@@ -21,7 +21,7 @@ def write(source: Source) -> None:
             "index.md",
             papers=len(records()),
             built=len(find(status="built")),
-            verdicts={name: verdicts[name] for name in ("holds", "fails", "unclear", "error")},
+            verdicts={name: verdicts[name] for name in VERDICTS},
             problems=cards,
             picture=next((card for card in cards if card["comparison"]), None),
             wings=wings.cards(),

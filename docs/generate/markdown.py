@@ -10,9 +10,15 @@ from typing import Any
 
 import jinja2
 
-MARKS = {"holds": "✓", "fails": "✗", "unclear": "?", "error": "!", "planned": "○"}
+MARKS = {
+    "holds": "✓", "fails": "✗", "not_seen": "✗", "no_effect": "≈", "unclear": "?", "not_tested": "–", "error": "!",
+    "planned": "○",
+}  # fmt: skip
 MARKUP = r"([\\`*_{}\[\]<>|$#~^&@])"
-WORDS = {"planned": "not built yet"}
+WORDS = {
+    "planned": "not built yet", "not_seen": "not seen here", "no_effect": "no effect of that size",
+    "not_tested": "not tested here",
+}  # fmt: skip
 
 
 def text(value: object) -> str:

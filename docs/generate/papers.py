@@ -5,11 +5,21 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from replica.lab.catalogue import Record, bibtex, count_verdicts, read_evidence, records
-from replica.lab.claims import Paper
+from replica.lab.catalogue import (
+    Record,
+    bibtex,
+    count_verdicts,
+    find,
+    read_evidence,
+    recorded_rows,
+    records,
+    shown_verdict,
+)
+from replica.lab.claims import Paper, Registration
+from replica.lab.claims.registration import SETTINGS
 from replica.lab.cli.show import exports
 from replica.lab.report.quantities import quantity, span_text
-from replica.lab.runner.fingerprint import fingerprint, spec_path
+from replica.lab.runner.freshness import is_stale
 from replica.lab.runner.job import load_paper
 from replica.lab.runner.progress import duration
 
@@ -54,18 +64,21 @@ def _write_built(source: Source, record: Record) -> None:
     recorded = {claim["name"]: claim for claim in evidence["claims"]} if evidence else {}
     claims = []
     for name, claim in paper.claims.items():
-        found = recorded.get(name)
-        drawn = found and not (source.draft and claims)  # a draft draws one figure a paper
+        found, said = recorded.get(name), claim.registration
+        drawn = evidence and found and not (source.draft and claims)  # a draft draws one figure a paper
         claims.append(
             {
                 "name": name,
-                "sentence": claim.sentence,
-                "bounds": {measure: str(bound) for measure, bound in claim.expect.items()},
+                "said": said,
+                "setting": SETTINGS[said.setting],
+                "verdict": shown_verdict(found) if found else "planned",
                 "recorded": found,
-                "rows": _measures(found) if found else [],
-                "figure": claim_figure(source, record, claim, found) if drawn else None,
+                "rows": _measures(found, said) if found else [],
+                "figure": claim_figure(source, record, claim, recorded_rows(evidence, found)) if drawn else None,
+                "why": said.explain(found["measured"]) if found else "",
+                "unmet": [gate for gate, met in found["gates_met"].items() if not met] if found else [],
                 "cost": _cost(found) if found else "",
-                "stale": bool(found) and fingerprint(spec_path(record.module), name) != found["fingerprint"],
+                "stale": bool(evidence and found) and is_stale(record, found["study"], evidence["studies"][found["study"]]),
             }
         )
     text = render(
@@ -75,6 +88,7 @@ def _write_built(source: Source, record: Record) -> None:
         parts=used,
         code=_code(record, used),
         claims=claims,
+        withdrawn=[said for said in paper.registered.claims.values() if said.withdrawn],
         evidence=evidence,
         total=_total(evidence) if evidence else "",
         departures=paper.departures,
@@ -83,21 +97,45 @@ def _write_built(source: Source, record: Record) -> None:
     source.write(f"papers/{record.slug}.md", text)
 
 
-def _measures(recorded: dict[str, Any]) -> list[dict[str, str]]:
-    """Ours, what it must be and the paper's own figure, a row a measure."""
+def write_verdicts(source: Source) -> None:
+    """Write the page of all verdicts: a row a claim, wing by wing."""
+    wings = []
+    for wing in TITLES:
+        rows = []
+        for record in find(wing=wing, status="built"):
+            registered = load_paper(record.module).registered
+            evidence = read_evidence(record)
+            recorded = {claim["name"]: claim for claim in evidence["claims"]} if evidence else {}
+            for name, said in registered.claims.items():
+                if not said.withdrawn:
+                    verdict = shown_verdict(recorded[name]) if name in recorded else "planned"
+                    rows.append((record, said, verdict, SETTINGS[said.setting]))
+        if rows:
+            wings.append((TITLES[wing][0], rows))
+    source.write("verdicts.md", render("verdicts.md", wings=wings))
+
+
+def _measures(recorded: dict[str, Any], said: Registration) -> list[dict[str, str]]:
+    """Ours, what it must be and the paper's own figure, a row a measure; judged ones first, then controls, then the rest."""
     rows = []
-    reported = recorded["reported"] or {}
-    for name in dict.fromkeys([*recorded["measured"], *reported]):
-        measured, theirs = recorded["measured"].get(name), reported.get(name)
-        value = theirs["value"] if theirs else ""
+    for name in dict.fromkeys([*said.expect, *said.gates, *said.diagnose, *recorded["measured"], *said.reported]):
+        measured, theirs = recorded["measured"].get(name), said.reported.get(name)
+        value = theirs.value if theirs else ""
+        bound = str(said.expect.get(name, ""))
+        if name in said.smallest:
+            bound += f"; no effect within ±{said.smallest[name]:g}"
+        if name in said.gates:
+            bound = f"{said.gates[name]} (control)"
+        elif name in said.diagnose:
+            bound = f"{said.diagnose[name]} (shown, not judged)"
         rows.append(
             {
                 "name": name.replace("_", " "),
                 "ours": quantity(measured["mean"]) if measured else "",
                 "span": span_text(measured) if measured else "",
-                "bound": recorded["expect"].get(name, ""),
+                "bound": bound,
                 "theirs": quantity(value) if isinstance(value, int | float) else value,
-                "where": theirs["where"] if theirs else "",
+                "where": theirs.where if theirs else "",
             }
         )
     return rows
@@ -109,8 +147,8 @@ def _cost(recorded: dict[str, Any]) -> str:
 
 
 def _total(evidence: dict[str, Any]) -> str:
-    seconds = sum(claim["seconds"] for claim in evidence["claims"])
-    peaks = [claim["peak_bytes"] for claim in evidence["claims"] if claim["peak_bytes"] is not None]
+    seconds = sum(sum(study["seconds"]) for study in evidence["studies"].values())
+    peaks = [study["peak_bytes"] for study in evidence["studies"].values()]
     return f"{duration(seconds)} in all" + (f", {quantity(max(peaks), 'bytes')} at most" if peaks else "")
 
 

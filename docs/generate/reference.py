@@ -20,9 +20,10 @@ LAB: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Writing a paper file",
         tuple(
             f"replica.lab.claims.{name}"
-            for name in ("Paper", "Trial", "Proportion", "Reported", "above", "below", "between", "within")
+            for name in ("Paper", "Registration", "Trial", "Proportion")
         ),
     ),
+    ("Studies and their figures", tuple(f"replica.lab.studies.{name}" for name in ("Arena", "lines", "dots", "against"))),
     (
         "What tuning may vary",
         tuple(f"replica.lab.claims.{name}" for name in ("Uniform", "LogUniform", "Integer", "Choice")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from replica.lab.catalogue import WINGS, count_verdicts, find
+from replica.lab.catalogue import VERDICTS, WINGS, count_verdicts, find
 
 from .markdown import render
 from .parts import contents
@@ -52,7 +52,7 @@ def cards() -> list[dict[str, Any]]:
                 "about": about,
                 "papers": papers,
                 "built": built,
-                "verdicts": {name: verdicts[name] for name in ("holds", "fails", "unclear", "error")},
+                "verdicts": {name: verdicts[name] for name in VERDICTS},
             }
         )
     return sorted(found, key=lambda card: (not card["built"], WINGS.index(card["wing"])))

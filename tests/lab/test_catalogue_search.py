@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from replica.errors import ReplicaError
 from replica.lab.catalogue import (
     STATUSES,
     WINGS,
@@ -20,7 +21,6 @@ from replica.lab.catalogue import (
     record,
     records,
 )
-from replica.errors import ReplicaError
 from replica.lab.problems.registry import names
 
 PROBLEMS = {"recall", "classification", "credit", "events", "operator", "stream"}

@@ -59,7 +59,7 @@ class Constant:
 # --- splits and numbers --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(2, 30), min_size=2, max_size=6),
     st.floats(0.05, 0.9),

@@ -14,8 +14,10 @@ import pytest
 from PIL import Image
 
 from replica.lab.catalogue import record
+from replica.lab.catalogue.evidence import VERDICTS
 from replica.lab.cli.main import main
 from replica.lab.cli.show import exports
+from tests.lab.toy_papers import write_paper
 
 COMMANDS = ("compare", "verify", "papers", "show", "problems", "doctor")
 EXACT = ("exact", "overlap", "memory_bytes")  # the metrics that measure no time
@@ -23,7 +25,6 @@ PAPER_KEYS = {"slug", "title", "wing", "year", "url", "code", "status", "verdict
 SHOW_KEYS = PAPER_KEYS | {"idea", "part", "problems", "departures", "claims"}
 CLAIM_KEYS = {"sentence", "verdict", "expect", "measured", "reported", "scale", "seeds", "seconds", "stale"}
 ROW_KEYS = {"method", "paper", "metrics", "seconds", "peak_bytes", "errors", "tied_with_best"}
-VERDICTS = ["holds", "fails", "unclear", "error"]
 
 MINE = '''
 class Blend:
@@ -42,30 +43,28 @@ def make():
 '''
 
 PAPER = """
-from replica.lab.claims import Paper, Proportion, Reported, above, below
+from replica.lab.claims import Paper, Proportion
 
-paper = Paper("mine", departures=("It is made up.",))
-
-
-@paper.claim(
-    "Draws are small.",
-    expect={"draw": below(1), "share": above(0.2)},
-    reported={"draw": Reported(0.5, where="Table 1")},
-)
-def small(trial):
-    values = trial.rng("values").random(100)
-    return {"draw": values.mean(), "share": Proportion((values > 0.5).sum(), 100)}, {"value": values[:5]}
+paper = Paper("mine")
 
 
-@small.figure
-def draw(axes, table):
-    axes.plot(table["value"], "o")
+def draws(trial):
+    return {"value": trial.rng("values").random(100)}
 
 
-@paper.claim("Draws are huge.", expect={"draw": above(2)}, why="They lie in [0, 1].")
-def huge(trial):
-    return {"draw": trial.rng("values").random()}
+@paper.claim(draws, figure=lambda axes, table: axes.plot(table["value"], "o"))
+def small(table):
+    return {"draw": table["value"].mean(), "share": Proportion(int((table["value"] > 0.5).sum()), 100)}
+
+
+@paper.claim(draws, figure=lambda axes, table: axes.plot(table["value"], "o"))
+def huge(table):
+    return {"draw": table["value"].mean()}
 """
+REGISTERED = {
+    "small": 'expect.draw = "below 1"\nreported.draw = { value = 0.5, where = "Table 1" }',
+    "huge": 'expect.draw = "above 2"\nwhy = "They lie in [0, 1]: {draw:.1f}."',
+}
 
 
 class Done(NamedTuple):
@@ -92,6 +91,7 @@ def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["replica", *map(str, arguments)])
+        monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # else help speaks of python -m pytest
         capfd.readouterr()
         with pytest.raises(SystemExit) as stop:
             main()
@@ -171,7 +171,7 @@ def imported(*arguments: str) -> set[str]:
         if arguments
         else "import replica, sys; print(*sys.modules, sep='\\n', file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stderr.split())
 
@@ -205,7 +205,7 @@ def test_papers_json(replica: Replica) -> None:
     assert len(found) == 229
     for paper in found:
         assert set(paper) == PAPER_KEYS
-        assert list(paper["verdicts"]) == VERDICTS
+        assert tuple(paper["verdicts"]) == VERDICTS
     assert [p["slug"] for p in replica("papers", "ramsauer", "--json").json] == ["hopfield"]
     assert replica("papers", "zzzz", "--json").json == []
     built = replica("papers", "--status", "built", "--json").json
@@ -314,7 +314,7 @@ def test_verify_json_of_a_paper(replica: Replica) -> None:
 
 
 def test_verify_the_user_s_own_paper_file(replica: Replica, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(PAPER)
+    write_paper(tmp_path / "mine.py", PAPER, **REGISTERED)
     arguments = ("verify", "mine.py", "--jobs", 1, "--store", "s.db", "--figure", "figure.png")
     (paper,) = replica(*arguments, "--json").json
     assert paper["slug"] == "mine"
@@ -328,7 +328,7 @@ def test_verify_the_user_s_own_paper_file(replica: Replica, tmp_path: Path) -> N
     assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
     done = replica(*arguments)
     assert done.code == 0, "a claim that fails is an answer, not a fault"
-    for wanted in ("Draws are small.", "holds", "below 1", "0.5 (Table 1)", "Draws are huge.", "fails", "[0, 1]"):
+    for wanted in ("It is so.", "holds", "below 1", "0.5 (Table 1)", "fails", "[0, 1]: 0.5"):
         assert wanted in done.out
 
 

@@ -49,3 +49,15 @@ def test_rows_are_arranged_for_the_network() -> None:
 
 
 net = nn.Sequential(*(layer for _ in range(6) for layer in (nn.Linear(64, 64), nn.ReLU())))
+
+
+@pytest.mark.parametrize("form", ["mlp", "conv"])
+def test_hidden_layers_may_have_tanh(form: str) -> None:
+    """A lesser start then: variance 1 / inputs, where a ReLU has 2 / inputs."""
+    nets = [
+        network(form, FORMS[form], 4, depth=2, width=6, generator=torch.Generator().manual_seed(0), activation=name)
+        for name in ("relu", "tanh")
+    ]
+    assert [type(net.layer2[1]) for net in nets] == [nn.ReLU, nn.Tanh]
+    torch.testing.assert_close(nets[0].layer1[0].weight, 2**0.5 * nets[1].layer1[0].weight)
+    torch.testing.assert_close(nets[0].head[-1].weight, nets[1].head[-1].weight)

@@ -199,7 +199,7 @@ def test_a_method_cannot_change_what_it_is_judged_by() -> None:
 def test_options_that_do_not_fit_are_told() -> None:
     with pytest.raises(ReplicaError, match="give --train 3 or more"):
         problem.check(small(), problem.resolve({"train": 2}))
-    with pytest.raises(ReplicaError, match="Tuning holds recordings out .* give --train 6 or more"):
+    with pytest.raises(ReplicaError, match=r"Tuning holds recordings out .* give --train 6 or more"):
         problem.check_validation(small(), problem.resolve({"train": 3}))
     problem.check_validation(small(), problem.resolve({"train": 6}))
 

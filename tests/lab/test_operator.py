@@ -122,8 +122,11 @@ def test_sources_that_do_not_exist() -> None:
 
 def test_options_must_fit_the_data() -> None:
     dataset = small(2)
-    with pytest.raises(ReplicaError, match=r"add up to 250, but mine\.npz holds 12 samples; give --train 10 --test 2"):
-        problem.check(dataset, problem.resolve({}))
+    problem.check(dataset, problem.resolve({}))  # sizes nobody asked for follow the file
+    trained, tested = problem.rows(Trial(0), dataset.content, problem.resolve({}), "test")
+    assert (len(trained), len(tested), len({*trained, *tested})) == (10, 2, 12)
+    with pytest.raises(ReplicaError, match=r"add up to 251, but mine\.npz holds 12 samples; give --train 10 --test 2"):
+        problem.check(dataset, problem.resolve({"train": 201}))
     few = {"train": 8, "test": 4}
     named = Dataset("darcy", "", dataset.content, "", ())
     with pytest.raises(ReplicaError, match=r"add up to 250, but darcy holds 12 samples; give --samples 250"):

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.toy_papers import write_paper
+
 TOY = '''
 import os
 import time
-from replica.lab.claims import Paper, Proportion, above
+from replica.lab.claims import Paper, Proportion
 
 paper = Paper("toy")
 
@@ -27,12 +29,15 @@ def note(trial, name):
             file.write(f"{name} {trial.seed}\\n".encode())
 
 
-@paper.claim("A draw is positive.", expect={"draw": above(0)})
-def draw(trial):
+def draws(trial):
     note(trial, "draw")
     time.sleep(float(os.environ.get("TRIAL_SECONDS", 0)))
-    values = trial.rng("values").random(50)
-    return {"draw": values.mean(), "share": Proportion((values > 0.5).sum(), 50)}, {"value": values}
+    return {"value": trial.rng("values").random(50)}
+
+
+@paper.claim(draws)
+def draw(table):
+    return {"draw": table["value"].mean(), "share": Proportion(int((table["value"] > 0.5).sum()), 50)}
 '''
 
 
@@ -70,9 +75,7 @@ def wait_for_more(store: Path, process: subprocess.Popen) -> None:
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
-    path = tmp_path / "toy.py"
-    path.write_text(TOY)
-    return path
+    return write_paper(tmp_path / "toy.py", TOY, draw='expect.draw = "above 0"')
 
 
 def test_killed_at_random_moments_nothing_is_lost_or_done_twice(toy: Path, tmp_path: Path):
@@ -152,24 +155,21 @@ import os
 import signal
 import time
 import numpy as np
-from replica.lab.claims import Paper, above
+from replica.lab.claims import Paper
 
 paper = Paper("failing")
 
 
-@paper.claim("It raises.", expect={"v": above(0)})
 def raises(trial):
     if trial.seed == 1:
         raise RuntimeError("boom at seed one")
     return {"v": 1.0}
 
 
-@paper.claim("It gives no number.", expect={"v": above(0)})
 def gives_nan(trial):
     return {"v": float("nan") if trial.seed == 2 else 1.0}
 
 
-@paper.claim("It sleeps.", expect={"v": above(0)})
 def sleeps(trial):
     if trial.seed == 3:
         try:
@@ -179,23 +179,30 @@ def sleeps(trial):
     return {"v": 1.0}
 
 
-@paper.claim("It eats.", expect={"v": above(0)})
 def eats(trial):
     return {"v": float(np.ones(400_000_000 if trial.seed == 4 else 4)[0])}
 
 
-@paper.claim("It dies.", expect={"v": above(0)})
 def dies(trial):
     if trial.seed == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return {"v": 1.0}
+
+
+for study in (raises, gives_nan, sleeps, eats, dies):
+    def judge(table):
+        return {"v": table["v"].mean()}
+
+    judge.__name__ = study.__name__
+    paper.claim(study)(judge)
 """
+WAYS = ("raises", "gives_nan", "sleeps", "eats", "dies")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_trial_that_fails_is_recorded_and_the_others_finish(tmp_path: Path, jobs: int):
-    (tmp_path / "failing.py").write_text(FAILING)
-    wanted = ["raises", "gives_nan", "sleeps", "eats"] + (["dies"] if jobs > 1 else [])
+    write_paper(tmp_path / "failing.py", FAILING, **dict.fromkeys(WAYS, 'expect.v = "above 0"'))
+    wanted = WAYS if jobs > 1 else WAYS[:-1]
     chosen = [word for name in wanted for word in ("--claim", name)]
     result = run(
         "verify", "failing.py", *chosen, "--jobs", jobs, "--store", "s.sqlite", "--limit-seconds", 4,
@@ -223,11 +230,13 @@ def test_a_trial_that_fails_is_recorded_and_the_others_finish(tmp_path: Path, jo
 
 
 def test_compiled_code_that_hears_no_alarm_is_ended_and_recorded(tmp_path: Path):
-    (tmp_path / "stuck.py").write_text(
-        "from replica.lab.claims import Paper, above\npaper = Paper('stuck')\n\n"
-        "@paper.claim('It hangs.', expect={'v': above(0)})\ndef hangs(trial):\n"
+    write_paper(
+        tmp_path / "stuck.py",
+        "from replica.lab.claims import Paper\npaper = Paper('stuck')\n\n"
         # One single bytecode: the alarm's handler waits for its end.
-        "    return {'v': 1.0 if trial.seed else float(sum(range(10**12)))}\n"
+        "def hangs(trial):\n    return {'v': 1.0 if trial.seed else float(sum(range(10**12)))}\n\n"
+        "@paper.claim(hangs)\ndef stuck(table):\n    return {'v': table['v'].mean()}\n",
+        stuck='expect.v = "above 0"',
     )
     result = run("verify", "stuck.py", "--jobs", 2, "--store", "s.sqlite", "--limit-seconds", 2, "--json", cwd=tmp_path)
     assert result.returncode == 1, result.stderr
@@ -279,25 +288,35 @@ def test_a_damaged_store_is_told_in_one_line_and_kept(toy: Path, tmp_path: Path)
 TWO = """
 import one
 import other
-from replica.lab.claims import Paper, above
+from replica.lab.claims import Paper
 
 paper = Paper("two")
 
 
-@paper.claim("One is positive.", expect={"v": above(0)})
 def first(trial):
     return {"v": one.value}
 
 
-@paper.claim("The other is positive.", expect={"v": above(0)})
 def second(trial):
     return {"v": other.value}
+
+
+@paper.claim(first)
+def one_is_positive(table):
+    return {"v": table["v"].mean()}
+
+
+@paper.claim(second)
+def the_other_is_positive(table):
+    return {"v": table["v"].mean()}
 """
 
 
 def test_a_changed_part_reruns_what_depends_on_it_and_nothing_else(tmp_path: Path):
-    for name, text in (("two.py", TWO), ("one.py", "value = 1.0\n"), ("other.py", "value = 1.0\n")):
-        (tmp_path / name).write_text(text)
+    bound = 'expect.v = "above 0"'
+    write_paper(tmp_path / "two.py", TWO, one_is_positive=bound, the_other_is_positive=bound)
+    for name in ("one.py", "other.py"):
+        (tmp_path / name).write_text("value = 1.0\n")
 
     def finished() -> dict[str, set[float]]:
         done = run("verify", "two.py", "--jobs", 1, "--store", "s.sqlite", "--json", cwd=tmp_path)

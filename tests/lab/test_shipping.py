@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 
 from replica.lab.claims import Trial
-from replica.lab.runner.job import ClaimJob, EntryJob, Method
+from replica.lab.runner.job import EntryJob, Method, StudyJob
 from replica.lab.runner.shipping import Packer, moved
 
 LIMITS = {"trial": Trial(0, "smoke", "cpu"), "fingerprint": "f", "limit_seconds": 1.0, "limit_bytes": 1}
 FILES = {
     "mine.py": "import numpy\nimport beside\nfrom package.deep import x\ndef late():\n    import later\n",
+    "mine.toml": "departures = []\n",
     "beside.py": "import further\n",
+    "beside.toml": "",
     "further.py": "import mine\n",
     "later.py": "",
     "package/__init__.py": "from . import other\n",
@@ -41,44 +43,44 @@ def entry_job(data: str, method: Method) -> EntryJob:
 
 def test_code_travels_with_what_it_imports_from_beside_it_and_nothing_else(folder: Path):
     path = str(folder / "mine.py")
-    job = ClaimJob(subject="mine/claim", source=path, claim="claim", **LIMITS)
-    sent = Packer().parcels(job)
+    job = StudyJob(subject="mine/study", source=path, study="study", **LIMITS)
+    sent = Packer().bundles(job)
     assert set(sent) == {path}
-    assert set(sent[path].files) == {name for name in FILES if name.endswith(".py")} - {"unrelated.py"}
+    assert set(sent[path].files) == {name for name in FILES if name.endswith(".py")} - {"unrelated.py"} | {"mine.toml"}
     assert sent[path].files["beside.py"] == FILES["beside.py"].encode()
 
 
 def test_data_travel_as_a_file_or_a_whole_folder_and_named_ones_do_not(folder: Path):
     single, whole = str(folder / "secret.txt"), str(folder / "images")
-    assert dict(Packer().parcels(entry_job(single, Method("random-guess")))[single].files) == {
+    assert dict(Packer().bundles(entry_job(single, Method("random-guess")))[single].files) == {
         "secret.txt": b"not asked for"
     }
-    assert dict(Packer().parcels(entry_job(whole, Method("random-guess")))[whole].files) == {
+    assert dict(Packer().bundles(entry_job(whole, Method("random-guess")))[whole].files) == {
         "images/a/1.png": b"1", "images/b/2.png": b"2",
     }  # fmt: skip
-    assert Packer().parcels(entry_job("digits", Method("random-guess"))) == {}
+    assert Packer().bundles(entry_job("digits", Method("random-guess"))) == {}
 
 
 def test_equal_content_travels_once_wherever_it_lies(folder: Path, tmp_path_factory: pytest.TempPathFactory):
     other = tmp_path_factory.mktemp("other")
     (other / "secret.txt").write_text("not asked for")
     digests = {
-        Packer().parcels(entry_job(path, Method("random-guess")))[path].digest
+        Packer().bundles(entry_job(path, Method("random-guess")))[path].digest
         for path in (str(folder / "secret.txt"), str(other / "secret.txt"))
     }
     assert len(digests) == 1
     (other / "again").mkdir()
     (other / "again" / "secret.txt").write_text("not asked fo")
     path = str(other / "again" / "secret.txt")
-    assert Packer().parcels(entry_job(path, Method("random-guess")))[path].digest not in digests
+    assert Packer().bundles(entry_job(path, Method("random-guess")))[path].digest not in digests
 
 
 def test_a_moved_job_is_the_same_trial(folder: Path, tmp_path_factory: pytest.TempPathFactory):
     source, data = str(folder / "mine.py"), str(folder / "secret.txt")
     job = entry_job(data, Method("late", source, attribute="late"))
     there = tmp_path_factory.mktemp("there")
-    for path, parcel in Packer().parcels(job).items():
-        parcel.unpack(there / Path(path).stem)
+    for path, bundle in Packer().bundles(job).items():
+        bundle.unpack(there / Path(path).stem)
     places = {source: str(there / "mine" / "mine.py"), data: str(there / "secret" / "secret.txt")}
     arrived = moved(job, places)
     assert isinstance(arrived, EntryJob)

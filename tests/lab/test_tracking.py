@@ -12,33 +12,38 @@ import pytest
 import replica
 from replica.errors import ReplicaError
 from replica.lab.report import Tracker
+from tests.lab.toy_papers import write_paper
 
 needs_mlflow = pytest.mark.skipif(
     importlib.util.find_spec("mlflow") is None, reason="MLflow is not installed: pip install 'replica-papers[track]'"
 )
 PAPER = """
-from replica.lab.claims import Paper, Proportion, Reported, above, below
+from replica.lab.claims import Paper, Proportion
 
 paper = Paper("mine")
 
 
-@paper.claim(
-    "Draws are small.", expect={"draw": below(1), "share": above(0.2)}, reported={"draw": Reported(0.5, where="Table 1")}
-)
-def small(trial):
-    values = trial.rng("values").random(100)
-    return {"draw": values.mean(), "share": Proportion((values > 0.5).sum(), 100)}, {"value": values[:5]}
+def draws(trial):
+    return {"value": trial.rng("values").random(100)}
 
 
-@small.figure
-def draw(axes, table):
-    axes.plot(table["value"], "o")
-
-
-@paper.claim("It raises at times.", expect={"draw": above(2)})
-def fails(trial):
+def fickle(trial):
     return {"draw": 1.0 / trial.seed}
+
+
+@paper.claim(draws, figure=lambda axes, table: axes.plot(table["value"], "o"))
+def small(table):
+    return {"draw": table["value"].mean(), "share": Proportion(int((table["value"] > 0.5).sum()), 100)}
+
+
+@paper.claim(fickle)
+def fails(table):
+    return {"draw": table["draw"].mean()}
 """
+REGISTERED = {
+    "small": 'expect.draw = "below 1"\nreported.draw = { value = 0.5, where = "Table 1" }',
+    "fails": 'expect.draw = "above 2"',
+}
 
 
 class Fickle:
@@ -56,7 +61,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The client of a store of its own, to which two comparisons and a paper were logged."""
     pytest.importorskip("mlflow")
     folder = tmp_path_factory.mktemp("tracking")
-    (folder / "mine.py").write_text(PAPER)
+    write_paper(folder / "mine.py", PAPER, **REGISTERED)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
@@ -133,11 +138,12 @@ def test_a_paper_is_a_run_with_a_run_for_each_claim(client: Any):
     assert parent.data.params["paper"] == "mine"
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"claims.json", "figure.png"}
     small = claims["small"]
-    assert small.data.tags["mlflow.note.content"] == "Draws are small."
+    assert small.data.tags["mlflow.note.content"] == "It is so."
     assert small.data.params["must_be.draw"] == result.plain()["claims"][0]["expect"]["draw"]
     assert small.data.params["reported.draw"] == "0.5"
     draws = steps(client, small, "draw_by_seed")
-    assert draws == {row.seed: row.measures["draw"] for row in result.claims[0].rows}
+    tables = result.claims[0].study.tables
+    assert draws == {seed: pytest.approx(sum(table["value"]) / 100) for seed, table in tables.items()}
     assert small.data.metrics["draw"] == pytest.approx(sum(draws.values()) / 3)
     assert claims["fails"].data.params["verdict"] == "error"
     assert claims["fails"].info.status == "FAILED"
@@ -182,7 +188,7 @@ def test_a_missing_ray_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
 
 @needs_mlflow
 def test_the_command_logs_and_says_where_while_json_stays_alone(tmp_path: Path, client: Any):
-    (tmp_path / "mine.py").write_text(PAPER)
+    write_paper(tmp_path / "mine.py", PAPER, **REGISTERED)
     arguments = [
         "verify",
         "mine.py",

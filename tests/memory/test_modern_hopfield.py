@@ -40,7 +40,7 @@ def test_half_precision_works():
     torch.testing.assert_close(found.state.double(), patterns.double(), atol=0.1, rtol=0.1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.floats(-2, 2), st.integers(2, 30), st.integers(1, 12))
 def test_energy_never_rises_and_stays_in_its_bounds(seed, log_beta, count, dim):
     memory = ModernHopfield(normal(count, dim, seed=seed), beta=10**log_beta)

@@ -13,7 +13,8 @@ from docs.generate.papers import _code, _measures
 from docs.generate.parts import Part, contents, parts
 from docs.generate.source import Source
 from docs.generate.wings import TITLES, cards
-from replica.lab.catalogue import WINGS, read_evidence, record, records
+from replica.lab.catalogue import WINGS, read_evidence, record, recorded_rows, records
+from replica.lab.claims.registration import read_registrations
 from replica.lab.report.style import theme
 from replica.lab.runner.job import load_paper
 
@@ -74,14 +75,17 @@ def test_the_code_of_a_built_paper_runs(slug):
     exec(compile(code, slug, "exec"), {})
 
 
-def test_the_papers_figure_stands_beside_ours():
-    recorded = {
-        "measured": {"error": {"mean": 0.5, "low": 0.4, "high": 0.6}},
-        "reported": {"error": {"value": 0.52, "where": "Table 2"}},
-        "expect": {"error": "below 1"},
-    }
-    assert _measures(recorded) == [
-        {"name": "error", "ours": "0.5", "span": "0.4 – 0.6", "bound": "below 1", "theirs": "0.52", "where": "Table 2"}
+def test_the_papers_figure_stands_beside_ours(tmp_path):
+    (tmp_path / "toy.toml").write_text(
+        '[small]\nsentence = "Small."\nregistered = 2026-11-29\nsetting = "own"\nexpect.error = "below 1"\n'
+        'smallest.error = 0.1\ngates.control = "above 2"\nreported.error = { value = 0.52, where = "Table 2" }\n'
+    )
+    said = read_registrations(tmp_path / "toy.toml").claims["small"]
+    measured = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    ours = {"ours": "0.5", "span": "0.4 – 0.6"}
+    assert _measures({"measured": {"control": measured, "error": measured}}, said) == [
+        {"name": "error", **ours, "bound": "below 1; no effect within ±0.1", "theirs": "0.52", "where": "Table 2"},
+        {"name": "control", **ours, "bound": "above 2 (control)", "theirs": "", "where": ""},
     ]
 
 
@@ -112,13 +116,15 @@ def test_black_lines_are_seen_on_a_dark_page():
 
 def test_a_figure_is_drawn_once_for_the_same_numbers_and_again_for_others(tmp_path):
     known = record("hopfield")
-    recorded = read_evidence(known)["claims"][0]
+    evidence = read_evidence(known)
+    recorded = evidence["claims"][0]
     claim = load_paper(known.module).claims[recorded["name"]]
-    drawn = claim_figure(Source(tmp_path), known, claim, recorded)
+    rows = recorded_rows(evidence, recorded)
+    drawn = claim_figure(Source(tmp_path), known, claim, rows)
     assert set(drawn) == {"light", "dark"}
     first = {name: (tmp_path / file).stat().st_mtime_ns for name, file in drawn.items()}
-    again = claim_figure(Source(tmp_path), known, claim, recorded)
+    again = claim_figure(Source(tmp_path), known, claim, rows)
     assert {name: (tmp_path / file).stat().st_mtime_ns for name, file in again.items()} == first
-    series = {name: values[:-1] for name, values in recorded["series"].items()}
-    assert claim_figure(Source(tmp_path), known, claim, {**recorded, "series": series}) != drawn
-    assert claim_figure(Source(tmp_path), known, dataclasses.replace(claim, draw=None), recorded) is None
+    fewer = {name: values[:-1] for name, values in rows.items()}
+    assert claim_figure(Source(tmp_path), known, claim, fewer) != drawn
+    assert claim_figure(Source(tmp_path), known, dataclasses.replace(claim, draw=None), rows) is None

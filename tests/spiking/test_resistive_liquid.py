@@ -13,6 +13,8 @@ from replica.spiking import (
     ResistiveLinear,
     ResistiveLiquid,
     contrastive_loss,
+    match_accuracy,
+    same_class_rows,
 )
 
 
@@ -211,3 +213,34 @@ def test_projections_learn_to_match_two_views() -> None:
 def test_bad_arguments_are_named(call, named) -> None:
     with pytest.raises(ValueError, match=named):
         call()
+
+
+def test_rows_drawn_together_have_one_class_and_every_row_its_turn() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = [torch.randint(10, (90,), generator=generator), torch.arange(70) % 10]
+    seen = torch.tensor([0, 3, 7])
+    rows, classes = same_class_rows(labels, seen, 4000, generator=generator)
+    for own, chosen in zip(labels, rows, strict=True):
+        assert torch.equal(own[chosen], classes)
+        counts = torch.bincount(chosen, minlength=len(own))
+        assert torch.equal(counts > 0, torch.isin(own, seen))
+    shares = torch.bincount(classes, minlength=10)[seen] / 4000
+    torch.testing.assert_close(shares, torch.full((3,), 1 / 3), atol=0.03, rtol=0)
+
+
+def test_a_class_that_one_kind_lacks_is_not_drawn() -> None:
+    labels = [torch.tensor([0, 1, 2, 1]), torch.tensor([2, 0, 0])]
+    rows, classes = same_class_rows(labels, torch.arange(4), 200, generator=torch.Generator().manual_seed(0))
+    assert set(classes.tolist()) == {0, 2}
+    assert torch.equal(labels[1][rows[1]], classes)
+    with pytest.raises(ValueError, match="classes"):
+        same_class_rows(labels, torch.tensor([1]), 5)
+
+
+def test_matches_are_the_nearest_among_the_classes_that_count() -> None:
+    labels = torch.arange(10).repeat(3)
+    axes, swapped = torch.eye(10)[labels], torch.eye(10)[labels.where(labels < 8, 17 - labels)]
+    two = torch.tensor([8, 9])
+    assert match_accuracy(axes, axes, labels, labels, two) == 1.0
+    assert match_accuracy(axes, swapped, labels, labels, two) == 0.0
+    assert match_accuracy(axes, swapped, labels, labels, torch.arange(10)) == pytest.approx(0.8)

@@ -31,3 +31,6 @@ from .mirrored_layers import MirroredLayer as MirroredLayer
 
 # Layers that fit random projections of the label in the forward pass
 from .target_projection import TargetProjection as TargetProjection
+
+# Any of these as a learning rule that gets its network later
+from .learning_rule import LearningRule as LearningRule, adam as adam

@@ -76,6 +76,8 @@ from .resistive_liquid import ResistiveLiquid as ResistiveLiquid
 from .contrastive_alignment import (
     AlignedProjections as AlignedProjections,
     contrastive_loss as contrastive_loss,
+    match_accuracy as match_accuracy,
+    same_class_rows as same_class_rows,
 )
 
 # Places recognised by an ensemble of small networks, without the units that answer everywhere (place_recognition_snn)

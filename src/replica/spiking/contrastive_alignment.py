@@ -1,7 +1,7 @@
 """Two kinds of recordings in one space: projections learned by contrast, so that what belongs together lies together."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -108,3 +108,67 @@ def contrastive_loss(
         wanted = wanted / wanted.sum(dim=1, keepdim=True)
     both = similarities.log_softmax(dim=1) + similarities.log_softmax(dim=0)
     return -(wanted * both).sum() / (2 * len(first))
+
+
+def same_class_rows(
+    labels: Sequence[Int[Tensor, " rows"]],
+    classes: Int[Tensor, " some"],
+    count: int,
+    *,
+    generator: torch.Generator | None = None,
+) -> tuple[list[Int[Tensor, " count"]], Int[Tensor, " count"]]:
+    """Draw rows of every kind that have the same class: what goes together, to learn from by contrast.
+
+    Each class that all kinds have is as likely as another, and so is each of its rows.
+
+    Args:
+        labels: Classes from 0 of the rows of each kind; the numbers of rows may differ.
+        classes: Those to draw from.
+        count: How many.
+        generator: Source of the draw.
+
+    Returns:
+        The rows of each kind, and their common classes.
+
+    Raises:
+        ValueError: if there is none of these classes that every kind has.
+
+    Example:
+        >>> rows, drawn = same_class_rows([torch.tensor([2, 0]), torch.tensor([0, 0, 1])], torch.tensor([0, 1]), 4)
+        >>> rows[0].tolist(), drawn.tolist()
+        ([1, 1, 1, 1], [0, 0, 0, 0])
+    """
+    size = max(int(values.max()) for values in (*labels, classes)) + 1
+    counts = [torch.bincount(own, minlength=size) for own in labels]
+    common = classes[torch.stack([many[classes] > 0 for many in counts]).all(0)]
+    if not len(common):
+        raise ValueError(f"classes: got {classes.tolist()}, want one or more of which every kind has a row")
+    drawn = common[torch.randint(len(common), (count,), generator=generator)]
+    rows = []
+    for own, many in zip(labels, counts, strict=True):
+        # Sorted by class, the rows of a class lie beside each other.
+        order, place = (
+            own.argsort(stable=True),
+            torch.rand(count, generator=generator, dtype=torch.float64) * many[drawn],
+        )
+        rows.append(order[(many.cumsum(0) - many)[drawn] + place.long()])
+    return rows, drawn
+
+
+def match_accuracy(
+    first: Float[Tensor, "rows dim"],
+    second: Float[Tensor, "others dim"],
+    first_labels: Int[Tensor, " rows"],
+    second_labels: Int[Tensor, " others"],
+    classes: Int[Tensor, " some"],
+) -> float:
+    """Share of the second kind's vectors whose best match of the first kind has their class, all among some classes.
+
+    Example:
+        >>> axes, labels = torch.eye(3), torch.arange(3)
+        >>> match_accuracy(axes, axes.flip(0), labels, labels, torch.tensor([0, 1, 2]))
+        0.3333333432674408
+    """
+    here, there = torch.isin(first_labels, classes), torch.isin(second_labels, classes)
+    best = (second[there] @ first[here].T).argmax(dim=1)
+    return float((first_labels[here][best] == second_labels[there]).float().mean())

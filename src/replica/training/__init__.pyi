@@ -7,7 +7,6 @@ from .estimators import NetworkEstimator as NetworkEstimator
 from .estimators import multiply_accumulates as multiply_accumulates
 from .estimators import rate_share as rate_share
 from .estimators import relative_l2 as relative_l2
-from .learning_rule import LearningRule as LearningRule
 from .loop import History as History
 from .loop import fit as fit
 from .loop import mean_loss as mean_loss
@@ -25,7 +24,6 @@ __all__ = [
     "EventClassifier",
     "GridRegressor",
     "History",
-    "LearningRule",
     "Minibatches",
     "NetworkEstimator",
     "SmallNet",

@@ -39,5 +39,6 @@ def test_depth_transparency_and_animations_are_said(tmp_path: Path) -> None:
     found = read_images(tmp_path)
     np.testing.assert_array_equal(found.values[:, 0, 0], [255, 255, 3])
     assert found.notes == (
-        "1 images of 16 bits brought to 0 … 255", "1 transparent images laid on white", "1 animations read as their first picture",
+        "1 images of 16 bits brought to 0 … 255", "1 transparent images laid on white",
+        "1 animations read as their first picture",
     )  # fmt: skip

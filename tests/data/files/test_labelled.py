@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from replica.data import Labelled, mnist_1d, read_labelled
+from replica.data import Labelled, read_labelled
 from replica.errors import ReplicaError
 
 FRAME = pd.DataFrame(
@@ -191,28 +190,3 @@ def test_files_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     assert "wanted one folder of images for each class" in refusal(tmp_path / "none")
     assert "wanted one size" in refusal(folder_of_images(tmp_path / "sizes", {"a": (4, 4), "b": (4, 5)}))
-
-
-def test_mnist_1d_is_made_after_its_recipe() -> None:
-    found = mnist_1d()
-    assert found.features.shape == (5000, 40)
-    assert found.features.dtype == np.float32
-    np.testing.assert_array_equal(np.bincount(found.labels), 500)
-    np.testing.assert_allclose([found.features.mean(), found.features.std()], [0, 1], atol=1e-5)
-    assert len(np.unique(found.features, axis=0)) == 5000
-    # A linear model reaches 32 % on the authors' set (Table 1 of the paper), far above chance and far below a net.
-    from sklearn.linear_model import LogisticRegression
-
-    linear = LogisticRegression(max_iter=300).fit(found.features[:4000], found.labels[:4000])
-    assert linear.score(found.features[4000:], found.labels[4000:]) == pytest.approx(0.32, abs=0.04)
-
-
-def test_mnist_1d_draws_its_templates_where_it_should() -> None:
-    module = importlib.import_module("replica.data.sets.mnist_1d")
-    labels, padding = np.array([0, 3, 7]), np.array([36, 50, 60])
-    signals, drawn = module._dilated(labels, padding)
-    for i, (label, zeros) in enumerate(zip(labels, padding, strict=True)):
-        whole = np.concatenate([module._normalised()[label], np.zeros(zeros)])
-        places = np.linspace(0, len(whole) - 1, 72)
-        np.testing.assert_allclose(signals[i], np.interp(places, np.arange(len(whole)), whole), atol=1e-12)
-        np.testing.assert_array_equal(drawn[i], places < 12)

@@ -28,21 +28,23 @@ def table(folder: Path, text: str | bytes, name: str = "mine.csv") -> Any:
     return path
 
 
-def lines(*columns: str, rows: int = 8) -> str:
-    """Rows of cells: ``{i}`` is the row's number, ``{c}`` one of two classes."""
-    return "".join(",".join(columns).format(i=i, s=i * i, c="ab"[i % 2], j=i + 1) + "\n" for i in range(rows))
+def check_line(message: str, name: str) -> None:
+    assert "\n" not in message
+    assert name in message
 
 
 # --- layouts -------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
-    values=st.lists(
-        st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=2, max_size=4),
-        min_size=3,
-        max_size=8,
-    ).filter(lambda rows: len(set(map(len, rows))) == 1),
+    values=st.integers(2, 4).flatmap(
+        lambda width: st.lists(
+            st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=width, max_size=width),
+            min_size=3,
+            max_size=8,
+        )
+    ),
     sign=st.sampled_from([",", ";", "\t", "|", " ", "  "]),
     names=st.booleans(),
     comment=st.booleans(),
@@ -254,12 +256,14 @@ def test_pandas_metadata_are_not_believed(told: Any, raw: bytes | None) -> None:
 
 INT64 = st.integers(-(2**63) + 1, 2**63 - 1)
 TYPES = [
-    *(pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")), pa.timestamp("us", tz="Europe/Berlin"), pa.timestamp("s", tz="UTC"),
-    *(pa.duration(unit) for unit in ("s", "ns")), pa.date32(), pa.date64(), pa.time32("s"), pa.time64("ns"), pa.int64(), pa.uint64(),
+    *(pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")),
+    pa.timestamp("us", tz="Europe/Berlin"), pa.timestamp("s", tz="UTC"),
+    *(pa.duration(unit) for unit in ("s", "ns")), pa.date32(), pa.date64(),
+    pa.time32("s"), pa.time64("ns"), pa.int64(), pa.uint64(),
 ]  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(kind=st.sampled_from(TYPES), values=st.lists(INT64 | st.none() | st.integers(-9, 10**6), min_size=4, max_size=4))
 def test_numbers_near_the_ends_of_their_range_are_read_or_refused_in_one_line(
     kind: Any, values: list[int | None]
@@ -278,8 +282,7 @@ def test_numbers_near_the_ends_of_their_range_are_read_or_refused_in_one_line(
         try:
             found = read_labelled(path)
         except ReplicaError as error:
-            assert "\n" not in str(error)
-            assert "a.parquet" in str(error)
+            check_line(str(error), "a.parquet")
         else:
             numbers = found.features.select_dtypes("number").to_numpy()
             assert np.isfinite(numbers[~np.isnan(numbers)]).all()
@@ -294,7 +297,7 @@ def test_columns_without_single_values_are_refused_in_one_line_or_dropped(tmp_pa
         pa.table({"v": [1.0, 4, 9, 2], "tags": pa.array([value] * 4, kind), "y": list("abab")}), tmp_path / "a.parquet"
     )
     for call in (read_labelled, lambda path: read_patterns(path, drop=["y"])):
-        with pytest.raises(ReplicaError, match="a.parquet: column 'tags' is odd .* leave that column out") as caught:
+        with pytest.raises(ReplicaError, match=r"a\.parquet: column 'tags' is odd .* leave that column out") as caught:
             call(tmp_path / "a.parquet")
         assert "\n" not in str(caught.value)
     assert list(read_labelled(tmp_path / "a.parquet", drop=["tags"]).features) == ["v"]
@@ -303,7 +306,7 @@ def test_columns_without_single_values_are_refused_in_one_line_or_dropped(tmp_pa
 # --- odd text and odd names ----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     content=st.binary(max_size=60) | st.text(alphabet='01.,;\t\n"#ab% -:/é', max_size=60).map(str.encode),
     name=st.sampled_from(["a.csv", "a.data.gz"]),
@@ -316,8 +319,7 @@ def test_any_bytes_are_read_or_refused_in_one_line(content: bytes, name: str) ->
                 try:
                     call(path)
                 except ReplicaError as error:
-                    assert "\n" not in str(error)
-                    assert name in str(error)
+                    check_line(str(error), name)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from replica.data import (
     Images,
     digits,
     mnist,
-    mnist as _mnist,  # noqa: F401  (the function; the module is fetched below)
     omniglot,
     shakespeare,
 )

@@ -24,7 +24,8 @@ def test_names_and_seeds() -> None:
 @pytest.mark.parametrize(
     ("problem", "name", "options"),
     [
-        ("classification", "mnist-1d", {}), ("credit", "mnist-1d", {}), ("events", "mnist-1d", {}), ("events", "coincidences", {}),
+        ("classification", "mnist-1d", {}), ("credit", "mnist-1d", {}),
+        ("events", "mnist-1d", {}), ("events", "coincidences", {}),
         ("operator", "darcy", {"samples": 4, "resolution": 8}), ("operator", "darcy-smooth", {"samples": 4, "resolution": 8}),
         ("operator", "helmholtz", {"samples": 4, "resolution": 32}), ("operator", "burgers", {"samples": 4, "resolution": 8}),
     ],

@@ -39,11 +39,11 @@ def test_excess_risk_of_bayes_is_zero_and_of_its_opposite_all():
 
 def test_split_is_disjoint_and_standardised():
     features = np.arange(60.0).reshape(30, 2)
-    X, y, asked, truth = table_split(features, np.arange(30), 20, 10, np.random.default_rng(0))
-    assert set(y) | set(truth) == set(range(30))
+    X, y, test_X, test_y = table_split(features, np.arange(30), 20, 10, np.random.default_rng(0))
+    assert set(y) | set(test_y) == set(range(30))
     assert X.mean(0) == pytest.approx(0)
     assert X.std(0) == pytest.approx(1)
-    assert asked.shape == (10, 2)
+    assert test_X.shape == (10, 2)
 
 
 def test_points_are_on_the_orthant():

@@ -1,43 +1,35 @@
-import math
+"""What the claims of active_dendrites stand on: judges that tell an exponential and a shift of the law."""
 
+import numpy as np
+import pandas as pd
 import pytest
-import torch
 
-from replica.memory import log_false_match, log_false_negative, log_overlap
-from replica.papers.memory.active_dendrites import draw_overlaps, matches, rare_match, segments_of, standard_errors
+from replica.papers.memory.active_dendrites import cells_scaling, union_limit
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def test_an_exponential_grows_at_the_rate_of_one_and_a_power_law_below() -> None:
+    cells = np.array([800, 1200, 1600, 2000])
+    table = pd.DataFrame({
+        "active": ["128 cells"] * 4 + ["3.2 % of the cells"] * 4,
+        "cells": [*cells, *cells],
+        "false_match": [*10.0 ** (-cells / 400), *(cells / 800.0) ** -12],
+    })  # fmt: skip
+    growth = cells_scaling.judge(table)
+    assert growth["rate_growth_fixed_activity"] == pytest.approx(1)
+    assert growth["rate_growth_fixed_sparsity"] < 0.7
 
 
-def test_weights_undo_the_tilt():
-    """Weighted by its weight, every overlap is as likely as the law says; without a tilt all weights are 1."""
-    hits, log_weight = draw_overlaps(100, 30, 12, 9, 200_000, seeded())
-    overlap = hits.sum(-1)
-    for b in range(6, 12):
-        estimate = (log_weight.exp() * (overlap == b)).mean().log()
-        assert estimate.item() == pytest.approx(log_overlap(100, 30, 12, b).item(), abs=0.1)
-    assert draw_overlaps(100, 30, 12, 2, 50, seeded())[1].abs().max() == 0
-
-
-@pytest.mark.parametrize(("cells", "active", "synapses", "threshold"), [(2000, 64, 24, 12), (200_000, 2000, 24, 12)])
-def test_rare_matches_follow_the_law(cells, active, synapses, threshold):
-    draw = seeded(1)
-    log10 = rare_match(segments_of(cells, active, synapses, threshold, 1, draw), active, 1000, draw)
-    law = log_false_match(cells, active, synapses, threshold).item() / math.log(10)
-    assert log10 == pytest.approx(law, abs=0.12)
-
-
-def test_rare_misses_follow_the_law():
-    lost, log_weight = draw_overlaps(300, 60, 30, 19, 20_000, seeded(2))
-    estimate = torch.logsumexp(log_weight[lost.sum(-1) > 18], 0) - math.log(20_000)
-    assert estimate.item() == pytest.approx(log_false_negative(300, 30, 12, 60).item(), abs=0.1)
-
-
-def test_counts_lie_within_their_standard_errors_and_a_wrong_law_shows():
-    draw = seeded(3)
-    found, total = matches(segments_of(400, 128, 24, 12, 200, draw), 128, 300, draw)
-    assert total == 60_000
-    assert standard_errors([found], total, [log_false_match(400, 128, 24, 12).item()]) < 4
-    assert standard_errors([found], total, [log_false_match(400, 128, 24, 13).item()]) > 20
+def test_gaps_of_unions_keep_their_sign_and_misses_count() -> None:
+    law = 10.0 ** np.array([-3.0, -2.5, -1.5, -1.0])
+    table = pd.DataFrame({
+        "patterns": [10, 15, 25, 30],
+        "false_match": law * 10.0 ** np.array([0.1, -0.1, -0.1, 0.1]),
+        "law": law,
+        "missed": [0, 0, 1, 0],
+        "held": [10, 10, 10, 10],
+    })  # fmt: skip
+    measures = union_limit.judge(table)
+    assert measures["signed_log10_gap"] == pytest.approx(0)
+    assert measures["log10_gap"] == pytest.approx(0.1)
+    assert measures["misses"] == 1 / 40
+    assert measures["capacity_over_prediction"] == pytest.approx(21 / 20)

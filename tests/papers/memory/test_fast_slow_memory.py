@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from replica.lab.claims import Trial
 from replica.data import digits
 from replica.data.sets.few_shot_streams import FewShotStreams
+from replica.lab.claims import Trial
 from replica.papers.memory.fast_slow_memory import (
     LEARNING_RATES,
     StreamLearner,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from replica.lab.claims import Trial
 from replica.data import small_table
+from replica.lab.claims import Trial
 from replica.papers.memory import hopular
 
 

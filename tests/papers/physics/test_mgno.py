@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from replica.data import darcy
 from replica.lab.claims import Trial
-from replica.lab.problems.operator.data import darcy
 from replica.papers.physics.mgno import Score, inverse_operator, levels_for, mgno, networks, relative_h1, train_and_test
 from replica.physics import MgNO
 

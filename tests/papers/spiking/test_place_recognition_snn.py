@@ -1,64 +1,43 @@
-"""What the claims on place recognition stand on: parts of a journey, means over maps, histograms of gradients."""
+"""What the claims on place recognition stand on: routes, removal at random, maps that share out all places."""
 
-import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from replica.lab.claims import Trial
-from replica.papers.spiking.place_recognition_snn import (
-    AUTHORS,
-    _mean_precision,
-    gradient_histograms,
-    journey_of,
-    learn_and_calibrate,
-    paper,
-    sizes_of,
-)
+from replica.papers.spiking import place_recognition_snn as study
 from replica.spiking import match_precision
 
 
-def test_a_part_of_a_journey_keeps_images_beside_their_places() -> None:
-    journey = journey_of(Trial(100, "smoke"), 12)
-    part = journey.part(4, 5)
-    assert part.reference_places.tolist() == [0, 1, 2, 3, 4] * 2
-    for image, place in zip(part.reference, part.reference_places, strict=True):
-        assert any(torch.equal(image, journey.reference[row]) for row in (4 + int(place), 16 + int(place)))
-    assert torch.equal(part.queries, journey.queries[4:9])
+def test_reference_images_lie_beside_their_places():
+    route = study.route_of(Trial(100, "smoke"), 12, 80)
+    assert route.reference_places.tolist() == [*range(12), *range(12)]
+    scores = study.pixel_differences(route._replace(queries=route.reference[12:]))
+    assert match_precision(scores, torch.arange(12)) == 1.0
 
 
-def test_tested_places_are_numbered_after_those_for_calibration() -> None:
-    trial = Trial(100, "smoke")
-    found = learn_and_calibrate(trial, AUTHORS, sizes_of(trial))
-    assert found.first == 4
-    found.ensemble.remove_hyperactive(2.0)
-    assert torch.equal(found.scores(2.0), found.ensemble.scores(found.responses)[4:, 4:])
-    assert found.truth.tolist() == list(range(8))
+def test_calibration_places_are_neither_queries_nor_matches(monkeypatch):
+    seen = []
+    monkeypatch.setattr(study, "match_precision", lambda scores, truth: seen.append((scores, truth)) or 0.0)
+    rows = pd.DataFrame(study.recognition(Trial(100, "smoke"), study.AUTHORS, draws=3))
+    pixels, truth = seen[0]
+    route = study.route_of(Trial(100, "smoke"), 16, 80)
+    assert torch.equal(pixels, study.pixel_differences(route)[4:, 4:])
+    assert truth.tolist() == list(range(12))
+    assert (rows["method"] == "as many at random").sum() == 3
 
 
-def test_precision_over_maps_is_the_mean_of_their_own() -> None:
-    scores = torch.rand(12, 12, generator=torch.Generator().manual_seed(0))
-    maps = [range(0, 4), range(4, 8), range(8, 12)]
-    expected = [match_precision(scores[m.start : m.stop, m.start : m.stop], torch.arange(4)) for m in maps]
-    assert _mean_precision(maps, lambda rows: scores) == pytest.approx(np.mean(expected))
-    assert _mean_precision([range(12)], lambda rows: scores) == match_precision(scores, torch.arange(12))
+def test_as_many_units_are_removed_at_random(monkeypatch):
+    monkeypatch.setattr(study, "choose_share", lambda *_: 0.01)
+    removed = pd.DataFrame(study.recognition(Trial(100, "smoke"), study.TUNED, draws=3)).groupby("method")["removed"]
+    assert removed.first()["hyperactive removed"] > 0
+    assert removed.first()["as many at random"] == pytest.approx(removed.first()["hyperactive removed"])
+    assert removed.first()["all units"] == 0
 
 
-def test_histograms_tell_directions_and_not_light() -> None:
-    steps = torch.arange(28.0)
-    across, down = steps.expand(1, 28, 28), steps[:, None].expand(1, 28, 28)
-    found = [gradient_histograms(images, cells=4, bins=8)[0].view(8, 16) for images in (across, down)]
-    assert found[0].argmax(0).unique().tolist() == [0]
-    assert found[1].argmax(0).unique().tolist() == [4]
-    images = torch.rand(3, 28, 28, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(
-        gradient_histograms(0.2 * images + 0.5), gradient_histograms(images), atol=1e-4, rtol=1e-4
-    )
-
-
-def test_the_measures_of_removal_hang_together() -> None:
-    measures, series = paper.claims["removal"](Trial(100, "smoke"))
-    assert measures["gain_precision"] == pytest.approx(measures["precision"] - measures["precision_of_all"])
-    assert measures["gain_area"] == pytest.approx(measures["area"] - measures["area_of_all"])
-    assert len(series["recall"]) == 42
-    at_the_end = [p for r, p in zip(series["recall"], series["precision"], strict=True) if r == 1.0]
-    assert at_the_end == pytest.approx([measures["precision_of_all"], measures["precision"]])
+def test_maps_of_a_size_get_all_queries_once():
+    rows = pd.DataFrame(study.growth(Trial(100, "smoke"))).set_index(["method", "places"])["precision"]
+    pixels = study.pixel_differences(study.route_of(Trial(100, "smoke"), 16, 80))[4:, 4:]
+    one_by_one = [match_precision(pixels[at : at + 4, at : at + 4], torch.arange(4)) for at in (0, 4, 8)]
+    assert rows["pixel differences", 4] == pytest.approx(sum(one_by_one) / 3)
+    assert rows["pixel differences", 12] == match_precision(pixels, torch.arange(12))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from replica.data.files.sources import MEMORY, check_bytes, reading
+from replica.data.files.sources import MEMORY, InMemory, check_bytes, reading
 from replica.data.sets.patterns import refuse, shown
 
 
@@ -81,7 +81,7 @@ class Arrays:
                 return np.asarray(npy_format.read_array(member, allow_pickle=False))
 
 
-def open_arrays(source: Path | Mapping[str, NDArray[Any]] | NDArray[Any], wanted: str) -> Arrays:
+def open_arrays(source: Path | InMemory, wanted: str) -> Arrays:
     """Read the shapes and types of all arrays of a file, or of arrays in memory.
 
     Args:
@@ -93,8 +93,10 @@ def open_arrays(source: Path | Mapping[str, NDArray[Any]] | NDArray[Any], wanted
     """
     if isinstance(source, np.ndarray):
         source = {"": source}
-    if not isinstance(source, Path):
+    if isinstance(source, Mapping):
         return Arrays(MEMORY, {name: (array.shape, array.dtype) for name, array in source.items()}, source)
+    if not isinstance(source, Path):
+        raise refuse(MEMORY, "holds a table", wanted)
     with reading(source, wanted, "cannot be read as NumPy's"):
         if source.suffix.lower() == ".npy":
             _check_kind(source, npy_format.MAGIC_PREFIX, wanted)

@@ -116,7 +116,7 @@ def as_numbers(column: pd.Series, decimal: str = ".") -> tuple[pd.Series | None,
     kind = column.dtype
     if (pd.api.types.is_numeric_dtype(kind) and kind.kind != "c") or pd.api.types.is_bool_dtype(kind):
         return pd.Series(column.to_numpy(np.float64, na_value=np.nan), column.index), ""
-    if not (kind == object or pd.api.types.is_string_dtype(kind)):
+    if not (pd.api.types.is_object_dtype(kind) or pd.api.types.is_string_dtype(kind)):
         words(column)
         return None, ""
     text = words(column)
@@ -201,7 +201,7 @@ def _date_columns(seconds: NDArray[np.float64], name: str) -> tuple[dict[str, pd
     if len(np.unique(weekday[there])) > 1:
         codes = np.where(there, weekday, -1).astype(np.int64)
         columns[f"{name} weekday"] = pd.Series(
-            pd.Categorical.from_codes(codes, categories=_WEEKDAYS)
+            pd.Categorical.from_codes(codes, categories=pd.Index(_WEEKDAYS))
         ).cat.remove_unused_categories()
     if len(np.unique(hours[there])) > 1:
         columns[f"{name} hour"] = pd.Series(hours)

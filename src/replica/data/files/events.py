@@ -170,7 +170,7 @@ def _binned(
 
 
 def _since(time: NDArray[Any], start: Any) -> NDArray[np.float64]:
-    """Time − start, both exact, where integers near the ends of their range would overflow or round."""
+    """The time since a start, exact where integers near the ends of their range would overflow or round."""
     if time.dtype.kind == "f":
         return np.asarray(time.astype(np.float64) - np.asarray(start, np.float64))
     whole = np.uint64 if time.dtype.kind == "u" else np.int64

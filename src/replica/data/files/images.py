@@ -58,14 +58,14 @@ def read_images(folder: Path, *, colour: bool = False) -> ImageStack:
     )
     if not files:
         raise refuse(folder, _what_lies_there(folder), "wanted images: " + " ".join(sorted(ENDINGS)))
-    stack = np.empty(0, np.float32)
+    stack: NDArray[np.float32] | None = None
     told: Counter[str] = Counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # check_shape judges large pictures, errors tell of damaged ones
         for i, file in enumerate(files):
             with reading(folder, "wanted whole images", f"{file.name} cannot be read"), Image.open(file) as image:
                 size = (image.height, image.width)
-                if i == 0:
+                if stack is None:
                     shape = (len(files), *((3,) if colour else ()), *size)
                     check_shape(folder, shape, np.dtype(np.float32), "the stack of images")
                     stack = np.empty(shape, np.float32)
@@ -75,6 +75,7 @@ def read_images(folder: Path, *, colour: bool = False) -> ImageStack:
                     raise refuse(folder, wrong, "wanted images of one size")
                 stack[i], what = _values(image, colour)
                 told.update(what)
+    assert stack is not None
     return ImageStack(stack, tuple(files), tuple(f"{count:,} {what}" for what, count in told.items()))
 
 
@@ -90,7 +91,7 @@ def _values(image: Image, colour: bool) -> tuple[NDArray[Any], list[str]]:
         return np.broadcast_to(values, (3, *values.shape)) if colour else values, notes
     if "A" in image.getbands() or "transparency" in image.info:
         drawn = image.convert("RGBA")
-        notes += ["transparent images laid on white"] * (drawn.getextrema()[3][0] < 255)  # type: ignore[index]
+        notes += ["transparent images laid on white"] * bool(np.asarray(drawn.getchannel("A")).min() < 255)
         image = pillow.alpha_composite(pillow.new("RGBA", drawn.size, "white"), drawn)
     full = image if image.mode in ("1", "L") else image.convert("RGB")
     if colour:

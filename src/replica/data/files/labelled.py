@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from replica.data.files.arrays import Arrays, open_arrays
 from replica.data.files.images import read_images
-from replica.data.files.sources import ending, in_memory, user_file
-from replica.data.files.tables import TABLES, Table, left_out, read_table
+from replica.data.files.sources import in_memory, user_file
+from replica.data.files.tables import TABLES, Table, is_table, left_out, read_table
 from replica.data.sets.labelled import Labelled, encode_labels
 from replica.data.sets.patterns import check_shape, refuse, shown
 
@@ -42,7 +42,7 @@ def read_labelled(
 
     - Tables of text or Parquet (see `replica.data.files.tables.read_table`): one row a sample. Columns become numbers or
       categories (see `replica.data.files.column_types.typed`); cells may be missing. A column that is the same in every row,
-      one that only counts or names the rows (an Id), and one of words that are nearly all different tell nothing and are left out.
+      one that only counts or names the rows (an Id), and one of words nearly all different tell nothing and are left out.
     - ``.npz``: arrays ``X`` (``(count, features)``, or images or signals with more axes) and ``y``.
     - A folder whose sub-folders are the classes, with images of one size in each.
 
@@ -64,11 +64,11 @@ def read_labelled(
         for option, value in (("target", target), ("groups", groups)):
             _refuse_option(data, option, value, "its folders' names are the labels")
         return _read_folder(data, colour)
-    if not (isinstance(data, Path) and ending(data) in TABLES) and isinstance(data, Path | dict | np.ndarray):
-        arrays = open_arrays(data, _ARCHIVE)
-        _refuse_option(arrays.source, "target", target, "its array 'y' holds the labels")
-        return _from_arrays(arrays, groups)
-    return _from_table(read_table(data), target, groups, keep, drop)
+    if is_table(data):
+        return _from_table(read_table(data), target, groups, keep, drop)
+    arrays = open_arrays(data, _ARCHIVE)
+    _refuse_option(arrays.source, "target", target, "its array 'y' holds the labels")
+    return _from_arrays(arrays, groups)
 
 
 def _refuse_option(path: Path | str, option: str, value: str, reason: str) -> None:

@@ -7,12 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from replica.data.files.arrays import Arrays, open_arrays
 from replica.data.files.images import read_images
-from replica.data.files.sources import ending, in_memory, user_file
-from replica.data.files.tables import TABLES, read_table
+from replica.data.files.sources import in_memory, user_file
+from replica.data.files.tables import TABLES, is_table, read_table
 from replica.data.sets.patterns import Patterns, check_shape, refuse, shown, to_patterns
 
 FORMATS: tuple[str, ...] = (".npy", ".npz", *TABLES, "folder of images")
@@ -52,21 +50,21 @@ def read_patterns(
             notes=images.notes,
             locate=lambda row, rest: f"{images.files[row].name}, pixel {rest[1] + 1} of line {rest[0] + 1}",
         )
-    if not (isinstance(data, Path) and ending(data) in TABLES) and isinstance(data, Path | dict | np.ndarray):
-        arrays = open_arrays(data, "wanted a file written by numpy.save or numpy.savez")
-        chosen = _choose(arrays)
-        shape, dtype = arrays.headers[chosen]
-        if dtype.kind in "buif":
-            check_shape(Path(arrays.source), shape, dtype, arrays.called(chosen))
-        return to_patterns(Path(arrays.source), arrays.read([chosen])[chosen])
-    table = read_table(data)
-    values, names, notes = table.numbers(keep, drop)
-    return to_patterns(
-        Path(table.source),
-        values,
-        notes=(*table.notes, *notes),
-        locate=lambda row, rest: table.place(row, names[rest[0]]),
-    )
+    if is_table(data):
+        table = read_table(data)
+        values, names, notes = table.numbers(keep, drop)
+        return to_patterns(
+            Path(table.source),
+            values,
+            notes=(*table.notes, *notes),
+            locate=lambda row, rest: table.place(row, names[rest[0]]),
+        )
+    arrays = open_arrays(data, "wanted a file written by numpy.save or numpy.savez")
+    chosen = _choose(arrays)
+    shape, dtype = arrays.headers[chosen]
+    if dtype.kind in "buif":
+        check_shape(Path(arrays.source), shape, dtype, arrays.called(chosen))
+    return to_patterns(Path(arrays.source), arrays.read([chosen])[chosen])
 
 
 def _choose(arrays: Arrays) -> str:

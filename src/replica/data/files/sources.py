@@ -37,9 +37,7 @@ def reading(path: Path | str, wanted: str, wrong: str = "cannot be read") -> Ite
         yield
     except ReplicaError:
         raise
-    except (
-        Exception
-    ) as error:  # what NumPy, pandas, Arrow, Pillow, zipfile, lzma … raise on odd bytes is no closed list
+    except Exception as error:  # what NumPy, pandas, Arrow, Pillow, lzma … raise on odd bytes is no closed list
         reason = " ".join(str(error).split()) or type(error).__name__
         raise refuse(path, f"{wrong} ({shown(reason)})", wanted) from error
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,6 +159,11 @@ class Table:
 def left_out(why: str, names: Collection[str]) -> str:
     """A note on columns that were left out."""
     return f"left out, as {why}: {', '.join(map(shown, list(names)[:3]))}{' …' * (len(names) > 3)}"
+
+
+def is_table(data: Any) -> TypeGuard[Path | pd.DataFrame]:
+    """Whether data that were found are a table: a file that ends like one, or a data frame."""
+    return ending(data) in TABLES if isinstance(data, Path) else hasattr(data, "columns")
 
 
 def read_table(source: Path | pd.DataFrame) -> Table:

@@ -88,7 +88,7 @@ class Layout:
                     self.path, f"a quoted cell of line {before + 1} goes on to line {at}", "wanted quotes closed"
                 )
             before = at
-            yield at, [cell.strip() for cell in row]
+            yield at, row
 
     def line_number(self, row: int) -> int:
         """The number of a row's line in the file, from 1."""
@@ -168,7 +168,7 @@ def find_layout(path: Path) -> Layout:
     if not start:
         raise refuse(path, "holds no line of numbers or words", "wanted one pattern or sample a row")
     layout = Layout(path, encoding, hashes, _delimiter([line for _, line in start]))
-    top = [cells for _, cells in _first(layout.cells())]
+    top = [[cell.strip() for cell in cells] for _, cells in _first(layout.cells())]
     comma = layout.delimiter == ";" and any(re.fullmatch(r"[+-]?\d+,\d+", cell) for cells in top for cell in cells)
     decimal = "," if comma else "."
     named = _is_header(top[0], top[1:], decimal)
@@ -182,7 +182,7 @@ def find_layout(path: Path) -> Layout:
         if len(cells) != width and not short:
             many = f"line {number} has {len(cells)} cell{'s' * (len(cells) != 1)}, line {first} has {len(top[0])}"
             raise refuse(path, many, "wanted equally many in every line")
-        trailing = trailing and (rows == 1 or not cells[-1])
+        trailing = trailing and (rows == 1 or not cells[-1].strip())
     if named and rows == 1:
         raise refuse(path, "holds column names but no row of numbers", "wanted one pattern or sample a row")
     if named and len(names) == width - 1:  # others end each row with a delimiter

@@ -81,7 +81,8 @@ def encode_labels(
         there = there.astype(np.int64)
     elif not pd.api.types.is_numeric_dtype(there):
         there = there.map(lambda label: label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label))
-    codes, names = pd.factorize(there, sort=True)
+    codes, found_names = pd.factorize(there, sort=True)
+    names = [str(name) for name in found_names]
     if len(names) > 20 and len(names) > len(there) / 4:
         raise refuse(path, f"{what} holds {len(names):,} different values in {len(there):,} rows", "wanted few classes")
     counts = np.bincount(codes, minlength=len(names))
@@ -96,4 +97,4 @@ def encode_labels(
     numbers = np.where(kept, np.cumsum(kept) - 1, -1)
     found = np.full(len(labels), -1, np.int64)
     found[labels.notna().to_numpy(bool)] = numbers[codes]
-    return found, tuple(str(name) for name in names[kept]), notes
+    return found, tuple(name for name, stays in zip(names, kept, strict=True) if stays), notes

@@ -9,4 +9,11 @@ from .records import (
 )
 from .search import find as find
 from .citation import bibtex as bibtex
-from .evidence import count_verdicts as count_verdicts, evidence_path as evidence_path, read_evidence as read_evidence
+from .evidence import (
+    VERDICTS as VERDICTS,
+    count_verdicts as count_verdicts,
+    evidence_path as evidence_path,
+    read_evidence as read_evidence,
+    recorded_rows as recorded_rows,
+    shown_verdict as shown_verdict,
+)

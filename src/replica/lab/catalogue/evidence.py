@@ -32,11 +32,17 @@ def recorded_rows(evidence: dict[str, Any], claim: dict[str, Any]) -> dict[str, 
     return {name: [values[index] for index in kept] for name, values in rows.items()}
 
 
-VERDICTS = ("holds", "fails", "no_effect", "unclear", "not_tested", "error")
+VERDICTS = ("holds", "fails", "not_seen", "no_effect", "unclear", "not_tested", "error")
+"""Verdicts as people read them: *not seen here* is a *fails* of a study that is not the paper's own."""
+
+
+def shown_verdict(claim: dict[str, Any]) -> str:
+    """A recorded claim's verdict as people read it, one of `VERDICTS`."""
+    return "not_seen" if claim["verdict"] == "fails" and claim["setting"] != "own" else str(claim["verdict"])
 
 
 def count_verdicts(record: Record) -> dict[str, int]:
-    """How many of the paper's recorded claims came to each verdict."""
+    """How many of the paper's recorded claims came to each verdict, as people read them."""
     evidence = read_evidence(record) if record.status == "built" else None
-    counts = Counter(claim["verdict"] for claim in evidence["claims"]) if evidence else Counter[str]()
+    counts = Counter(map(shown_verdict, evidence["claims"])) if evidence else Counter[str]()
     return {verdict: counts[verdict] for verdict in VERDICTS}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
+from .run_options import BACKEND, DEVICE, FIGURE, JOBS, JSON, LIMIT_MEMORY, LIMIT_SECONDS, STORE, TRACK, settings
+
 if TYPE_CHECKING:
     from replica.lab.report import Comparison, Tracker
 
@@ -34,24 +36,7 @@ SEEDS = typer.Option(
 )
 SCALE = typer.Option("laptop", help="smoke, laptop or full.")
 OUT = typer.Option(None, help="Where the report goes.", show_default="replica-PROBLEM-DATA.html here")
-FIGURE = typer.Option(None, help="Draw the picture into this .png, .svg or .pdf file, too.")
 OPEN = typer.Option(False, "--open", help="Open the report in the browser.")
-DEVICE = typer.Option("cpu", help="cpu, or a CUDA device such as cuda.")
-JOBS = typer.Option(
-    0, help="Worker processes; 0 for one each processor, 1 to stay in this one. On a cluster, trials at once."
-)
-BACKEND = typer.Option(
-    "local", help="local, or ray for the Ray cluster that RAY_ADDRESS names or that runs on this machine."
-)
-LIMIT_SECONDS = typer.Option(
-    None, help="A trial that runs longer is stopped and counts as an error.", show_default="120"
-)
-LIMIT_MEMORY = typer.Option(
-    None, help="A trial that allocates more, such as 500MB or 4GB, counts as an error.", show_default="8GiB"
-)
-STORE = typer.Option(None, help="The file that keeps finished trials.", show_default="your own")
-TRACK = typer.Option(None, metavar="mlflow", help="Log the results to a tracker, too.")
-JSON = typer.Option(False, "--json", help="Print JSON alone.")
 
 
 class CompareCommand(TyperCommand):
@@ -106,7 +91,6 @@ def compare(
     from replica.lab.api import compare as run_compare
     from replica.lab.report import Tracker, check_figure_path, check_report_path
 
-    from .limits import number_of_seeds, positive, read_bytes
     from .output import standard_output_kept
 
     problem, options = _problem_and_options([problem, *context.args], {str(p.name) for p in context.command.params})
@@ -118,11 +102,8 @@ def compare(
     with standard_output_kept():
         tracker = Tracker(track) if track is not None else None
         comparison = run_compare(
-            problem, data=data, entries=entry, sweep=_read_sweep(sweep), only=only, tune=tune,
-            scale=scale, seeds=number_of_seeds(seeds), device=device, workers=jobs, backend=backend,
-            store=store,  # type: ignore[arg-type]  # a path is what it takes
-            limit_seconds=positive("--limit-seconds", limit_seconds), limit_bytes=read_bytes("--limit-memory", limit_memory),
-            quiet=False, **options,
+            problem, data=data, entries=entry, sweep=_read_sweep(sweep), only=only, tune=tune, **options,
+            **settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory),
         )  # fmt: skip
     _tell(comparison, path, figure, tracker, as_json)
     if open_report:

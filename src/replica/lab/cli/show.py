@@ -27,14 +27,15 @@ def show(
 ) -> None:
     """Show a paper: idea, links, part, and each claim with its verdict, the paper's own figure beside ours."""
     from replica.lab.catalogue import bibtex as cite, count_verdicts, package_root, read_evidence, record
-    from replica.lab.claims.registration import read_registrations
-
-    from .output import print_json, working
 
     known = record(slug)
     if bibtex:
         print(cite(known))
         return
+    from replica.lab.claims.registration import read_registrations
+
+    from .output import print_json, working
+
     evidence = read_evidence(known)
     registered = read_registrations(package_root() / "papers" / known.wing / f"{known.slug}.toml")
     claims = _claims(known, evidence, registered) if evidence else []

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from .run_options import BACKEND, DEVICE, FIGURE, JOBS, JSON, LIMIT_MEMORY, LIMIT_SECONDS, STORE, TRACK, settings
+
+if TYPE_CHECKING:
+    from replica.lab.report import Tracker
+    from replica.lab.runner.verify import PaperResult
 
 EXAMPLES = (
     "Example: [bold]replica verify hopfield[/bold], [bold]replica verify hopfield --claim one_update --first-seed 1000[/bold], "
@@ -18,43 +24,38 @@ MEANING = (
 )
 
 
+PAPERS = typer.Argument(..., metavar="SLUG...", help="Papers by slug, or paper files of your own (my_paper.py).")
+SCALE = typer.Option("laptop", help="smoke (seconds; not judged), laptop, or full (the paper's own size).")
+SEEDS = typer.Option(None, help="Trials a claim.", show_default="5, 10, 20, 40 in turn, until it is decided")
+FIRST_SEED = typer.Option(
+    0, help="The first seed; from 1000 on, say, seeds are fresh: judged alone and pooled with the record."
+)
+CLAIM = typer.Option([], help="Only this claim; repeatable.")
+RECORD = typer.Option(False, "--record", help="Write the results as the paper's evidence (from a checkout of Replica).")
+REFRESH = typer.Option(
+    False,
+    "--refresh",
+    help="As --record, but take no new look: measure one seed of what changed, and judge the recorded rows again.",
+)
+
+
 def verify(
-    papers: list[str] = typer.Argument(
-        ..., metavar="SLUG...", help="Papers by slug, or paper files of your own (my_paper.py)."
-    ),
-    scale: str = typer.Option("laptop", help="smoke (seconds; not judged), laptop, or full (the paper's own size)."),
-    seeds: int = typer.Option(None, help="Trials a claim.", show_default="5, 10, 20, 40 in turn, until it is decided"),
-    first_seed: int = typer.Option(
-        0, help="The first seed; from 1000 on, say, seeds are fresh: judged alone and pooled with the record."
-    ),
-    claim: list[str] = typer.Option([], help="Only this claim; repeatable."),
-    figure: Path = typer.Option(None, help="Draw the claims' figures into this .png, .svg or .pdf file."),
-    device: str = typer.Option("cpu", help="cpu, or a CUDA device such as cuda."),
-    jobs: int = typer.Option(
-        0, help="Worker processes; 0 for one each processor, 1 to stay in this one. On a cluster, trials at once."
-    ),
-    backend: str = typer.Option(
-        "local", help="local, or ray for the Ray cluster that RAY_ADDRESS names or that runs on this machine."
-    ),
-    limit_seconds: float = typer.Option(
-        None, help="A trial that runs longer is stopped and counts as an error.", show_default="the claim's own"
-    ),
-    limit_memory: str = typer.Option(
-        None,
-        help="A trial that allocates more, such as 500MB or 4GB, counts as an error.",
-        show_default="the claim's own",
-    ),
-    store: Path = typer.Option(None, help="The file that keeps finished trials.", show_default="your own"),
-    record: bool = typer.Option(
-        False, "--record", help="Write the results as the paper's evidence (from a checkout of Replica)."
-    ),
-    refresh: bool = typer.Option(
-        False,
-        "--refresh",
-        help="As --record, but take no new look: measure one seed of what changed, and judge the recorded rows again.",
-    ),
-    track: str = typer.Option(None, metavar="mlflow", help="Log the results to a tracker, too."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
+    papers: list[str] = PAPERS,
+    scale: str = SCALE,
+    seeds: int = SEEDS,
+    first_seed: int = FIRST_SEED,
+    claim: list[str] = CLAIM,
+    figure: Path = FIGURE,
+    device: str = DEVICE,
+    jobs: int = JOBS,
+    backend: str = BACKEND,
+    limit_seconds: float = LIMIT_SECONDS,
+    limit_memory: str = LIMIT_MEMORY,
+    store: Path = STORE,
+    record: bool = RECORD,
+    refresh: bool = REFRESH,
+    track: str = TRACK,
+    as_json: bool = JSON,
 ) -> None:
     """Re-test what a paper claims and say what holds.
 
@@ -62,53 +63,60 @@ def verify(
     """
     from replica.errors import ReplicaError
     from replica.lab.api import verify as run_verify
-    from replica.lab.runner.evidence import record_paper
-    from replica.lab.runner.settings import Settings
-    from replica.lab.runner.sources import find_source
+    from replica.lab.report import Tracker, check_figure_path
 
-    from .limits import number_of_seeds, positive, read_bytes
-    from .output import console, print_json, standard_output_kept
+    from .output import standard_output_kept
 
     if figure is not None:
-        from replica.lab.report import check_figure_path
-
         check_figure_path(figure)
     if (record or refresh) and (claim or seeds is not None or first_seed):
         raise ReplicaError(
             "--record measures all claims with their own seeds; leave out --claim, --seeds and --first-seed."
         )
-    how: dict[str, Any] = {
-        "scale": scale, "seeds": number_of_seeds(seeds), "device": device, "workers": jobs, "backend": backend, "store": store,
-        "limit_seconds": positive("--limit-seconds", limit_seconds),
-        "limit_bytes": read_bytes("--limit-memory", limit_memory),
-    }  # fmt: skip
-    written: list[str] = []
+    how = settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory)
     with standard_output_kept():
-        tracker = None
-        if track is not None:
-            from replica.lab.report import Tracker
-
-            tracker = Tracker(track)
+        tracker = Tracker(track) if track is not None else None
         if record or refresh:
-            results = []
-            for name in dict.fromkeys(papers):
-                result, path, told = record_paper(find_source(name), Settings(**how), refresh=refresh)
-                results.append(result)
-                written += [*told, f"Evidence: {path}"]
+            results, written = _recorded(papers, how, refresh)
         else:
-            results = run_verify(*papers, first_seed=first_seed, claims=claim, **how)
+            results, written = run_verify(*papers, first_seed=first_seed, claims=claim, **how), []
     for result in results:
         if not result.claims:
             raise ReplicaError(f"Paper {result.slug} has no claim to verify; mark one with @paper.claim(...).")
-    if figure is not None:
-        from replica.lab.report import save_result_figures
+    _tell(results, written, figure, tracker, as_json)
+    if any(claim.errors for result in results for claim in result.claims):
+        raise typer.Exit(1)
 
+
+def _recorded(papers: list[str], how: dict[str, Any], refresh: bool) -> tuple[list[PaperResult], list[str]]:
+    """Record the evidence of each paper; also what to say of it."""
+    from replica.lab.runner.evidence import record_paper
+    from replica.lab.runner.settings import Settings
+    from replica.lab.runner.sources import find_source
+
+    results, written = [], []
+    for name in dict.fromkeys(papers):
+        result, path, notes = record_paper(find_source(name), Settings(**how), refresh=refresh)
+        results.append(result)
+        written += [*notes, f"Evidence: {path}"]
+    return results, written
+
+
+def _tell(
+    results: list[PaperResult], written: list[str], figure: Path | None, tracker: Tracker | None, as_json: bool
+) -> None:
+    """Draw the figures, and say what came out."""
+    from replica.lab.report import save_result_figures
+
+    from .output import console, print_json, standard_output_kept
+
+    if figure is not None:
         save_result_figures(results, figure)
     if as_json:
         print_json([result.plain() for result in results])
     else:
         for result in results:
-            console().print(f"\n[bold]{result.slug}[/bold] at {scale} scale\n")
+            console().print(f"\n[bold]{result.slug}[/bold] at {result.claims[0].scale} scale\n")
             print_claims([claim.plain() for claim in result.claims])
         for line in written:
             print(line)
@@ -119,8 +127,6 @@ def verify(
             places = [tracker.paper(result) for result in results]
         if not as_json:
             print(f"Tracked: {places[0]}")
-    if any(claim.errors for result in results for claim in result.claims):
-        raise typer.Exit(1)
 
 
 def print_claims(claims: list[dict[str, Any]]) -> None:

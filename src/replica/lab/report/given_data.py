@@ -19,7 +19,7 @@ def keep_data(data: Any, store: Path) -> str:
     """Keep data beside the store, so that worker processes and a resumed run read the same; once each.
 
     Args:
-        data: An array or tensor (kept as ``.npy``), arrays by name or a pair ``(X, y)`` (``.npz``), or a data frame (``.parquet``).
+        data: An array or tensor (kept as ``.npy``), arrays by name or a pair ``(X, y)`` (``.npz``), or a table (``.parquet``).
         store: The store's file.
 
     Returns:

@@ -125,28 +125,28 @@ class Tracker:
         with self._told():
             experiment = self._experiment("replica-claims")
             with self._run(experiment, result.slug, parameters, note=verdicts) as parent:
-                for claim, told in zip(result.claims, plain["claims"], strict=True):
+                for claim, stated in zip(result.claims, plain["claims"], strict=True):
                     found = {seed: claim.claim.measures(rows) for seed, rows in claim.study.tables.items()}
                     by_seed = {
-                        name: {seed: float(values[name]) for seed, values in found.items()} for name in told["measured"]
+                        name: {seed: float(values[name]) for seed, values in found.items()} for name in stated["measured"]
                     }
                     about = {
-                        "claim": told["name"],
-                        "verdict": told["verdict"] or "not judged",
-                        "seeds": told["seeds"],
-                        **{f"must_be.{name}": bound for name, bound in told["expect"].items()},
-                        **{f"reported.{name}": r["value"] for name, r in (told["reported"] or {}).items()},
+                        "claim": stated["name"],
+                        "verdict": stated["verdict"] or "not judged",
+                        "seeds": stated["seeds"],
+                        **{f"must_be.{name}": bound for name, bound in stated["expect"].items()},
+                        **{f"reported.{name}": r["value"] for name, r in (stated["reported"] or {}).items()},
                     }
                     costs = {
-                        "seconds": told["seconds"],
-                        "peak_bytes": told["peak_bytes"],
-                        "errors": len(told["errors"]),
+                        "seconds": stated["seconds"],
+                        "peak_bytes": stated["peak_bytes"],
+                        "errors": len(stated["errors"]),
                     }
-                    failed = bool(told["errors"])
+                    failed = bool(stated["errors"])
                     with self._run(
-                        experiment, told["name"], about, inside=parent, failed=failed, note=told["sentence"]
+                        experiment, stated["name"], about, inside=parent, failed=failed, note=stated["sentence"]
                     ) as child:
-                        self._log_metrics(child, told["measured"], by_seed, costs)
+                        self._log_metrics(child, stated["measured"], by_seed, costs)
                 if (figure := draw_result(result)) is not None:
                     self._client.log_figure(parent, figure, "figure.png")
                 self._client.log_text(parent, json.dumps(plain, indent=2), "claims.json")

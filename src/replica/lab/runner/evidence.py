@@ -113,12 +113,12 @@ def record_paper(source: Source, settings: Settings, *, refresh: bool = False) -
     if settings.scale == "smoke" or settings.seeds is not None:
         raise ReplicaError("Evidence is recorded at laptop or full scale, with the claims' own looks.")
     check_registrations(source)
-    told = restamped(source, settings)
+    notes = restamped(source, settings)
     result = verify_source(source, settings, record="recorded looks" if refresh else "all looks")
     for claim in result.claims:
         if claim.errors:
             raise ReplicaError(f"Evidence is recorded without errors; {claim.claim.name} has: {claim.errors[0].error}.")
-    return result, write_evidence(result), told
+    return result, write_evidence(result), notes
 
 
 def write_evidence(result: PaperResult) -> Path:

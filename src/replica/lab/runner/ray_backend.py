@@ -122,11 +122,11 @@ class RayCluster:
         import ray
 
         files = {}
-        for path, parcel in self._packer.parcels(job).items():
-            if parcel.digest not in self._sent:
-                self._sent[parcel.digest] = ray.put(parcel)
+        for path, bundle in self._packer.bundles(job).items():
+            if bundle.digest not in self._sent:
+                self._sent[bundle.digest] = ray.put(bundle)
             # In a mapping a reference travels as such, and the content only to machines that lack it.
-            files[path] = (parcel.digest, Path(path).name, parcel.on_path, self._sent[parcel.digest])
+            files[path] = (bundle.digest, Path(path).name, bundle.on_path, self._sent[bundle.digest])
         gpus = 1 if job.trial.device_name.startswith("cuda") else 0
         if gpus and not ray.cluster_resources().get("GPU"):
             raise ReplicaError("The Ray cluster has no GPU. Use --device cpu.")

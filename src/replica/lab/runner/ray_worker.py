@@ -38,8 +38,8 @@ def run_sent(job: bytes, key: str, limit_seconds: float, files: Mapping[str, tup
         job: The job, pickled; it is unpickled where the user's code that it may need is on the path.
         key: Its key.
         limit_seconds: Its time limit.
-        files: By the path that the job knows: the parcel's digest, the name in it, whether it goes on ``sys.path``, and
-            Ray's reference to the parcel.
+        files: By the path that the job knows: the bundle's digest, the name in it, whether it goes on ``sys.path``, and
+            Ray's reference to the bundle.
     """
     from .execute import THREAD_VARIABLES, Finished, machine
 
@@ -84,7 +84,7 @@ def _folder() -> Path:
 
 
 def _unpacked(digest: str, sent: Any) -> Path:
-    """The folder of a parcel, fetched and unpacked once a worker."""
+    """The folder of a bundle, fetched and unpacked once a worker."""
     import ray
 
     folder = _folder() / digest

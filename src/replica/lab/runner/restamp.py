@@ -23,9 +23,9 @@ def restamped(source: Source, settings: Settings) -> list[str]:
     """
     known = record(source.slug)
     evidence = read_evidence(known)
-    told: list[str] = []
+    notes: list[str] = []
     if evidence is None or "studies" not in evidence:
-        return told
+        return notes
     run_jobs = partial(
         run, store_path=settings.store_path, workers=settings.workers, title=f"Refreshing {source.slug}",
         quiet=settings.quiet, backend=settings.backend,
@@ -44,11 +44,11 @@ def restamped(source: Source, settings: Settings) -> list[str]:
         failed = [row for row in rows.values() if row.status == "error"]
         if not failed and same(own.table(seed, rows), recorded.tables[seed]):
             evidence["studies"][name]["fingerprint"] = own.fingerprint
-            told.append(f"{source.slug}/{name}: seed {seed} equals the record bit for bit; stamped anew")
+            notes.append(f"{source.slug}/{name}: seed {seed} equals the record bit for bit; stamped anew")
         else:
-            told.append(f"{source.slug}/{name}: seed {seed} differs from the record; all seeds are measured again")
+            notes.append(f"{source.slug}/{name}: seed {seed} differs from the record; all seeds are measured again")
     evidence_path(known).write_text(compact(evidence) + "\n")
-    return told
+    return notes
 
 
 def same(new: Columns, old: Columns) -> bool:

@@ -18,7 +18,7 @@ from .job import EntryJob, Job, StudyJob
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Bundle:
     """Files to send, by path within the folder that they will lie in."""
 
     files: Mapping[str, bytes]
@@ -38,15 +38,15 @@ class Packer:
     """Packs what jobs need, each file once: as it was when the run began."""
 
     def __init__(self) -> None:
-        self._packed: dict[Path, Parcel] = {}
+        self._packed: dict[Path, Bundle] = {}
 
-    def parcels(self, job: Job) -> dict[str, Parcel]:
+    def bundles(self, job: Job) -> dict[str, Bundle]:
         """What must travel with a job, by the path that the job knows it by.
 
         Code is the user's file with the Python files beside it that it imports, and the registration of a paper file; data
         are the file, or all files of the folder.
         """
-        found: dict[str, Parcel] = {}
+        found: dict[str, Bundle] = {}
         if isinstance(job, StudyJob) and job.source.endswith(".py"):
             found[job.source] = self._code(Path(job.source))
         if isinstance(job, EntryJob):
@@ -58,17 +58,17 @@ class Packer:
                 found[str(module)] = replace(self._code(module), on_path=True)
         return found
 
-    def _data(self, path: Path) -> Parcel:
+    def _data(self, path: Path) -> Bundle:
         if path not in self._packed:
             files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-            self._packed[path] = _parcel(files, path.parent)
+            self._packed[path] = _bundle(files, path.parent)
         return self._packed[path]
 
-    def _code(self, path: Path) -> Parcel:
+    def _code(self, path: Path) -> Bundle:
         if path not in self._packed:
             registration = path.with_suffix(".toml")
             beside = {registration} if registration.is_file() else set()
-            self._packed[path] = _parcel(sorted(_imported(path) | beside), path.parent)
+            self._packed[path] = _bundle(sorted(_imported(path) | beside), path.parent)
         return self._packed[path]
 
 
@@ -87,12 +87,12 @@ def moved(job: Job, places: Mapping[str, str]) -> Job:
     return job
 
 
-def _parcel(files: Sequence[Path], folder: Path) -> Parcel:
+def _bundle(files: Sequence[Path], folder: Path) -> Bundle:
     contents = {str(file.relative_to(folder)): file.read_bytes() for file in files}
     digest = hashlib.blake2b(digest_size=16)
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return Parcel(contents, digest.hexdigest())
+    return Bundle(contents, digest.hexdigest())
 
 
 def _imported(path: Path) -> set[Path]:

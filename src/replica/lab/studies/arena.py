@@ -91,9 +91,13 @@ class Comparison:
         return replace(self, sweep={name: tuple(values) for name, values in sweep.items()})
 
     def points(self, scale: Scale) -> Iterator[Point]:
-        """The swept options of each point; the first point alone at smoke scale."""
-        every = (dict(zip(self.sweep, values, strict=True)) for values in itertools.product(*self.sweep.values()))
-        yield from itertools.islice(every, 1 if scale == "smoke" else None)
+        """The swept options of each point; at smoke scale every name, but the first number alone."""
+        sweep = {
+            name: values if scale != "smoke" or isinstance(values[0], str) else values[:1]
+            for name, values in self.sweep.items()
+        }
+        for values in itertools.product(*sweep.values()):
+            yield dict(zip(sweep, values, strict=True))
 
     def candidates(self, label: str, takes: Container[str]) -> list[dict[str, Any]]:
         """The settings to choose from for a method: every combination of what it takes and leaves open."""

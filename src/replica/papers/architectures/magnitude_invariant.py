@@ -17,9 +17,9 @@ from torch.func import functional_call
 
 from replica.architectures import Hypernetwork
 from replica.architectures.hypernetwork import Form
+from replica.data import digits, mnist
 from replica.lab.claims import Paper, Reported, Trial, above, below, within
 from replica.lab.claims.drawing import draw_spread
-from replica.data import digits, mnist
 from replica.training import split_indices
 
 if TYPE_CHECKING:

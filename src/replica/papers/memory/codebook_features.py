@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from replica.data import shakespeare
 from replica.lab.claims import Paper, Proportion, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.data import shakespeare
 from replica.memory import (
     CodebookLayer,
     activate_codes,

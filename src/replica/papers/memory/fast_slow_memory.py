@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from replica.lab.claims import Paper, Reported, Trial, above
-from replica.lab.claims.drawing import draw_spread
 from replica.data import Images, digits, omniglot
 from replica.data.sets.few_shot_streams import FewShotStreams, Streams, with_rotations
+from replica.lab.claims import Paper, Reported, Trial, above
+from replica.lab.claims.drawing import draw_spread
 from replica.memory import ControllerState, MemoryController, StateFeedback, cut, decoupled_backward
 from replica.training import mlp
 

@@ -18,9 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
+from replica.data import small_table
 from replica.lab.claims import Integer, LogUniform, Paper, Reported, Trial, Uniform, above
 from replica.lab.claims.drawing import draw_spread
-from replica.data import small_table
 from replica.memory import HopularClassifier
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from jaxtyping import Float, Int
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
+from replica.data import digits, mnist, omniglot
 from replica.lab.claims import Choice, LogUniform, Paper, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.data import digits, mnist, omniglot
-from replica.representations.frozen_features import FrozenFeatures
 from replica.lab.problems.stream.metrics import forgetting
 from replica.memory import DiscreteKeyValueBottleneck
+from replica.representations.frozen_features import FrozenFeatures
 from replica.training import mlp
 
 BATCH = 32

@@ -15,8 +15,7 @@ from replica.lab.claims import Choice, LogUniform, Paper, Reported, Trial, above
 from replica.lab.claims.drawing import draw_spread
 from replica.plasticity.concept_shift import LabelSwaps
 from replica.plasticity.homeostatic import HomeostaticLearner, Loss, Regulation, Simulation
-from replica.training import LearningRule
-
+from replica.plasticity.learning_rule import LearningRule
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from replica.data import digits, mnist
 from replica.lab.claims import LogUniform, Paper, Reported, Trial, above, below
 from replica.lab.claims.drawing import draw_spread
-from replica.data import digits, mnist
 from replica.plasticity import EquilibriumPropagation, LayeredDynamics, RecurrentBackpropagation, soft_relu
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from replica.data import digits, mnist, saccade_digits, saccade_mnist
 from replica.lab.claims import Paper, Reported, Trial, above, below, between
 from replica.lab.claims.drawing import draw_spread
-from replica.data import digits, mnist, saccade_digits, saccade_mnist
 from replica.spiking import (
     ArcTangent,
     FastSigmoid,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 FORMS = ("mlp", "conv", "recurrent")
-_GAIN = {"relu": 2.0, "linear": 1.0}
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class Recurrence(nn.Module):
@@ -47,12 +47,19 @@ class LastStep(nn.Module):
 
 
 def network(
-    form: str, shape: Sequence[int], classes: int, *, depth: int, width: int, generator: torch.Generator
+    form: str,
+    shape: Sequence[int],
+    classes: int,
+    *,
+    depth: int,
+    width: int,
+    generator: torch.Generator,
+    activation: str = "relu",
 ) -> nn.Sequential:
     """Build one: ``depth`` hidden layers called ``layer1``, ``layer2``, … and a linear ``head``, each a module of its own.
 
-    - ``mlp``: layers of ``width`` ReLU units.
-    - ``conv``: 3-wide convolutions of ``width`` channels with ReLU; images and signals are halved twice, after a third and
+    - ``mlp``: layers of ``width`` units.
+    - ``conv``: 3-wide convolutions of ``width`` channels; images and signals are halved twice, after a third and
       two thirds of the layers, as long as four values a side remain. The head sees the mean over positions.
     - ``recurrent``: Elman layers of ``width`` tanh units over the rows of an image or the values of a signal; the head
       sees the last step.
@@ -67,6 +74,7 @@ def network(
         depth: Hidden layers.
         width: Units or channels of each.
         generator: Where the initial weights come from.
+        activation: One of `ACTIVATIONS`; Elman layers have tanh in any case.
 
     Example:
         >>> net = network("mlp", (64,), 10, depth=2, width=16, generator=torch.Generator().manual_seed(0))
@@ -79,11 +87,11 @@ def network(
     halved_after = {math.ceil(depth / 3), math.ceil(2 * depth / 3)} if depth > 2 else set()
     for number in range(1, depth + 1):
         if form == "mlp":
-            layer: nn.Module = nn.Sequential(nn.Linear(size, width), nn.ReLU())
+            layer: nn.Module = nn.Sequential(nn.Linear(size, width), ACTIVATIONS[activation]())
         elif form == "conv":
             kind = nn.Conv1d if len(sides) == 1 else nn.Conv2d
             halve = number in halved_after and min(sides) >= 8
-            layer = nn.Sequential(kind(size, width, 3, padding=1, stride=2 if halve else 1), nn.ReLU())
+            layer = nn.Sequential(kind(size, width, 3, padding=1, stride=2 if halve else 1), ACTIVATIONS[activation]())
             sides = [-(-side // 2) for side in sides] if halve else sides
         else:
             layer = Recurrence(shape[-1] if number == 1 else width, width)
@@ -95,18 +103,18 @@ def network(
     elif form == "recurrent":
         pooled = [LastStep()]
     net.add_module("head", nn.Sequential(*pooled, nn.Linear(size, classes)))
-    _start(net, generator)
+    _start(net, generator, 2.0 if activation == "relu" else 1.0)
     return net.to(generator.device)
 
 
-def _start(net: nn.Sequential, generator: torch.Generator) -> None:
+def _start(net: nn.Sequential, generator: torch.Generator, hidden_gain: float) -> None:
     with torch.no_grad():
         for name, module in net.named_modules():
             if not isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
                 continue
             fan_in = module.weight[0].numel()
-            relu = not name.startswith("head") and not name.endswith(("input", "recurrent"))
-            gain = _GAIN["relu" if relu else "linear"]
+            feedforward = not name.startswith("head") and not name.endswith(("input", "recurrent"))
+            gain = hidden_gain if feedforward else 1.0
             drawn = torch.empty(module.weight.shape, device=generator.device)
             drawn.normal_(0.0, math.sqrt(gain / fan_in), generator=generator)
             if name.endswith("recurrent"):

@@ -69,6 +69,7 @@ class Credit(LabelledRows, StepByStep):
         Option("network", "mlp", "the network's layers", choices=("mlp", "conv", "recurrent")),
         Option("depth", 4, "hidden layers", minimum=1, maximum=100, label="Hidden layers"),
         Option("width", 64, "units or channels of a hidden layer", minimum=1, label="Units or channels a layer"),
+        Option("activation", "relu", "of hidden layers; recurrent ones have tanh", choices=("relu", "tanh")),
         Option("epochs", 10, "passes over the rows to learn from", minimum=1, label="Epochs (passes over the rows)"),
         Option("batch", 32, "rows a step", minimum=1, label="Rows a step"),
         *labelled_options(train=2000),
@@ -165,6 +166,7 @@ class Credit(LabelledRows, StepByStep):
             depth=int(options["depth"]),
             width=int(options["width"]),
             generator=trial.generator("network"),
+            activation=str(options["activation"]),
         )
         method = start()
         built = method.build(net, nn.functional.cross_entropy, rows.inputs[:_EXAMPLE_ROWS].clone())

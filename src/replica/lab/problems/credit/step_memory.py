@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from replica.data import digits
 from replica.lab.claims import Trial
+
+from .networks import network
 
 
 def peak_step_bytes(trial: Trial, call: Callable[[], Any]) -> int:
@@ -35,6 +39,43 @@ def peak_step_bytes(trial: Trial, call: Callable[[], Any]) -> int:
     with alive:
         call()
     return alive.peak
+
+
+def memory_over_depth(
+    trial: Trial, trainers: Mapping[str, Callable[[nn.Sequential, torch.Tensor], Any]], batch: int = 1024
+) -> list[dict[str, Any]]:
+    """What training stacks of convolutions of 16 channels on 8 × 8 digits takes, over their depth.
+
+    Args:
+        trial: Where weights come from; its device is measured.
+        trainers: By name, ``trainer(network, example)`` gives a module with ``step(inputs, labels)`` and ``optimisers``.
+        batch: Digits a step.
+
+    Returns:
+        Rows of ``layers``, ``method``, and megabytes: a ``step`` at its peak, and ``all``, with parameters, buffers and what
+        optimisers keep.
+    """
+    images = digits()
+    count = trial.pick(smoke=32, laptop=batch, full=batch)
+    inputs, labels = [torch.tensor(part[:count]).to(trial.device) for part in (images.values[:, None], images.labels)]
+    rows = []
+    for layers in trial.pick(smoke=(12,), laptop=(4, 8, 12, 16), full=(4, 8, 12, 16, 24, 55)):
+        for name, trainer_of in trainers.items():
+            net = network("conv", inputs.shape[1:], 10, depth=layers, width=16, generator=trial.generator("network"))
+            trainer = trainer_of(net, inputs[:4])
+            trainer.step(inputs[:2], labels[:2])  # optimisers make their state at the first step
+            step = peak_step_bytes(trial, lambda trainer=trainer: trainer.step(inputs, labels))
+            rows.append(
+                {"layers": layers, "method": name, "step": step / 1e6, "all": (step + _lasting_bytes(trainer)) / 1e6}
+            )
+    return rows
+
+
+def _lasting_bytes(trainer: Any) -> int:
+    lasting = [*trainer.parameters(), *trainer.buffers()]
+    for optimiser in trainer.optimisers:
+        lasting += [v for state in optimiser.state.values() for v in state.values() if isinstance(v, torch.Tensor)]
+    return sum(tensor.nbytes for tensor in {id(tensor): tensor for tensor in lasting}.values())
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -19,6 +19,8 @@ __all__ = ["SolutionMap", "burgers", "darcy", "helmholtz", "load"]
 SMALLEST_GRID = 5
 """Nodes that are left of an axis after the stride, at least."""
 
+TRAIN, TEST = 200, 50
+"""Samples to train on and to test on, where a file holds as many."""
 SEED = 0
 """The seed of the named sets, where none stands behind the name; trials differ in which samples they train on."""
 
@@ -57,8 +59,18 @@ def load(source: str, options: Mapping[str, Value], named: Mapping[str, str]) ->
         return _dataset(source, f"{named[name]}: {_size(content)}{more}", content)
     path = user_path(source, named, "an .npz file")
     content = read_solution_map(path)
+    train, test = sizes({"train": TRAIN, "test": TEST}, len(content))
+    parts = (f"by default {train} to train on and {test} to test on",) * (train < TRAIN)
     told = f"{_size(content)}, boundary {content.boundary}, from {path.name}"
-    return _dataset(source, "; ".join((told, *content.notes)), content)
+    return _dataset(source, "; ".join((told, *content.notes, *parts)), content)
+
+
+def sizes(options: Mapping[str, Value], count: int) -> tuple[int, int]:
+    """Samples to train on and to test on: of a file with fewer than the defaults ask for, four fifths and one fifth."""
+    train, test = int(options["train"]), int(options["test"])
+    if (train, test) == (TRAIN, TEST) and train + test > count:
+        return count - max(1, count // 5), max(1, count // 5)
+    return train, test
 
 
 def _size(content: SolutionMap) -> str:

@@ -13,7 +13,7 @@ from replica.lab.claims import Trial
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.footprint import parameter_count
 from replica.lab.problems.operator import data as operator_data
-from replica.lab.problems.operator.data import SMALLEST_GRID, stride_fits, strided, strides
+from replica.lab.problems.operator.data import SMALLEST_GRID, TEST, TRAIN, sizes, stride_fits, strided, strides
 from replica.lab.problems.operator.errors import relative_errors
 from replica.lab.problems.problem import VALIDATION_SHARE, Dataset, Metric, Option, Split, Value
 from replica.lab.problems.protocol import real_array
@@ -68,8 +68,8 @@ class Operator(FitPredict):
     protocol_note = ", all tensors of shape (count, channels, *grid)"
     metrics = (_ERROR, _H1_ERROR, _FINE_ERROR, _PARAMETERS, _SECONDS)
     options = (
-        Option("train", 200, "samples to train on", minimum=2, label="Training samples"),
-        Option("test", 50, "samples to test on", minimum=1, label="Test samples"),
+        Option("train", TRAIN, "samples to train on", minimum=2, label="Training samples"),
+        Option("test", TEST, "samples to test on", minimum=1, label="Test samples"),
         Option("stride", 2, "train on every stride-th grid point, test there and on all", minimum=1,
                label="Stride (grid points)"),
         Option("epochs", 15, "passes over the training samples that every network gets", minimum=1,
@@ -110,10 +110,10 @@ class Operator(FitPredict):
             ReplicaError: If not.
         """
         content: SolutionMap = dataset.content
-        asked, count = int(options["train"]) + int(options["test"]), len(content)
+        count, named = len(content), dataset.name.partition(":")[0] in self.data_names
+        asked = int(options["train"]) + int(options["test"]) if named else sum(sizes(options, count))
         if asked > count:
             test = max(1, count // 5)
-            named = dataset.name.partition(":")[0] in self.data_names
             remedy = f"--samples {asked}" if named else f"--train {count - test} --test {test}"
             raise ReplicaError(
                 f"Options train and test add up to {asked}, but {dataset.name} holds {count} samples; give {remedy}."
@@ -132,7 +132,7 @@ class Operator(FitPredict):
 
     def rows(self, trial: Trial, content: Any, options: Mapping[str, Value], split: Split) -> tuple[Rows, Rows]:
         """Samples in a random order, the tested ones first; for validation the last fifth of those trained on."""
-        train, test = int(options["train"]), int(options["test"])
+        train, test = sizes(options, len(content))
         if trial.scale == "smoke":
             train, test = min(train, self.smoke_rows[0]), min(test, self.smoke_rows[1])
         order = trial.rng("split").permutation(len(content))
