@@ -38,14 +38,13 @@ from .replica_symmetric import (
     replica_symmetric_free_energy as replica_symmetric_free_energy,
     retrieval_limit as retrieval_limit,
 )
-from .broken_replica_symmetry import (
-    OneStepBroken as OneStepBroken,
+from .broken_replica_symmetry import OneStepBroken as OneStepBroken, one_step_broken as one_step_broken
+from .broken_phase_boundaries import (
     RetrievalBranch as RetrievalBranch,
     glass_temperature as glass_temperature,
-    one_step_broken as one_step_broken,
-    one_step_free_energy as one_step_free_energy,
     one_step_retrieval_branch as one_step_retrieval_branch,
 )
+from .broken_free_energy import one_step_free_energy as one_step_free_energy
 from .parallel_tempering import (
     Tempered as Tempered,
     energies_of_all_states as energies_of_all_states,
