@@ -62,16 +62,18 @@ from .active_dendrites import (
     sparse_patterns as sparse_patterns,
     swap_active as swap_active,
 )
-from .dendrite_laws import (
+from .dendrite_unions import (
     expected_union_synapses as expected_union_synapses,
+    log_union_false_match as log_union_false_match,
+    union_capacity as union_capacity,
+    union_synapses as union_synapses,
+)
+from .dendrite_laws import (
     log_any_match as log_any_match,
     log_false_match as log_false_match,
     log_false_negative as log_false_negative,
     log_overlap as log_overlap,
-    log_union_false_match as log_union_false_match,
     threshold_range as threshold_range,
-    union_capacity as union_capacity,
-    union_synapses as union_synapses,
 )
 
 # Cell assemblies with familiarity-scaled noise
