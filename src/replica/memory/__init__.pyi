@@ -1,15 +1,9 @@
 # Attention as memory: continuous states, exponentially many patterns
-from .modern_hopfield import (
-    FixedPointKind as FixedPointKind,
-    ModernHopfield as ModernHopfield,
-    Retrieval as Retrieval,
-    storage_bound as storage_bound,
-)
-from .hopfield_layers import (
-    HopfieldAssociation as HopfieldAssociation,
-    HopfieldLookup as HopfieldLookup,
-    HopfieldPooling as HopfieldPooling,
-)
+from .modern_hopfield import ModernHopfield as ModernHopfield
+from .hopfield_retrieval import FixedPointKind as FixedPointKind, Retrieval as Retrieval
+from .hopfield_capacity import storage_bound as storage_bound
+from .hopfield_association import HopfieldAssociation as HopfieldAssociation
+from .hopfield_layers import HopfieldLookup as HopfieldLookup, HopfieldPooling as HopfieldPooling
 
 # Hebbian networks of binary neurons: dense interactions, and diluted patterns recalled together
 from .dense_hebbian import DenseHebbianMemory as DenseHebbianMemory
