@@ -7,14 +7,7 @@ import torch
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from replica.memory.multitasking import (
-    MultitaskingMemory,
-    diluted_patterns,
-    hierarchical_state,
-    mattis_overlaps,
-    noisy_examples,
-    parallel_state,
-)
+from replica.memory.multitasking import MultitaskingMemory
 from replica.memory.multitasking_equations import (
     critical_dilution,
     dataset_entropy,
@@ -29,6 +22,8 @@ from replica.memory.multitasking_equations import (
     signal_to_noise_examples,
     solve_overlaps,
 )
+from replica.memory.multitasking_losses import mattis_overlaps
+from replica.memory.multitasking_patterns import diluted_patterns, hierarchical_state, noisy_examples, parallel_state
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -13,11 +13,8 @@ from .dense_hebbian_equations import (
     dense_hebbian_equations as dense_hebbian_equations,
     examples_needed as examples_needed,
 )
-from .multitasking import (
-    MultitaskingMemory as MultitaskingMemory,
-    diluted_patterns as diluted_patterns,
-    noisy_examples as noisy_examples,
-)
+from .multitasking import MultitaskingMemory as MultitaskingMemory
+from .multitasking_patterns import diluted_patterns as diluted_patterns, noisy_examples as noisy_examples
 from .multitasking_equations import (
     critical_dilution as critical_dilution,
     hierarchical_overlaps as hierarchical_overlaps,
