@@ -15,12 +15,9 @@ from .dense_hebbian_equations import (
 )
 from .multitasking import MultitaskingMemory as MultitaskingMemory
 from .multitasking_patterns import diluted_patterns as diluted_patterns, noisy_examples as noisy_examples
-from .multitasking_equations import (
-    critical_dilution as critical_dilution,
-    hierarchical_overlaps as hierarchical_overlaps,
-    learning_threshold as learning_threshold,
-    parallel_overlap as parallel_overlap,
-)
+from .multitasking_phases import critical_dilution as critical_dilution
+from .multitasking_equations import hierarchical_overlaps as hierarchical_overlaps, parallel_overlap as parallel_overlap
+from .multitasking_thresholds import learning_threshold as learning_threshold
 
 # The physics of storage: replica-symmetric and one-step-broken theory of dense networks
 from .replica_symmetric import (
