@@ -65,12 +65,9 @@ from .dendrite_laws import (
 )
 
 # Cell assemblies with familiarity-scaled noise
-from .sparsey import (
-    FamiliarityRamp as FamiliarityRamp,
-    SparseyCode as SparseyCode,
-    SparseyLayer as SparseyLayer,
-    SparseyMemory as SparseyMemory,
-)
+from .sparsey_codes import FamiliarityRamp as FamiliarityRamp, SparseyCode as SparseyCode
+from .sparsey import SparseyLayer as SparseyLayer
+from .sparsey_memory import SparseyMemory as SparseyMemory
 from .sparsey_network import LabelField as LabelField, SequenceCodes as SequenceCodes, SparseyNetwork as SparseyNetwork
 
 # Discrete memories inside networks: key-value bottlenecks
