@@ -15,8 +15,8 @@ from .dense_hebbian_equations import (
 )
 from .multitasking import MultitaskingMemory as MultitaskingMemory
 from .multitasking_patterns import diluted_patterns as diluted_patterns, noisy_examples as noisy_examples
-from .multitasking_phases import critical_dilution as critical_dilution
 from .multitasking_equations import hierarchical_overlaps as hierarchical_overlaps, parallel_overlap as parallel_overlap
+from .multitasking_phases import critical_dilution as critical_dilution
 from .multitasking_thresholds import learning_threshold as learning_threshold
 
 # The physics of storage: replica-symmetric and one-step-broken theory of dense networks
@@ -50,12 +50,6 @@ from .active_dendrites import (
     sparse_patterns as sparse_patterns,
     swap_active as swap_active,
 )
-from .dendrite_unions import (
-    expected_union_synapses as expected_union_synapses,
-    log_union_false_match as log_union_false_match,
-    union_capacity as union_capacity,
-    union_synapses as union_synapses,
-)
 from .dendrite_laws import (
     log_any_match as log_any_match,
     log_false_match as log_false_match,
@@ -63,10 +57,16 @@ from .dendrite_laws import (
     log_overlap as log_overlap,
     threshold_range as threshold_range,
 )
+from .dendrite_unions import (
+    expected_union_synapses as expected_union_synapses,
+    log_union_false_match as log_union_false_match,
+    union_capacity as union_capacity,
+    union_synapses as union_synapses,
+)
 
 # Cell assemblies with familiarity-scaled noise
-from .sparsey_codes import FamiliarityRamp as FamiliarityRamp, SparseyCode as SparseyCode
 from .sparsey import SparseyLayer as SparseyLayer
+from .sparsey_codes import FamiliarityRamp as FamiliarityRamp, SparseyCode as SparseyCode
 from .sparsey_memory import SparseyMemory as SparseyMemory
 from .sparsey_network import LabelField as LabelField, SequenceCodes as SequenceCodes, SparseyNetwork as SparseyNetwork
 

@@ -24,6 +24,7 @@ from .progress import Reporter, reporter
 from .store import Row, Store
 
 Backend = Literal["local", "ray"]
+_Try = Callable[[Sequence[Job]], Iterable[tuple[Job, State]]]
 POLL_SECONDS = 0.2
 """How often to look whether another run has finished a trial that this one waits for."""
 
@@ -66,39 +67,49 @@ def run(
     with Store(store_path) as store:
         found = store.read(unique)
         pending = [job for key, job in unique.items() if key not in found or found[key].status == "error"]
-        if backend == "local" and workers != 1:
-            # At least two: joblib would run a single worker's trials in this process, which one of them could take down.
-            workers = max(2, min(workers or joblib.cpu_count(), len(pending)))
         if progress:
             for key in unique.keys() - {job.key for job in pending}:
                 progress.advance(unique[key].subject)
         with ExitStack() as stack:
-            try_each: Callable[[Sequence[Job]], Iterable[tuple[Job, State]]]
-            try_each = partial(_pass, store_path=store_path, workers=workers)
-            if backend == "ray" and pending:
-                from .ray_backend import RayCluster
-
-                cluster = stack.enter_context(RayCluster(workers))
-                try_each = partial(cluster.run, store_path=store_path)
+            try_each = stack.enter_context(_backend(backend, pending, store_path, workers))
             heard = progress or stack.enter_context(reporter(title, len(unique), len(unique) - len(pending), quiet))
             try:
-                while pending:
-                    waiting = []
-                    for job, state in try_each(pending):
-                        if state == "busy":
-                            waiting.append(job)
-                        else:
-                            heard.advance(job.subject)
-                    if waiting and len(waiting) == len(pending):
-                        time.sleep(POLL_SECONDS)
-                    pending = waiting
+                _until_none_is_busy(pending, try_each, heard)
             except KeyboardInterrupt:
-                rows = store.read(unique)
-                done = sum(row.status == "ok" for row in rows.values())
+                done = sum(row.status == "ok" for row in store.read(unique).values())
                 raise Interrupted(
                     f"Stopped: {done} of {len(unique)} trials are stored. Run the same command again to go on."
                 ) from None
         return store.read(unique)
+
+
+@contextmanager
+def _backend(backend: Backend, pending: Sequence[Job], store_path: Path, workers: int) -> Iterator[_Try]:
+    """What tries every job once: a cluster, started only where there is something to run, or this machine."""
+    if backend == "ray" and pending:
+        from .ray_backend import RayCluster
+
+        with RayCluster(workers) as cluster:
+            yield partial(cluster.run, store_path=store_path)
+        return
+    if workers != 1:
+        # At least two: joblib would run a single worker's trials in this process, which one of them could take down.
+        workers = max(2, min(workers or joblib.cpu_count(), len(pending)))
+    yield partial(_pass, store_path=store_path, workers=workers)
+
+
+def _until_none_is_busy(pending: Sequence[Job], try_each: _Try, heard: Reporter) -> None:
+    """Try the jobs, those that another run is at again and again, until all are done."""
+    while pending:
+        waiting = []
+        for job, state in try_each(pending):
+            if state == "busy":
+                waiting.append(job)
+            else:
+                heard.advance(job.subject)
+        if waiting and len(waiting) == len(pending):
+            time.sleep(POLL_SECONDS)
+        pending = waiting
 
 
 def _pass(jobs: Sequence[Job], store_path: Path, workers: int) -> Iterable[tuple[Job, State]]:
