@@ -178,7 +178,7 @@ NEW = "@cache\nOLD"
 @pytest.mark.parametrize(
     ("start", "module", "old", "new", "seen"),
     [
-        ("memory.hopfield_layers:HopfieldPooling", "memory.hopfield_layers", "_SCALE = ", "_SCALE = 2 * ", True),
+        ("memory.hopfield_layers:HopfieldPooling", "memory.hopfield_association", "_SCALE = ", "_SCALE = 2 * ", True),
         ("memory.hopfield_layers:HopfieldPooling", "memory.hopfield_layers", '"""', '"""Also: ', False),
         (
             "memory.hopfield_layers:HopfieldPooling",

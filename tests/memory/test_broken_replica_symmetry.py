@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from replica.memory.broken_replica_symmetry import (
-    _violations,
-    glass_temperature,
-    one_step_broken,
-    one_step_free_energy,
-    one_step_retrieval_branch,
-)
+from replica.memory.broken_free_energy import _violations, one_step_free_energy
+from replica.memory.broken_phase_boundaries import glass_temperature, one_step_retrieval_branch
+from replica.memory.broken_replica_symmetry import one_step_broken
 from replica.memory.replica_symmetric import replica_symmetric, replica_symmetric_free_energy
 
 MODELS = [(2, "hebbian"), (2, "gaussian"), (3, "hebbian"), (4, "hebbian")]

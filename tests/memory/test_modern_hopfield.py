@@ -6,7 +6,8 @@ from hypothesis import given, settings, strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
 from replica.memory import ModernHopfield
-from replica.memory.modern_hopfield import FixedPointKind, standardize, storage_bound
+from replica.memory.hopfield_capacity import storage_bound
+from replica.memory.hopfield_retrieval import FixedPointKind, standardize
 
 
 def normal(*shape, seed=0, dtype=torch.float64):

@@ -5,16 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from replica.memory.multitasking import (
-    MultitaskingMemory,
-    diluted_patterns,
-    hierarchical_state,
-    loss_product,
-    mattis_overlaps,
-    noisy_examples,
-    parallel_state,
-    squared_error_losses,
-)
+from replica.memory.multitasking import MultitaskingMemory
+from replica.memory.multitasking_losses import loss_product, mattis_overlaps, squared_error_losses
+from replica.memory.multitasking_patterns import diluted_patterns, hierarchical_state, noisy_examples, parallel_state
 
 PROTOCOLS = ("store", "teacher", "alone")
 

@@ -7,27 +7,22 @@ import torch
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from replica.memory.multitasking import (
-    MultitaskingMemory,
-    diluted_patterns,
-    hierarchical_state,
-    mattis_overlaps,
-    noisy_examples,
-    parallel_state,
-)
-from replica.memory.multitasking_equations import (
+from replica.memory.multitasking import MultitaskingMemory
+from replica.memory.multitasking_equations import hierarchical_overlaps, parallel_overlap, solve_overlaps
+from replica.memory.multitasking_losses import mattis_overlaps
+from replica.memory.multitasking_patterns import diluted_patterns, hierarchical_state, noisy_examples, parallel_state
+from replica.memory.multitasking_phases import (
     critical_dilution,
+    largest_multiplier,
+    parallel_dilution,
+    pure_state_temperature,
+)
+from replica.memory.multitasking_thresholds import (
     dataset_entropy,
     examples_for_entropy,
-    hierarchical_overlaps,
-    largest_multiplier,
     learning_threshold,
-    parallel_dilution,
-    parallel_overlap,
-    pure_state_temperature,
     relative_signal,
     signal_to_noise_examples,
-    solve_overlaps,
 )
 
 

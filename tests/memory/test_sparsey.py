@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from replica.memory import FamiliarityRamp, SparseyLayer, SparseyMemory
-from replica.memory.sparsey import familiarity, intersection
+from replica.memory.sparsey_codes import familiarity, intersection
 
 FIELDS = torch.tensor([[0, 1, 2, 3, 4], [3, 4, 5, 6, 7], [7, 8, 9, 10, 11]])
 

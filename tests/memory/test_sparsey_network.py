@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from replica.memory import FamiliarityRamp, LabelField, SparseyLayer, SparseyNetwork
-from replica.memory.sparsey import intersection
+from replica.memory.sparsey_codes import intersection
 
 RAMP = FamiliarityRamp(floor=0.3, midpoint=0.8, steepness=30.0, expansion=1.0)
 SURE = FamiliarityRamp(floor=0.3, midpoint=0.8, steepness=30.0)

@@ -1,15 +1,9 @@
 # Attention as memory: continuous states, exponentially many patterns
-from .modern_hopfield import (
-    FixedPointKind as FixedPointKind,
-    ModernHopfield as ModernHopfield,
-    Retrieval as Retrieval,
-    storage_bound as storage_bound,
-)
-from .hopfield_layers import (
-    HopfieldAssociation as HopfieldAssociation,
-    HopfieldLookup as HopfieldLookup,
-    HopfieldPooling as HopfieldPooling,
-)
+from .modern_hopfield import ModernHopfield as ModernHopfield
+from .hopfield_retrieval import FixedPointKind as FixedPointKind, Retrieval as Retrieval
+from .hopfield_capacity import storage_bound as storage_bound
+from .hopfield_association import HopfieldAssociation as HopfieldAssociation
+from .hopfield_layers import HopfieldLookup as HopfieldLookup, HopfieldPooling as HopfieldPooling
 
 # Hebbian networks of binary neurons: dense interactions, and diluted patterns recalled together
 from .dense_hebbian import DenseHebbianMemory as DenseHebbianMemory
@@ -19,17 +13,11 @@ from .dense_hebbian_equations import (
     dense_hebbian_equations as dense_hebbian_equations,
     examples_needed as examples_needed,
 )
-from .multitasking import (
-    MultitaskingMemory as MultitaskingMemory,
-    diluted_patterns as diluted_patterns,
-    noisy_examples as noisy_examples,
-)
-from .multitasking_equations import (
-    critical_dilution as critical_dilution,
-    hierarchical_overlaps as hierarchical_overlaps,
-    learning_threshold as learning_threshold,
-    parallel_overlap as parallel_overlap,
-)
+from .multitasking import MultitaskingMemory as MultitaskingMemory
+from .multitasking_patterns import diluted_patterns as diluted_patterns, noisy_examples as noisy_examples
+from .multitasking_phases import critical_dilution as critical_dilution
+from .multitasking_equations import hierarchical_overlaps as hierarchical_overlaps, parallel_overlap as parallel_overlap
+from .multitasking_thresholds import learning_threshold as learning_threshold
 
 # The physics of storage: replica-symmetric and one-step-broken theory of dense networks
 from .replica_symmetric import (
@@ -38,14 +26,13 @@ from .replica_symmetric import (
     replica_symmetric_free_energy as replica_symmetric_free_energy,
     retrieval_limit as retrieval_limit,
 )
-from .broken_replica_symmetry import (
-    OneStepBroken as OneStepBroken,
+from .broken_replica_symmetry import OneStepBroken as OneStepBroken, one_step_broken as one_step_broken
+from .broken_phase_boundaries import (
     RetrievalBranch as RetrievalBranch,
     glass_temperature as glass_temperature,
-    one_step_broken as one_step_broken,
-    one_step_free_energy as one_step_free_energy,
     one_step_retrieval_branch as one_step_retrieval_branch,
 )
+from .broken_free_energy import one_step_free_energy as one_step_free_energy
 from .parallel_tempering import (
     Tempered as Tempered,
     energies_of_all_states as energies_of_all_states,
@@ -63,25 +50,24 @@ from .active_dendrites import (
     sparse_patterns as sparse_patterns,
     swap_active as swap_active,
 )
-from .dendrite_laws import (
+from .dendrite_unions import (
     expected_union_synapses as expected_union_synapses,
+    log_union_false_match as log_union_false_match,
+    union_capacity as union_capacity,
+    union_synapses as union_synapses,
+)
+from .dendrite_laws import (
     log_any_match as log_any_match,
     log_false_match as log_false_match,
     log_false_negative as log_false_negative,
     log_overlap as log_overlap,
-    log_union_false_match as log_union_false_match,
     threshold_range as threshold_range,
-    union_capacity as union_capacity,
-    union_synapses as union_synapses,
 )
 
 # Cell assemblies with familiarity-scaled noise
-from .sparsey import (
-    FamiliarityRamp as FamiliarityRamp,
-    SparseyCode as SparseyCode,
-    SparseyLayer as SparseyLayer,
-    SparseyMemory as SparseyMemory,
-)
+from .sparsey_codes import FamiliarityRamp as FamiliarityRamp, SparseyCode as SparseyCode
+from .sparsey import SparseyLayer as SparseyLayer
+from .sparsey_memory import SparseyMemory as SparseyMemory
 from .sparsey_network import LabelField as LabelField, SequenceCodes as SequenceCodes, SparseyNetwork as SparseyNetwork
 
 # Discrete memories inside networks: key-value bottlenecks

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from .hopfield_layers import HopfieldAssociation
+from .hopfield_association import HopfieldAssociation
 from .table_columns import TableColumns
 
 

@@ -6,54 +6,17 @@ norm M (`max_norm`), separation Δ_i.
 """
 
 import math
-from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.special import lambertw
 from torch import Tensor, nn
+
+from .hopfield_capacity import _check_beta
+from .hopfield_retrieval import FixedPointKind, Retrieval, _attend, _distance, _measure_scale, standardize
 
 # Largest block of similarities held at once where all pairs of patterns are compared: 16 MiB in float32.
 _BLOCK_ENTRIES = 2**22
-_ROWS = 64
-
-
-class FixedPointKind(IntEnum):
-    """The three kinds of fixed point of the update (Section 2), in the order they appear in as beta grows."""
-
-    GLOBAL = 0
-    METASTABLE = 1
-    SINGLE = 2
-
-
-class Retrieval(NamedTuple):
-    """Where the updates led, and how they went: one entry a query.
-
-    Attributes:
-        state: the last state, shape (..., dim).
-        steps: updates done until the query converged or the limit came, shape (...).
-        change: ‖ξ_new − ξ‖ in the last update, shape (...).
-        converged: whether that change is within the tolerance, shape (...). After a single update this is
-            rarely so, although the state may be a stored pattern already: only a further update could show
-            it.
-    """
-
-    state: Float[Tensor, "... dim"]
-    steps: Int[Tensor, "..."]
-    change: Float[Tensor, "..."]
-    converged: Bool[Tensor, "..."]
-
-
-def standardize(patterns: Float[Tensor, "... dim"]) -> Float[Tensor, "... dim"]:
-    """Shifts each pattern to mean 0 and scales it to norm √dim; a constant pattern becomes zero.
-
-    Layer normalisation without weights: every pattern then lies on one sphere, so that none wins by its norm
-    (Section 3, iv).
-    """
-    centred = patterns - patterns.mean(-1, keepdim=True)
-    deviation = centred.square().mean(-1, keepdim=True).sqrt()
-    return centred / torch.where(deviation > 0, deviation, torch.ones_like(deviation))
 
 
 class ModernHopfield(nn.Module):
@@ -386,75 +349,6 @@ class ModernHopfield(nn.Module):
             raise ValueError(f"{name}: got shape {tuple(queries.shape)}, want (..., {dim}) as the stored patterns")
 
 
-def storage_bound(
-    dim: int, *, beta: float = 1.0, radius_factor: float = 1.0, failure_probability: float = 0.001
-) -> tuple[float, float]:
-    """How many random patterns on a sphere are surely stored, and the base of that exponential (Theorem 3).
-
-    N ≥ √p c^((d−1)/4), with a = 2/(d−1) (1 + ln(2βK²p(d−1))), b = 2K²β/5, c = b / W₀(exp(a + ln b)), for
-    patterns on the sphere of radius K√(d−1), with probability 1 − p.
-
-    Args:
-        dim: d, at least 2.
-        beta: inverse temperature β.
-        radius_factor: K.
-        failure_probability: p in (0, 1].
-
-    Returns:
-        The number of patterns N, and c. N is NaN where the theorem is silent: c < (2/√p)^(4/(d−1)).
-
-    Raises:
-        ValueError: if an argument is out of range.
-
-    Example:
-        >>> from replica.memory.modern_hopfield import storage_bound
-        >>> count, base = storage_bound(20, radius_factor=3.0)
-        >>> round(count, 1), round(base, 4)
-        (7.4, 3.1546)
-    """
-    if dim < 2:
-        raise ValueError(f"dim: got {dim}, want 2 or more")
-    if not 0 < failure_probability <= 1:
-        raise ValueError(f"failure_probability: got {failure_probability}, want a number in (0, 1]")
-    if not radius_factor > 0:
-        raise ValueError(f"radius_factor: got {radius_factor}, want a number above 0")
-    _check_beta(beta)
-    square = radius_factor**2
-    shift = 2 / (dim - 1) * (1 + math.log(2 * beta * square * failure_probability * (dim - 1)))
-    scale = 2 * square * beta / 5
-    base = scale / lambertw(math.exp(shift + math.log(scale))).real
-    if base < (2 / math.sqrt(failure_probability)) ** (4 / (dim - 1)):
-        return math.nan, float(base)
-    return math.sqrt(failure_probability) * float(base) ** ((dim - 1) / 4), float(base)
-
-
-def _attend(
-    queries: Float[Tensor, "batch dim"],
-    keys: Float[Tensor, "count dim"],
-    values: Float[Tensor, "count out"],
-    beta: float | Tensor,
-) -> Float[Tensor, "batch out"]:
-    if isinstance(beta, Tensor):
-        queries, beta = queries * beta, 1.0  # The kernel takes its scale as a number, through which no gradient flows.
-    # Four dimensions: with fewer, the CPU kernel of PyTorch is not fused and holds all the weights.
-    fused = nn.functional.scaled_dot_product_attention(
-        queries[None, None], keys[None, None], values[None, None], scale=beta
-    )
-    return fused[0, 0]
-
-
-def _distance(first: Float[Tensor, "batch dim"], second: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
-    # Some rows at a time: the difference as a whole would be the largest thing that an update holds.
-    pairs = zip(first.detach().split(_ROWS), second.detach().split(_ROWS), strict=True)
-    return torch.cat([(one - other).norm(dim=-1) for one, other in pairs])
-
-
-def _measure_scale(module: nn.Module, *_: object) -> None:
-    patterns = module.get_buffer("patterns").detach()
-    if patterns.numel():
-        module.register_buffer("_scale", patterns.norm(dim=-1).amax(), persistent=False)
-
-
 def _adopt_stored_shapes(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
     # A memory holds any number of patterns, so a saved one fits a fresh one only if that takes its shapes.
     if prefix + "patterns" not in state:
@@ -463,14 +357,6 @@ def _adopt_stored_shapes(module: nn.Module, state: dict[str, Any], prefix: str, 
     for name in ("patterns", "values"):
         saved = state.get(prefix + name)
         module.register_buffer(name, None if saved is None else torch.empty_like(saved, device=device))
-
-
-def _check_beta(beta: float | Tensor) -> None:
-    if isinstance(beta, Tensor):
-        if beta.numel() != 1:
-            raise ValueError(f"beta: got a tensor of shape {tuple(beta.shape)}, want one number")
-    elif not (beta > 0 and math.isfinite(beta)):
-        raise ValueError(f"beta: got {beta}, want a finite number above 0")
 
 
 def _check_steps(steps: int) -> None:

@@ -1,13 +1,10 @@
 """Theory of the multitasking Hebbian network at low load: how strongly each of a few patterns is recalled."""
 
-import itertools
 import math
 from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from scipy.optimize import brentq
-from scipy.stats import norm
 from torch import Tensor
 
 Start = Literal["hierarchical", "parallel", "pure"]
@@ -41,37 +38,6 @@ class OverlapSolution(NamedTuple):
         ∞, M large).
         """
         return 1 - self.overlaps / self.data_overlaps
-
-
-def dataset_entropy(quality: float, examples: float) -> float:
-    """Dataset entropy ρ = (1 − r²)/(M r²): the variance of an average of M examples over that of its signal.
-
-    Args:
-        quality: Mean agreement r of an example with its pattern, in (0, 1].
-        examples: Number M of examples a pattern.
-
-    Raises:
-        ValueError: If ``quality`` or ``examples`` is out of range.
-
-    Source: arXiv 2308.04106.
-
-    Example:
-        >>> round(dataset_entropy(0.5, 6), 12)
-        0.5
-    """
-    return examples_for_entropy(quality, 1.0) / _positive("examples", examples)
-
-
-def examples_for_entropy(quality: float, entropy: float) -> float:
-    """Number of examples M = (1 − r²)/(ρ r²) at which the dataset has entropy ρ.
-
-    Example:
-        >>> round(examples_for_entropy(0.5, 0.5), 12)
-        6.0
-    """
-    if not 0 < quality <= 1:
-        raise ValueError(f"quality must lie in (0, 1], not {quality}.")
-    return (1 - quality**2) / (quality**2 * _positive("entropy", entropy))
 
 
 def hierarchical_overlaps(patterns: int, dilution: float) -> Float[Tensor, " patterns"]:
@@ -129,35 +95,6 @@ def parallel_overlap(patterns: int, dilution: float) -> float:
         )
 
     return filled * (sum_is(0) + sum_is(1))
-
-
-def critical_dilution(patterns: int) -> float:
-    """Dilution at which the noiseless hierarchical state of K patterns stops being a fixed point.
-
-    Where all patterns are filled, the strongest must outweigh all others even if they agree against it:
-    1 − d > Σ_{μ>1} d^(μ−1) (1 − d), that is 1 − 2d + d^K > 0. The root falls from 0.618 (K = 3) to 1/2 (K →
-    ∞).
-
-    Args:
-        patterns: Number K of patterns.
-
-    Returns:
-        The critical dilution; 1 for one or two patterns, whose hierarchy holds at every dilution.
-
-    Raises:
-        ValueError: If ``patterns`` is not positive.
-
-    Source: signal-to-noise argument of arXiv 1111.5191 and arXiv 2308.04106.
-
-    Example:
-        >>> round(critical_dilution(3), 3), round(critical_dilution(10), 3), critical_dilution(2)
-        (0.618, 0.5, 1.0)
-    """
-    _check(patterns, 0.0)
-    if patterns <= 2:
-        return 1.0
-    # 1 − 2d + d^K = (1 − d)(1 − d − d² − … − d^(K−1)): the second factor alone has a simple root.
-    return float(brentq(lambda d: 1 - sum(d**k for k in range(1, patterns)), 0.0, 1.0))
 
 
 def solve_overlaps(
@@ -237,190 +174,6 @@ def solve_overlaps(
     return OverlapSolution(equations.overlaps(current), current, change, iteration)
 
 
-def largest_multiplier(
-    data_overlaps: Float[Tensor, " patterns"],
-    dilution: float,
-    temperature: float,
-    *,
-    entropy: float = 0.0,
-    nodes: int = 401,
-) -> float:
-    """Growth a step of the fastest small deviation from a fixed point of the equations; stable below 1.
-
-    It is the largest absolute eigenvalue of the Jacobian of n ↦ E[η̄ tanh(g/T)]. Without dataset noise (ρ =
-    0) that is the matrix E[ξ_μ ξ_ν (1 − tanh²)] / (T (1 − d)), and below 1 means a minimum of the free
-    energy.
-
-    Args:
-        data_overlaps: n_μ of `solve_overlaps`.
-        dilution: Share d of blank entries.
-        temperature: Noise T; positive unless ``entropy`` is.
-        entropy: Dataset entropy ρ.
-        nodes: Quadrature points.
-
-    Raises:
-        ValueError: If an argument is out of range, or both noises are 0.
-
-    Example:
-        >>> pure = solve_overlaps(2, 0.3, 0.2, start="pure")
-        >>> largest_multiplier(pure.data_overlaps, 0.3, 0.2) > 1  # a single pattern alone is no minimum
-        True
-    """
-    patterns = data_overlaps.shape[0]
-    _check(patterns, dilution, temperature, entropy)
-    if temperature == 0 and entropy == 0:
-        raise ValueError("temperature must be positive where entropy is 0, not 0.")
-    equations = _Equations(patterns, dilution, temperature, entropy, nodes)
-    if temperature == 0 and equations.has_free_neurons(data_overlaps.to(torch.float64)):
-        return math.inf
-    jacobian = torch.func.jacrev(equations.data_overlaps)(data_overlaps.to(torch.float64))
-    return torch.linalg.eigvals(jacobian).abs().max().item()
-
-
-def pure_state_temperature(dilution: float) -> float:
-    """Lowest temperature at which recall of a single pattern is stable; below it the next one joins in.
-
-    Neurons on which the pattern is blank are free to follow another one, and do so below T = d + (1 − d)(1 −
-    q), with q = tanh²(√q/T) the order of the others. It is at least d: at T = 0 no dilution allows a pure
-    state.
-
-    Args:
-        dilution: Share d of blank entries, in [0, 1).
-
-    Returns:
-        The temperature, in units of the critical one; 0 at d = 0, and 1 from d = 2/3 on, where no temperature
-        allows a pure state.
-
-    Raises:
-        ValueError: If ``dilution`` is out of range.
-
-    Source: stability of the pure state in arXiv 2308.04106, worked out anew in our units.
-
-    Example:
-        >>> 0.3 < pure_state_temperature(0.3) < 0.4
-        True
-    """
-    _check(1, dilution)
-    if dilution == 0:
-        return 0.0
-    if dilution >= 2 / 3:  # at T = 1 − ε the order is q = 3ε, and d + (1 − d)(1 − q) − T = ε (3d − 2)
-        return 1.0
-
-    def excess(field: float) -> float:
-        # The pure state's √q = tanh(√q/T), with the field √q/T as its parameter.
-        order = math.tanh(field)
-        return dilution + (1 - dilution) * (1 - order**2) - order / field
-
-    field = brentq(excess, 1e-4, 2 / dilution, xtol=1e-12)
-    return math.tanh(field) / field
-
-
-def parallel_dilution(patterns: int, temperature: float, *, entropy: float = 0.0) -> float:
-    """Dilution above which recall of all K patterns with equal strength is stable: the parallel regime.
-
-    Args:
-        patterns: Number K of patterns, 2 to 10.
-        temperature: Noise T, in units of the critical one; positive unless ``entropy`` is.
-        entropy: Dataset entropy ρ.
-
-    Returns:
-        The dilution, 0 if equal strength is stable even for patterns without blanks.
-
-    Raises:
-        ValueError: If an argument is out of range, or both noises are 0, where the regime shrinks to the
-        limit d → 1.
-
-    Source: stability of the parallel regime in arXiv 2308.04106, worked out anew in our units.
-
-    Example:
-        >>> parallel_dilution(3, 0.2) < parallel_dilution(3, 0.1)
-        True
-    """
-    if patterns < 2:
-        raise ValueError(f"patterns must be 2 or more, not {patterns}.")
-    _check(patterns, 0.0, temperature, entropy)
-
-    def excess(dilution: float) -> float:
-        solution = solve_overlaps(patterns, dilution, temperature, entropy=entropy, start="parallel")
-        return largest_multiplier(solution.data_overlaps, dilution, temperature, entropy=entropy) - 1
-
-    low, high = 0.0, 0.995
-    # Odd mixtures of patterns without blanks may be stable as well, so the boundary is looked for from above.
-    grid = torch.linspace(high, low, 41, dtype=torch.float64).tolist()
-    for above, below in itertools.pairwise(grid):
-        if excess(below) > 0:
-            return float(brentq(excess, below, above, xtol=1e-6)) if excess(above) < 0 else above
-    return 0.0
-
-
-def relative_signal(
-    overlaps: Float[Tensor, "*batch patterns"], stored: Float[Tensor, " patterns"]
-) -> Float[Tensor, "*batch"]:
-    """Strength of recall over all patterns at once, √(Σ_μ m_μ² / Σ_μ m_μ²(stored)): 1 if as well as stored.
-
-    Its square is the ratio of the two costs on the true patterns.
-
-    Example:
-        >>> relative_signal(torch.tensor([0.3, 0.4]), torch.tensor([0.6, 0.8])).item()
-        0.5
-    """
-    return (overlaps.square().sum(-1) / stored.square().sum().to(overlaps)).sqrt()
-
-
-def learning_threshold(
-    quality: float, patterns: int, dilution: float, *, temperature: float = 0.0, level: float = 0.9
-) -> float:
-    """Number of examples a pattern from which recall reaches a share ``level`` of that of stored patterns.
-
-    The equations know the dataset by its entropy only, so the threshold is M = (1 − r²)/(r² ρ*), with ρ* the
-    entropy at which `relative_signal` of the state continued from the hierarchical one falls to ``level``.
-
-    Args:
-        quality: Mean agreement r of an example with its pattern, in (0, 1).
-        patterns: Number K of patterns.
-        dilution: Share d of blank entries.
-        temperature: Noise T, in [0, 1).
-        level: The share asked for, in (0, 1).
-
-    Returns:
-        M, not rounded; the same with and without a teacher when N is large. (In our simulations, r = 0.2, K = 3,
-        learning without one took 4 % more examples at N = 8,192 and 1 % more at N = 32,768.)
-
-    Raises:
-        ValueError: If an argument is out of range.
-
-    Source: "the thresholds for learning" of arXiv 2308.04106; ``level`` makes one number of a crossover.
-
-    Example:
-        >>> 40 < learning_threshold(0.2, 1, 0.0, level=0.9) < 70
-        True
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie in (0, 1), not {level}.")
-    if not 0 <= temperature < 1:
-        raise ValueError(f"temperature must lie in [0, 1) for patterns to be recalled, not {temperature}.")
-    stored = solve_overlaps(patterns, dilution, temperature).overlaps
-
-    def excess(log_entropy: float) -> float:
-        noisy = solve_overlaps(patterns, dilution, temperature, entropy=math.exp(log_entropy)).overlaps
-        return relative_signal(noisy, stored).item() - level
-
-    return examples_for_entropy(quality, math.exp(brentq(excess, math.log(1e-3), math.log(1e3), xtol=1e-5)))
-
-
-def signal_to_noise_examples(quality: float, level: float = 0.9) -> float:
-    """Examples a pattern from which one noiseless step keeps a share (1 + level)/2 of its neurons right.
-
-    Starting from the pattern itself, a neuron's field is 1 + Z √ρ of the right sign, so its mean agreement
-    after the step is erf(1/√(2ρ)) ≥ level, that is M ≥ 2 Θ² (1 − r²)/r² with Θ = erf⁻¹(level).
-
-    Example:
-        >>> round(signal_to_noise_examples(0.2), 1)
-        64.9
-    """
-    return examples_for_entropy(quality, 1 / float(norm.ppf((1 + level) / 2)) ** 2)
-
-
 class _Equations:
     """The right-hand sides for one network: exact over patterns, quadrature over dataset noise."""
 
@@ -474,12 +227,6 @@ class _Equations:
         activity, slope = self._moments(data_overlaps)
         learned = (self.chances * activity) @ self.columns
         return learned + self.entropy * data_overlaps * ((self.chances * slope) @ self.columns.square())
-
-
-def _positive(name: str, value: float) -> float:
-    if not value > 0:
-        raise ValueError(f"{name} must be positive, not {value}.")
-    return value
 
 
 def _check(patterns: int, dilution: float, temperature: float = 0.0, entropy: float = 0.0) -> None:

@@ -8,7 +8,8 @@ from .auglocal import AugLocal as AugLocal, selected_layers as selected_layers, 
 from .momentum_auxiliary import FollowedLayer as FollowedLayer, MomentumAuxiliary as MomentumAuxiliary
 
 # Equilibrium propagation: errors from how a network at rest answers a nudge
-from .equilibrium import LayeredDynamics as LayeredDynamics, Settling as Settling
+from .equilibrium import LayeredDynamics as LayeredDynamics
+from .settling import Settling as Settling
 from .equilibrium_propagation import (
     EquilibriumPropagation as EquilibriumPropagation,
     RecurrentBackpropagation as RecurrentBackpropagation,

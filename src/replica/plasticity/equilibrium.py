@@ -6,30 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Inexact
+from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .holomorphic import shifted_sigmoid
-
-States = list[Tensor]
-
-
-@dataclass(frozen=True)
-class Settling:
-    """Where layers came to rest, and whether they did.
-
-    Args:
-        states: Each layer's activations, ``(*nudges, batch, units)``.
-        residual: Largest last change of a row's units, ``(*nudges, batch)``.
-        converged: Whether that is within the tolerance.
-        sweeps: Sweeps over the layers that were made.
-    """
-
-    states: States
-    residual: Float[Tensor, "*nudges batch"]
-    converged: Bool[Tensor, "*nudges batch"]
-    sweeps: int
+from .settling import Settling, States
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Inexact, Int
 from torch import Tensor, nn
 
-from .equilibrium import LayeredDynamics, Settling, States
+from .equilibrium import LayeredDynamics
 from .holomorphic import cauchy_derivative
 from .jacobian_homeostasis import homeostatic_loss
+from .settling import Settling, States
 
 OutputLoss = Literal["cross_entropy", "squared_error"]
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from replica.lab.claims import Trial
-from replica.memory.multitasking import diluted_patterns
+from replica.memory.multitasking_patterns import diluted_patterns
 from replica.papers.memory.multitasking_hebbian import crossing, paper
 
 

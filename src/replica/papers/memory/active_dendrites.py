@@ -12,13 +12,8 @@ import torch
 from replica.lab.claims import Paper, Trial
 from replica.lab.studies import lines
 from replica.memory.active_dendrites import ActiveDendriteNeuron, ActiveDendriteSegments, sparse_patterns, swap_active
-from replica.memory.dendrite_laws import (
-    log_any_match,
-    log_false_match,
-    log_false_negative,
-    log_union_false_match,
-    union_capacity,
-)
+from replica.memory.dendrite_laws import log_any_match, log_false_match, log_false_negative
+from replica.memory.dendrite_unions import log_union_false_match, union_capacity
 
 paper = Paper("active_dendrites")
 LN10 = math.log(10)

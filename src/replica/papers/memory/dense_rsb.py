@@ -7,7 +7,8 @@ import torch
 
 from replica.lab.claims import Paper, Trial
 from replica.lab.studies import dots, lines
-from replica.memory.broken_replica_symmetry import glass_temperature, one_step_broken, one_step_retrieval_branch
+from replica.memory.broken_phase_boundaries import glass_temperature, one_step_retrieval_branch
+from replica.memory.broken_replica_symmetry import one_step_broken
 from replica.memory.parallel_tempering import (
     energies_of_all_states,
     gaussian_couplings,

@@ -13,7 +13,7 @@ from replica.data import digits, mnist
 from replica.lab.claims import LogUniform, Paper, Proportion, Trial
 from replica.lab.studies import dots, lines
 from replica.memory import HopfieldPooling, ModernHopfield
-from replica.memory.modern_hopfield import FixedPointKind, standardize
+from replica.memory.hopfield_retrieval import FixedPointKind, standardize
 from replica.training import Minibatches, fit, mean_loss, mlp, split_indices
 
 paper = Paper("hopfield")

@@ -16,13 +16,13 @@ from replica.data import digits, mnist
 from replica.lab.claims import LogUniform, Paper, Proportion, Trial
 from replica.lab.studies import dots, lines
 from replica.memory import ConvolutionalMonotoneBoltzmann, MonotoneBoltzmann, NodeLayout, forward_backward, mean_field
-from replica.memory.monotone_boltzmann import UNKNOWN
 from replica.memory.monotone_boltzmann_learners import (
     BoltzmannClassifier,
     BoltzmannMemory,
     learn_to_complete,
     start_at_frequencies,
 )
+from replica.memory.monotone_machine import UNKNOWN
 from replica.training import split_indices
 
 paper = Paper("monotone_boltzmann")

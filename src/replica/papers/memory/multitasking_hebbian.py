@@ -7,19 +7,10 @@ from torch import Tensor
 
 from replica.lab.claims import Paper, Proportion, Trial, Uniform
 from replica.lab.studies import dots, lines
-from replica.memory.multitasking import (
-    MultitaskingMemory,
-    diluted_patterns,
-    hierarchical_state,
-    noisy_examples,
-)
-from replica.memory.multitasking_equations import (
-    dataset_entropy,
-    hierarchical_overlaps,
-    learning_threshold,
-    relative_signal,
-    solve_overlaps,
-)
+from replica.memory.multitasking import MultitaskingMemory
+from replica.memory.multitasking_equations import hierarchical_overlaps, solve_overlaps
+from replica.memory.multitasking_patterns import diluted_patterns, hierarchical_state, noisy_examples
+from replica.memory.multitasking_thresholds import dataset_entropy, learning_threshold, relative_signal
 
 paper = Paper("multitasking_hebbian")
 MILD = ((3, 0.2), (3, 0.4), (5, 0.3), (5, 0.45))  # patterns and dilution, below the critical one

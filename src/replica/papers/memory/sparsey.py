@@ -19,7 +19,7 @@ from replica.data.skeletons import skeletons
 from replica.lab.claims import Integer, LogUniform, Paper, Proportion, Trial, Uniform
 from replica.lab.studies import lines
 from replica.memory import FamiliarityRamp, LabelField, SparseyLayer, SparseyMemory
-from replica.memory.sparsey import intersection
+from replica.memory.sparsey_codes import intersection
 
 paper = Paper("sparsey")
 

@@ -16,7 +16,7 @@ from replica.data import SolutionMap, darcy, helmholtz
 from replica.lab.claims import Choice, Integer, LogUniform, Paper, Trial
 from replica.lab.studies import dots, lines
 from replica.physics import FourierOperator, MgNO
-from replica.physics.multigrid_operator import Boundary
+from replica.physics.grid_boundaries import Boundary
 from replica.physics.unet import UNet
 from replica.training import GridRegressor, Minibatches, fit, relative_l2
 

@@ -1,0 +1,25 @@
+"""Where layers of units came to rest."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+States = list[Tensor]
+
+
+@dataclass(frozen=True)
+class Settling:
+    """Where layers came to rest, and whether they did.
+
+    Args:
+        states: Each layer's activations, ``(*nudges, batch, units)``.
+        residual: Largest last change of a row's units, ``(*nudges, batch)``.
+        converged: Whether that is within the tolerance.
+        sweeps: Sweeps over the layers that were made.
+    """
+
+    states: States
+    residual: Float[Tensor, "*nudges batch"]
+    converged: Bool[Tensor, "*nudges batch"]
+    sweeps: int
