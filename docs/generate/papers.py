@@ -78,7 +78,8 @@ def _write_built(source: Source, record: Record) -> None:
                 "why": said.explain(found["measured"]) if found else "",
                 "unmet": [gate for gate, met in found["gates_met"].items() if not met] if found else [],
                 "cost": _cost(found) if found else "",
-                "stale": bool(evidence and found) and is_stale(record, found["study"], evidence["studies"][found["study"]]),
+                "stale": bool(evidence and found)
+                and is_stale(record, found["study"], evidence["studies"][found["study"]]),
             }
         )
     text = render(

@@ -18,12 +18,12 @@ LAB: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "Writing a paper file",
-        tuple(
-            f"replica.lab.claims.{name}"
-            for name in ("Paper", "Registration", "Trial", "Proportion")
-        ),
+        tuple(f"replica.lab.claims.{name}" for name in ("Paper", "Registration", "Trial", "Proportion")),
     ),
-    ("Studies and their figures", tuple(f"replica.lab.studies.{name}" for name in ("Arena", "lines", "dots", "against"))),
+    (
+        "Studies and their figures",
+        tuple(f"replica.lab.studies.{name}" for name in ("Arena", "lines", "dots", "against")),
+    ),
     (
         "What tuning may vary",
         tuple(f"replica.lab.claims.{name}" for name in ("Uniform", "LogUniform", "Integer", "Choice")),
@@ -33,8 +33,17 @@ LAB: tuple[tuple[str, tuple[str, ...]], ...] = (
         tuple(
             f"replica.lab.problems.{name}"
             for name in (
-                "Problem", "FitPredict", "StepByStep", "StoreRecall", "LabelledRows", "Metric", "Option", "Dataset", "Outcome",
-                "Baselines", "Baseline",
+                "Problem",
+                "FitPredict",
+                "StepByStep",
+                "StoreRecall",
+                "LabelledRows",
+                "Metric",
+                "Option",
+                "Dataset",
+                "Outcome",
+                "Baselines",
+                "Baseline",
             )
         ),
     ),

@@ -60,4 +60,7 @@ def test_backpropagation_holds_the_outputs_of_all_layers():
 def test_depth_is_swept_and_bytes_repeat():
     rows = memory_over_depth(trial, {"a": backprop, "b": backprop})
     assert rows[0] == {**rows[1], "method": "a"}
-    assert network("conv", (1, 8, 8), 10, depth=12, width=16, generator=trial.generator("network"))[0][0].weight.numel() == 144
+    assert (
+        network("conv", (1, 8, 8), 10, depth=12, width=16, generator=trial.generator("network"))[0][0].weight.numel()
+        == 144
+    )

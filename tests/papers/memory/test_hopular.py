@@ -6,7 +6,6 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from replica.data import small_table
-from replica.lab.claims import Trial
 from replica.papers.memory import hopular
 
 

@@ -42,7 +42,11 @@ def draw_result(result: PaperResult) -> Figure | None:
 
 def _panels(result: PaperResult) -> list[Panel]:
     return [
-        (claim.claim, claim.verdict and words(claim.verdict, claim.claim.registration.setting), result.rows(claim.claim.name))
+        (
+            claim.claim,
+            claim.verdict and words(claim.verdict, claim.claim.registration.setting),
+            result.rows(claim.claim.name),
+        )
         for claim in result.claims
     ]
 

@@ -128,7 +128,8 @@ class Tracker:
                 for claim, stated in zip(result.claims, plain["claims"], strict=True):
                     found = {seed: claim.claim.measures(rows) for seed, rows in claim.study.tables.items()}
                     by_seed = {
-                        name: {seed: float(values[name]) for seed, values in found.items()} for name in stated["measured"]
+                        name: {seed: float(values[name]) for seed, values in found.items()}
+                        for name in stated["measured"]
                     }
                     about = {
                         "claim": stated["name"],

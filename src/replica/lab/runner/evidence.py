@@ -81,7 +81,11 @@ def _changed(said: Registration, recorded: Mapping[str, Any]) -> str:
     if "gates" not in recorded:  # measured before claims had one primary expectation: the same bounds, judged or shown
         now = {**said.expect, **said.diagnose}
         ends = {name: [_end(bound.low), _end(bound.high)] for name, bound in now.items()}
-        return "" if ends == {name: [_end(e) for e in bound[:2]] for name, bound in recorded["bounds"].items()} else "a bound"
+        return (
+            ""
+            if ends == {name: [_end(e) for e in bound[:2]] for name, bound in recorded["bounds"].items()}
+            else "a bound"
+        )
     return next((f"a bound ({kind})" for kind in _KEPT if bounds[kind] != recorded[kind]), "")
 
 

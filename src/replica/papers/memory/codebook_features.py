@@ -338,12 +338,12 @@ def text_models(trial: Trial, settings: Settings) -> tuple[CharacterText, Causal
 
 
 def plain_and_coded(trial: Trial) -> Rows:
-    """Accuracy of the next character on held-out text, of a plain model that has converged and of the same with codebooks.
+    """Accuracy of the next character on held-out text, of a plain model and of the same with codebooks.
 
     The plain model is trained on for as many steps as the codebooks are fine-tuned, at two rates; the better on other held-out
     text counts.
     """
-    settings = text_settings(trial) | trial.pick(smoke={}, laptop={"dim": 32, "steps": 1400, "mlp_codes": 512}, full={})
+    settings = text_settings(trial) | trial.pick(smoke={}, laptop={"dim": 32, "steps": 700, "more": 400}, full={})
     text, plain, coded = text_models(trial, settings)
     generator, length = trial.generator("test"), settings["length"] + 1
     middle = len(text.held_out) // 2

@@ -16,7 +16,7 @@ from replica.data import digits, mnist
 from replica.lab.claims import LogUniform, Paper, Trial
 from replica.lab.studies import lines
 from replica.plasticity import EquilibriumPropagation, LayeredDynamics, RecurrentBackpropagation, soft_relu
-from replica.training import LearningRule
+from replica.plasticity.learning_rule import LearningRule
 
 paper = Paper("jacobian_homeostasis")
 

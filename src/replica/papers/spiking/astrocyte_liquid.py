@@ -115,7 +115,7 @@ def self_organisation(trial: Trial) -> list[dict[str, Any]]:
     return rows
 
 
-def draw_branching(axes, table) -> None:
+def draw_branching(axes, table):
     """The branching factor over the snippets heard."""
     table = table.assign(liquid=table["kind"] + " from " + table["start"].astype(str))
     lines("snippets", "branching", "liquid", xlabel="snippets heard (20 steps each)", ylabel="branching factor")(

@@ -68,7 +68,7 @@ def train(
     regions, draw = calibration + tested, trial.generator("network")
     route = route_of(trial, regions * places, trial.pick(smoke=80, laptop=window, full=28))
     pixels = route.queries[0].numel()
-    ensemble = PlaceEnsemble(pixels, regions, places=places, units=units, generator=draw, **constants)
+    ensemble = PlaceEnsemble(pixels, regions, places=places, units=units, generator=draw, **constants)  # type: ignore[arg-type]
     ensemble.fit(route.reference, route.reference_places, epochs=epochs, generator=draw)
     responses = ensemble.respond(route.queries, generator=trial.generator("queries"))
     first = calibration * places

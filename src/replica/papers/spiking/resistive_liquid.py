@@ -169,7 +169,7 @@ class TrainedWhole(EventClassifier):
 
     def fit(self, events: Tensor, labels: Tensor, **how: Any) -> None:
         """See `EventClassifier.fit`."""
-        start = liquid_for(events, self.trial.generator("cells-0", "cpu"), cells=SOFTWARE, decay=self.decay)
+        start = liquid_for(events, self.trial.generator("cells-0", "cpu"), cells=SOFTWARE, decay=self.decay)  # type: ignore[union-attr]
         self.make_module = lambda steps, classes, shape: TrainedRecurrent(start, classes)
         super().fit(events, labels, **how)
 
@@ -192,7 +192,7 @@ def beside_trained(data: str, decay: float, test: float) -> Any:
     })  # fmt: skip
 
 
-def gaps(table) -> dict[str, float]:
+def gaps(table):
     """How far the liquid is from the others."""
     accuracy = table.set_index("method")["accuracy"]
     ours = accuracy["resistive liquid"]
@@ -233,7 +233,7 @@ def handwriting_pair(trial: Trial) -> list[Recordings]:
     made = {"digits": saccade_mnist if trial.scale == "full" else saccade_digits, "ink": latency_digits}
     both = []
     for kind, make in made.items():
-        found, (train, test) = make(), trial.pick(smoke=(60, 60), laptop=(900, 890), full=(1800, 1780))
+        found, (train, test) = make(), trial.pick(smoke=(60, 60), laptop=(900, 890), full=(1800, 1780))  # type: ignore[operator]
         train = min(train, 2 * len(found) // 3)
         order = trial.rng(f"split-{kind}").permutation(len(found))[: train + test]
         events, labels = torch.tensor(found.events[order], dtype=torch.float32), torch.tensor(found.labels[order])
@@ -298,8 +298,8 @@ def match(
     tested = [rows.test_labels for rows in both]
     return {
         "split": name,
-        "seen": match_accuracy(*found, *tested, seen),
-        "unseen": match_accuracy(*found, *tested, out),
+        "seen": match_accuracy(*found, *tested, seen),  # type: ignore[call-arg]
+        "unseen": match_accuracy(*found, *tested, out),  # type: ignore[call-arg]
     }
 
 
@@ -329,7 +329,7 @@ def zero_shot(trial: Trial) -> list[dict[str, Any]]:
     }
     splits = drawn_splits(trial, 12)
     return [
-        {"method": name, **match(trial, given, unseen, **how)}
+        {"method": name, **match(trial, given, unseen, **how)}  # type: ignore[arg-type]
         for name, (given, how) in ways.items()
         for unseen in splits
     ]
@@ -366,7 +366,7 @@ class TrainedEncoders(nn.Module):
     def forward(self, *events: Float[Tensor, "batch time units"]) -> tuple[Tensor, Tensor]:
         """Unit vectors of both modalities."""
         parts = zip(self.encoders, self.scales, events, strict=True)
-        return self.projections(*(scale(encoder.rates(own)) for encoder, scale, own in parts))
+        return self.projections(*(scale(encoder.rates(own)) for encoder, scale, own in parts))  # type: ignore[operator]
 
 
 def trained_encoders(trial: Trial) -> list[dict[str, Any]]:

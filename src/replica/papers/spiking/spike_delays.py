@@ -193,7 +193,9 @@ def classifier(
         )  # fmt: skip
         return DelayReader(network, delay_rate)
 
-    return DelayClassifier(make, trial.generator("weights", "cpu"), epochs=epochs, learning_rate=learning_rate, width=sigma)
+    return DelayClassifier(
+        make, trial.generator("weights", "cpu"), epochs=epochs, learning_rate=learning_rate, width=sigma
+    )
 
 
 @paper.entry(

@@ -41,7 +41,9 @@ def share(figure: Figure, comparison: Any, shown: Sequence[str]) -> float:
     room = max(0.4 * width, width - names - 80)
     rows, columns = _Mosaic.of(comparison, shown).pixels.shape
     mosaic = min(max(0.88 * height * columns / rows, 0.12 * width), 0.5 * room)
-    return float((mosaic + names / 2 + 24) / width)  # its names stand on its left, and its caption is wider than it may be
+    return float(
+        (mosaic + names / 2 + 24) / width
+    )  # its names stand on its left, and its caption is wider than it may be
 
 
 @dataclass(frozen=True)

@@ -78,5 +78,3 @@ def _digest(whole: str, content: StreamContent) -> str:
     for codes in (content.families, content.domains):
         hashed.update(b"none" if codes is None else codes.tobytes())
     return hashed.hexdigest()
-
-
