@@ -5,7 +5,6 @@ from functools import partial
 import pytest
 
 from replica.lab.claims import Trial
-from replica.lab.problems.credit.networks import network
 from replica.lab.problems.credit.step_memory import memory_over_depth
 from replica.plasticity import AugLocal, MomentumAuxiliary
 from replica.plasticity.local_blocks import lean_averages
@@ -55,12 +54,3 @@ def test_backpropagation_holds_the_outputs_of_all_layers():
     step, _ = of_a_dozen(backprop)
     # Four layers give 8 × 8 positions, or take them and halve; eight give 4 × 4.
     assert 3 + 9 / 4 <= step / OUTPUT < 3 + 9 / 4 + 1
-
-
-def test_depth_is_swept_and_bytes_repeat():
-    rows = memory_over_depth(trial, {"a": backprop, "b": backprop})
-    assert rows[0] == {**rows[1], "method": "a"}
-    assert (
-        network("conv", (1, 8, 8), 10, depth=12, width=16, generator=trial.generator("network"))[0][0].weight.numel()
-        == 144
-    )

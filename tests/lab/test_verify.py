@@ -184,6 +184,19 @@ def test_a_sentence_may_be_reworded_in_sight_and_a_claim_withdrawn_in_sight(toy)
     toy()  # a withdrawn claim's evidence is kept apart
 
 
+def test_a_pending_claim_is_tried_and_not_recorded(toy):
+    toy()
+    registration = toy.file.with_suffix(".toml")
+    change(registration, "[blind]\nsentence", '[blind]\npending = "2026-11-29: too dear."\nsentence')
+    _, path, _ = toy()
+    kept = json.loads(path.read_text())
+    assert [claim["name"] for claim in kept["claims"]] == ["far", "level"]
+    assert kept["earlier"][0]["name"] == "blind", "what it was held to stays"
+    change(registration, 'sentence = "Seen by nobody."', 'sentence = "Not seen."')
+    with pytest.raises(ReplicaError, match="Claim blind: the sentence was changed"):
+        toy()
+
+
 def test_a_claim_that_vanishes_is_refused(toy):
     toy()
     change(toy.file.with_suffix(".toml"), "[far]", "[farther]")

@@ -22,6 +22,7 @@ from replica.lab.runner.verify import rule
 BUILT = [record for record in records().values() if record.status == "built"]
 SOURCES = {record.slug: find_source(record.slug) for record in BUILT}
 CLAIMS = [(slug, claim) for slug, source in SOURCES.items() for claim in source.paper.claims.values()]
+MEASURED = [(slug, claim) for slug, claim in CLAIMS if not claim.registration.pending]
 STUDIES = list(dict.fromkeys((slug, claim.study_name) for slug, claim in CLAIMS))
 each_claim = pytest.mark.parametrize(("slug", "claim"), CLAIMS, ids=lambda value: getattr(value, "name", value))
 
@@ -91,12 +92,19 @@ def test_claim_is_judged_and_drawn(slug, claim, smoke):
     axes.figure.canvas.draw()
 
 
+@each_claim
+def test_a_pending_claim_has_no_verdict(slug, claim):
+    evidence = read_evidence(next(record for record in BUILT if record.slug == slug)) or {"claims": []}
+    measured = claim.name in {entry["name"] for entry in evidence["claims"]}
+    assert measured != bool(claim.registration.pending), "a claim is measured, or says why it is not"
+
+
 @pytest.mark.parametrize("slug", SOURCES)
 def test_registrations_are_those_of_the_evidence(slug):
     check_registrations(SOURCES[slug])
 
 
-@pytest.mark.parametrize(("slug", "study"), STUDIES)
+@pytest.mark.parametrize(("slug", "study"), dict.fromkeys((slug, claim.study_name) for slug, claim in MEASURED))
 def test_evidence_was_measured_on_this_code(slug, study):
     record = next(record for record in BUILT if record.slug == slug)
     evidence = read_evidence(record)
@@ -105,7 +113,7 @@ def test_evidence_was_measured_on_this_code(slug, study):
     assert not is_stale(record, study, evidence["studies"][study]), f"replica verify {slug} --refresh"
 
 
-@each_claim
+@pytest.mark.parametrize(("slug", "claim"), MEASURED, ids=lambda value: getattr(value, "name", value))
 def test_measures_intervals_and_verdict_follow_from_the_recorded_rows(slug, claim):
     evidence = read_evidence(next(record for record in BUILT if record.slug == slug))
     recorded = {entry["name"]: entry for entry in evidence["claims"]}[claim.name]

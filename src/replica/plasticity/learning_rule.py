@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .local_training import Loss, Optimiser
@@ -38,11 +39,11 @@ class LearningRule:
     def __init__(self, trainer: Callable[..., Any], **settings: Any) -> None:
         self.trainer, self.settings = trainer, settings
 
-    def build(self, network: nn.Sequential, loss: Loss, example: Tensor) -> Any:
+    def build(self, network: nn.Sequential, loss: Loss, example: Float[Tensor, "batch *shape"]) -> Any:
         """The trainer of this network, which is shown a few inputs."""
         self.built = self.trainer(network, example, loss=loss, **self.settings)
         return self.built
 
-    def step(self, inputs: Tensor, labels: Tensor) -> None:
+    def step(self, inputs: Float[Tensor, "batch *shape"], labels: Int[Tensor, " batch"]) -> None:
         """One update of what was built, on a batch."""
         self.built.step(inputs, labels)

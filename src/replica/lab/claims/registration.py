@@ -54,6 +54,7 @@ class Registration:
         why: Why we think it comes out as it does; ``{measure:.2f}`` is filled in from the evidence.
         formerly: The sentence as first registered, where its wording was mended.
         withdrawn: Why it is judged no more; it stays visible. Empty for a claim that stands.
+        pending: Why nothing is recorded for it yet, for a claim that is tried but not measured.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Registration:
     why: str
     formerly: str
     withdrawn: str
+    pending: str
 
     def bounds(self) -> dict[str, dict[str, str]]:
         """All that a verdict depends on besides the measurements, in words, as evidence keeps it."""
@@ -175,4 +177,5 @@ def _registration(name: str, table: Any) -> Registration:
         why=str(table.get("why", "")),
         formerly=str(table.get("formerly", "")),
         withdrawn=str(table.get("withdrawn", "")),
+        pending=str(table.get("pending", "")),
     )

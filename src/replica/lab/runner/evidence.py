@@ -58,7 +58,7 @@ def check_registrations(source: Source) -> None:
         ReplicaError: The first that does, and what to do.
     """
     evidence = read_evidence(record(source.slug)) if source.slug in records() else None
-    for recorded in evidence["claims"] if evidence else ():
+    for recorded in [*evidence["claims"], *evidence.get("earlier", ())] if evidence else ():
         said = source.paper.registered.claims.get(recorded["name"])
         if said is None:
             raise ReplicaError(
@@ -118,7 +118,10 @@ def record_paper(source: Source, settings: Settings, *, refresh: bool = False) -
         raise ReplicaError("Evidence is recorded at laptop or full scale, with the claims' own looks.")
     check_registrations(source)
     notes = restamped(source, settings)
-    result = verify_source(source, settings, record="recorded looks" if refresh else "all looks")
+    ready = [name for name, claim in source.paper.claims.items() if not claim.registration.pending]
+    if not ready:
+        raise ReplicaError(f"All claims of {source.slug} are pending; take that line out of those to be measured.")
+    result = verify_source(source, settings, only=ready, record="recorded looks" if refresh else "all looks")
     for claim in result.claims:
         if claim.errors:
             raise ReplicaError(f"Evidence is recorded without errors; {claim.claim.name} has: {claim.errors[0].error}.")
@@ -131,7 +134,10 @@ def write_evidence(result: PaperResult) -> Path:
     studies: dict[str, StudyResult] = {claim.study.name: claim.study for claim in result.claims}
     machine = next(iter(studies.values())).machine
     before = read_evidence(record(result.slug)) or {"claims": []}
-    standing = {claim.claim.name for claim in result.claims}
+    measured = {claim.claim.name for claim in result.claims}
+    open_ = {name: claim for name, claim in result.source.paper.claims.items() if claim.registration.pending}
+    pending, waiting = set(open_), {claim.study_name for claim in open_.values()}
+    left = [claim for claim in [*before["claims"], *before.get("earlier", ())] if claim["name"] not in measured]
     evidence = {
         "slug": result.slug,
         "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -143,13 +149,13 @@ def write_evidence(result: PaperResult) -> Path:
         ],
         "withdrawn": [
             *before.get("withdrawn", ()),
-            *(
-                {key: claim.get(key) for key in _WITHDRAWN}
-                for claim in before["claims"]
-                if claim["name"] not in standing
-            ),
+            *({key: claim.get(key) for key in _WITHDRAWN} for claim in left if claim["name"] not in pending),
         ],
-        "studies": {name: _plain(study) for name, study in studies.items()},
+        "earlier": [claim for claim in left if claim["name"] in pending],
+        "studies": {
+            **{name: study for name, study in before.get("studies", {}).items() if name in waiting},
+            **{name: _plain(study) for name, study in studies.items()},
+        },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")

@@ -52,9 +52,9 @@ DIGITS = Arena(
     "credit",
     data="digits",
     depth=5,
-    width=32,
+    width=128,
     activation="tanh",
-    epochs=6,
+    epochs=8,
     test=0.5,
     shift_batches=0,
     choose={"learning_rate": (0.003, 0.01)},
@@ -70,7 +70,7 @@ OTHERS = {
 }
 accuracies = dots("method", "accuracy", xlabel="learning rule", ylabel="test accuracy (%)", percent=True)
 perceptron = DIGITS.compare(SHOWN | OTHERS)
-convolutions = DIGITS.compare(SHOWN).over(network=("conv",))
+convolutions = DIGITS.compare(SHOWN).over(network=("conv",), width=(32,))
 
 
 def beside_backprop(table: pd.DataFrame) -> dict[str, float]:
@@ -87,7 +87,7 @@ def beside_backprop(table: pd.DataFrame) -> dict[str, float]:
 
 @paper.claim(perceptron, figure=accuracies)
 def near_backprop(table: pd.DataFrame) -> dict[str, float]:
-    """Five hidden layers of 32 units."""
+    """Five hidden layers of 128 units."""
     return beside_backprop(table)
 
 

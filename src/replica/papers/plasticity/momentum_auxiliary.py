@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-from torch import Tensor, nn
 
 from replica.lab.claims import LogUniform, Paper, Trial, Uniform
 from replica.lab.problems.credit.step_memory import memory_over_depth
@@ -42,8 +41,8 @@ DOZEN = Arena(
     fresh=True,
     network="conv",
     depth=12,
-    width=12,
-    epochs=5,
+    width=16,
+    epochs=6,
     batch=64,
     shift_batches=0,
     choose={"learning_rate": (0.003, 0.01)},
@@ -92,13 +91,13 @@ def accuracy_over_layers(table: pd.DataFrame) -> dict[str, float]:
 
 def memory(trial: Trial) -> list[dict[str, Any]]:
     """Megabytes that training on 1,024 digits at a time takes, over hidden layers."""
-
-    def backprop(net: nn.Sequential, example: Tensor) -> AugLocal:
-        # It saves the memory of averages as auxiliary networks do.
-        return AugLocal(lean_averages(net), example, blocks=1)
-
-    ours, greedy = MomentumAuxiliary, partial(AugLocal, depth=0)
-    return memory_over_depth(trial, {"backprop": backprop, "average and layer": ours, "greedy": greedy})
+    trainers = {
+        # Backpropagation saves the memory of averages as auxiliary networks do.
+        "backprop": lambda net, example: AugLocal(lean_averages(net), example, blocks=1),
+        "average and layer": MomentumAuxiliary,
+        "greedy": partial(AugLocal, depth=0),
+    }
+    return memory_over_depth(trial, trainers)
 
 
 @paper.claim(memory, figure=lines("layers", "all", xlabel="hidden layers, each a local block", ylabel="memory (MB)"))

@@ -43,9 +43,9 @@ SHALLOW = Arena(
     "credit",
     data="digits",
     depth=2,
-    width=64,
+    width=32,
     activation="tanh",
-    epochs=4,
+    epochs=10,
     test=0.5,
     shift_batches=0,
     choose={"learning_rate": (0.003, 0.01)},
@@ -77,19 +77,19 @@ def against_backprop(table: pd.DataFrame, form: str) -> dict[str, float]:
 
 @paper.claim(rules, figure=accuracies)
 def dense(table: pd.DataFrame) -> dict[str, float]:
-    """Two layers of 64 units."""
+    """Two layers of 32 units."""
     return against_backprop(table, "mlp")
 
 
 @paper.claim(rules, figure=accuracies)
 def convolutional(table: pd.DataFrame) -> dict[str, float]:
-    """Two convolutions of 64 channels."""
+    """Two convolutions of 32 channels."""
     return against_backprop(table, "conv")
 
 
 @paper.claim(rules, figure=accuracies)
 def recurrent(table: pd.DataFrame) -> dict[str, float]:
-    """Two Elman layers of 64 units; a step is a row of the image."""
+    """Two Elman layers of 32 units; a step is a row of the image."""
     return against_backprop(table, "recurrent")
 
 
