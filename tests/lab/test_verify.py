@@ -82,7 +82,7 @@ def toy(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "record", catalogue.__getitem__)
         monkeypatch.setattr(module, "evidence_path", lambda _: recorded)
         monkeypatch.setattr(
-            module, "read_evidence", lambda _: json.loads(recorded.read_text()) if recorded.exists() else None
+            module, "read_evidence", lambda _, **__: json.loads(recorded.read_text()) if recorded.exists() else None
         )
 
     def record(**how):

@@ -5,11 +5,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+
+M = TypeVar("M", bound=nn.Module)
 
 _POOLS = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -174,7 +177,7 @@ class _GlobalMean(nn.Module):
         return inputs.sum(axes, keepdim=True) / inputs[0, 0].numel()
 
 
-def lean_averages(module: nn.Module) -> nn.Module:
+def lean_averages(module: M) -> M:
     """Have all global average pooling within a module done by one that needs less memory on the way back; in place.
 
     The gradient of a mean is written out for every position; that of a sum is one number seen from all of them, which

@@ -15,13 +15,19 @@ def evidence_path(record: Record) -> Path:
     return package_root() / "evidence" / record.wing / f"{record.slug}.json"
 
 
-def read_evidence(record: Record) -> dict[str, Any] | None:
-    """The paper's recorded evidence, or None where nothing was recorded yet."""
+def read_evidence(record: Record, *, earlier: bool = False) -> dict[str, Any] | None:
+    """The paper's recorded evidence, or None where nothing was recorded yet.
+
+    Args:
+        record: The paper.
+        earlier: Take evidence without rows too, from before claims had studies: it binds what is registered, but no verdict
+            can be recomputed from it, so none is shown.
+    """
     try:
         evidence: dict[str, Any] = json.loads(evidence_path(record).read_bytes())
     except FileNotFoundError:
         return None
-    return evidence
+    return evidence if earlier or "studies" in evidence else None
 
 
 def recorded_rows(evidence: dict[str, Any], claim: dict[str, Any]) -> dict[str, list[Any]]:

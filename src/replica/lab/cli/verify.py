@@ -42,19 +42,19 @@ REFRESH = typer.Option(
 def verify(
     papers: list[str] = PAPERS,
     scale: str = SCALE,
-    seeds: int = SEEDS,
+    seeds: int | None = SEEDS,
     first_seed: int = FIRST_SEED,
     claim: list[str] = CLAIM,
-    figure: Path = FIGURE,
+    figure: Path | None = FIGURE,
     device: str = DEVICE,
     jobs: int = JOBS,
     backend: str = BACKEND,
     limit_seconds: float = LIMIT_SECONDS,
     limit_memory: str = LIMIT_MEMORY,
-    store: Path = STORE,
+    store: Path | None = STORE,
     record: bool = RECORD,
     refresh: bool = REFRESH,
-    track: str = TRACK,
+    track: str | None = TRACK,
     as_json: bool = JSON,
 ) -> None:
     """Re-test what a paper claims and say what holds.

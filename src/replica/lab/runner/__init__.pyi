@@ -4,4 +4,4 @@ from .run import default_store as default_store, run as run
 from .settings import Settings as Settings
 from .store import Row as Row, Store as Store
 from .sweeps import Sweep as Sweep
-from .verify import PaperResult as PaperResult, verify as verify, write_evidence as write_evidence
+from .verify import PaperResult as PaperResult

@@ -41,7 +41,7 @@ class RecordedStudy:
 def recorded_study(slug: str, name: str) -> RecordedStudy | None:
     """A study of a catalogued paper as recorded; None where nothing is."""
     evidence = read_evidence(record(slug)) if slug in records() else None
-    study = evidence.get("studies", {}).get(name) if evidence else None
+    study = evidence["studies"].get(name) if evidence else None
     if evidence is None or study is None:
         return None
     tables = unstacked(study["rows"])
@@ -57,7 +57,7 @@ def check_registrations(source: Source) -> None:
     Raises:
         ReplicaError: The first that does, and what to do.
     """
-    evidence = read_evidence(record(source.slug)) if source.slug in records() else None
+    evidence = read_evidence(record(source.slug), earlier=True) if source.slug in records() else None
     for recorded in [*evidence["claims"], *evidence.get("earlier", ())] if evidence else ():
         said = source.paper.registered.claims.get(recorded["name"])
         if said is None:
@@ -133,7 +133,7 @@ def write_evidence(result: PaperResult) -> Path:
     path = evidence_path(record(result.slug))
     studies: dict[str, StudyResult] = {claim.study.name: claim.study for claim in result.claims}
     machine = next(iter(studies.values())).machine
-    before = read_evidence(record(result.slug)) or {"claims": []}
+    before = read_evidence(record(result.slug), earlier=True) or {"claims": []}
     measured = {claim.claim.name for claim in result.claims}
     open_ = {name: claim for name, claim in result.source.paper.claims.items() if claim.registration.pending}
     pending, waiting = set(open_), {claim.study_name for claim in open_.values()}

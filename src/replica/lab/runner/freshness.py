@@ -14,14 +14,14 @@ def is_stale(record: Record, name: str, study: dict[str, Any]) -> bool:
     """Whether the code of a recorded study has changed since. Functions are read; an arena's paper is imported."""
     read = study["kind"] == "function"
     digest = fingerprint(spec_path(record.module), name) if read else _arena(record, name).fingerprint
-    return digest != study["fingerprint"]
+    return bool(digest != study["fingerprint"])
 
 
 def recorded_studies(*, arenas: bool = True) -> Iterator[tuple[Record, str, dict[str, Any]]]:
     """All recorded studies of built papers; without arenas nothing needs torch."""
     for known in records().values():
         evidence = read_evidence(known) if known.status == "built" else None
-        for name, study in (evidence or {}).get("studies", {}).items():
+        for name, study in (evidence or {"studies": {}})["studies"].items():
             if arenas or study["kind"] == "function":
                 yield known, name, study
 

@@ -24,7 +24,7 @@ def restamped(source: Source, settings: Settings) -> list[str]:
     known = record(source.slug)
     evidence = read_evidence(known)
     notes: list[str] = []
-    if evidence is None or "studies" not in evidence:
+    if evidence is None:
         return notes
     run_jobs = partial(
         run, store_path=settings.store_path, workers=settings.workers, title=f"Refreshing {source.slug}",

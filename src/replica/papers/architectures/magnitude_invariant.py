@@ -7,7 +7,7 @@ weights, it does not, and trains faster and more steadily.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -123,7 +123,7 @@ def rescaling_task(trial: Trial) -> Task:
 
 # --- Proportionality
 
-FORMS = ("plain", "magnitude-invariant")
+FORMS: tuple[Literal["plain", "magnitude-invariant"], ...] = ("plain", "magnitude-invariant")
 
 
 def output_scales(trial: Trial) -> list[dict[str, Any]]:

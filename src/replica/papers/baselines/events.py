@@ -169,7 +169,7 @@ def leaky_integrate_and_fire(currents: Tensor, decay: float) -> Tensor:
         >>> leaky_integrate_and_fire(torch.full((4, 1, 1), 0.6), 0.9).flatten().tolist()
         [0.0, 1.0, 0.0, 1.0]
     """
-    spikes: Tensor = _Integrate.apply(currents, decay)  # type: ignore[no-untyped-call]
+    spikes: Tensor = _Integrate.apply(currents, decay)
     return spikes
 
 

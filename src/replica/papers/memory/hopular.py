@@ -162,7 +162,7 @@ def ranking(trial: Trial) -> list[dict[str, Any]]:
         seed = int(trial.rng(name).integers(2**31))
         words, known, tested = split_table(name, seed)
         for method, make in methods.items():
-            model = tuned(make, words, *known, settings, seed)  # type: ignore[call-arg]
+            model = tuned(make, words, *known, settings, seed)  # type: ignore[arg-type]
             rows.append({"table": name, "method": method, "accuracy": model.score(*tested)})
     return rows
 

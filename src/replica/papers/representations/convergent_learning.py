@@ -164,7 +164,7 @@ def layers_compared(trial: Trial) -> list[dict[str, Any]]:
     return rows
 
 
-def by_layer(*cases: str, ylabel: str):
+def by_layer(*cases: str, ylabel: str) -> Any:
     """A figure: these columns over the layers."""
 
     def draw(axes, table):

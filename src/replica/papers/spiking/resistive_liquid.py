@@ -6,7 +6,7 @@ A liquid whose weights are whatever resistive cells became, and nothing but line
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from jaxtyping import Float, Int
@@ -165,20 +165,23 @@ class TrainedRecurrent(nn.Module):
 class TrainedWhole(EventClassifier):
     """Trains a liquid's network whole, from its weights without the devices' noise."""
 
-    decay: float = 0.9
+    def __init__(self, trial: Trial, learning_rate: float, decay: float) -> None:
+        super().__init__(
+            lambda steps, classes, shape: TrainedRecurrent(self.start, classes),
+            trial.generator("weights", "cpu"),
+            learning_rate=learning_rate,
+        )
+        self.trial, self.decay = trial, decay
 
-    def fit(self, events: Tensor, labels: Tensor, **how: Any) -> None:
+    def fit(self, events: Tensor, labels: Tensor, **how: Any) -> Self:
         """See `EventClassifier.fit`."""
-        start = liquid_for(events, self.trial.generator("cells-0", "cpu"), cells=SOFTWARE, decay=self.decay)  # type: ignore[union-attr]
-        self.make_module = lambda steps, classes, shape: TrainedRecurrent(start, classes)
-        super().fit(events, labels, **how)
+        self.start = liquid_for(events, self.trial.generator("cells-0", "cpu"), cells=SOFTWARE, decay=self.decay)
+        return super().fit(events, labels, **how)
 
 
 def trained_whole(trial: Trial, learning_rate: float = 3e-3, decay: float = 0.9) -> TrainedWhole:
     """The liquid's network, all weights trained."""
-    method = TrainedWhole(lambda steps, classes, shape: nn.Identity(), trial, learning_rate=learning_rate)
-    method.decay = decay
-    return method
+    return TrainedWhole(trial, learning_rate, decay)
 
 
 def beside_trained(data: str, decay: float, test: float) -> Any:

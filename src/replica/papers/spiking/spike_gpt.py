@@ -164,8 +164,8 @@ def draw_operations(axes, table):
 @paper.claim(language_models, figure=draw_operations)
 def fewer_operations(table):
     rows = table.set_index("model")
-    additions, products, dense = *rows.loc[SPIKING, ["additions", "multiplications"]], rows.loc[TWIN, "multiplications"]
-    rate = rows.loc[SPIKING, "spikes"]
+    additions, products, rate = rows.loc[SPIKING, ["additions", "multiplications", "spikes"]]
+    dense = rows.loc[TWIN, "multiplications"]
     return {
         "times_fewer": dense / (additions + products),
         "times_less_energy": 1 / energy_ratio(Operations(additions, products, dense, 0.0)),

@@ -64,7 +64,7 @@ def memory_over_depth(
             net = network("conv", inputs.shape[1:], 10, depth=layers, width=16, generator=trial.generator("network"))
             trainer = trainer_of(net, inputs[:4])
             trainer.step(inputs[:2], labels[:2])  # optimisers make their state at the first step
-            step = peak_step_bytes(trial, lambda trainer=trainer: trainer.step(inputs, labels))
+            step = peak_step_bytes(trial, lambda trainer=trainer: trainer.step(inputs, labels))  # type: ignore[misc]
             rows.append(
                 {"layers": layers, "method": name, "step": step / 1e6, "all": (step + _lasting_bytes(trainer)) / 1e6}
             )
