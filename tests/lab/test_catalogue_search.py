@@ -10,6 +10,7 @@ import pytest
 from replica.errors import ReplicaError
 from replica.lab.catalogue import (
     STATUSES,
+    VERDICTS,
     WINGS,
     Record,
     bibtex,
@@ -21,7 +22,6 @@ from replica.lab.catalogue import (
     record,
     records,
 )
-from replica.lab.catalogue.evidence import VERDICTS
 from replica.lab.problems.registry import names
 
 PROBLEMS = {"recall", "classification", "credit", "events", "operator", "stream"}
@@ -257,7 +257,9 @@ def test_status_and_verdicts_say_what_is_there(known: Record) -> None:
         assert sum(counts.values()) == len(evidence["claims"])
 
 
-def test_evidence_without_rows_binds_but_shows_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evidence_judged_before_settings_binds_but_shows_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = tmp_path / "old.json"
     old.write_text(json.dumps({"slug": "hopfield", "claims": [{"name": "a", "verdict": "holds"}]}))
     monkeypatch.setattr("replica.lab.catalogue.evidence.evidence_path", lambda _: old)

@@ -20,14 +20,15 @@ def read_evidence(record: Record, *, earlier: bool = False) -> dict[str, Any] | 
 
     Args:
         record: The paper.
-        earlier: Take evidence without rows too, from before claims had studies: it binds what is registered, but no verdict
-            can be recomputed from it, so none is shown.
+        earlier: Take evidence too that was judged before claims had gates and settings: it binds what is registered, and its
+            rows, if it has any, are used again, but its verdicts are not shown.
     """
     try:
         evidence: dict[str, Any] = json.loads(evidence_path(record).read_bytes())
     except FileNotFoundError:
         return None
-    return evidence if earlier or "studies" in evidence else None
+    judged = all("setting" in claim for claim in evidence["claims"])
+    return evidence if judged or earlier else None
 
 
 def recorded_rows(evidence: dict[str, Any], claim: dict[str, Any]) -> dict[str, list[Any]]:

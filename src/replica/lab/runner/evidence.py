@@ -40,8 +40,8 @@ class RecordedStudy:
 
 def recorded_study(slug: str, name: str) -> RecordedStudy | None:
     """A study of a catalogued paper as recorded; None where nothing is."""
-    evidence = read_evidence(record(slug)) if slug in records() else None
-    study = evidence["studies"].get(name) if evidence else None
+    evidence = read_evidence(record(slug), earlier=True) if slug in records() else None
+    study = evidence.get("studies", {}).get(name) if evidence else None
     if evidence is None or study is None:
         return None
     tables = unstacked(study["rows"])

@@ -21,7 +21,7 @@ def recorded_studies(*, arenas: bool = True) -> Iterator[tuple[Record, str, dict
     """All recorded studies of built papers; without arenas nothing needs torch."""
     for known in records().values():
         evidence = read_evidence(known) if known.status == "built" else None
-        for name, study in (evidence or {"studies": {}})["studies"].items():
+        for name, study in (evidence or {}).get("studies", {}).items():
             if arenas or study["kind"] == "function":
                 yield known, name, study
 

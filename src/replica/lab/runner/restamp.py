@@ -22,9 +22,9 @@ def restamped(source: Source, settings: Settings) -> list[str]:
         A line for each study whose code changed: stamped anew, or to be measured again.
     """
     known = record(source.slug)
-    evidence = read_evidence(known)
+    evidence = read_evidence(known, earlier=True)
     notes: list[str] = []
-    if evidence is None:
+    if evidence is None or "studies" not in evidence:
         return notes
     run_jobs = partial(
         run, store_path=settings.store_path, workers=settings.workers, title=f"Refreshing {source.slug}",
