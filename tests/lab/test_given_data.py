@@ -71,7 +71,9 @@ def test_a_method_without_its_library_is_left_out_with_the_command(
     from replica.lab.runner import participants
 
     found = participants.importlib.util.find_spec
-    monkeypatch.setattr(participants.importlib.util, "find_spec", lambda name: None if name == "neuralop" else found(name))
+    monkeypatch.setattr(
+        participants.importlib.util, "find_spec", lambda name: None if name == "neuralop" else found(name)
+    )
     comparison = replica.compare(
         "operator", only=["mean-field"], scale="smoke", samples=40, resolution=16, train=16, test=8,
         store=tmp_path / "s.db", quiet=True,
