@@ -105,7 +105,7 @@ def home(module: types.ModuleType, name: str) -> tuple[str, str, object]:
     if not module.__name__.startswith("replica."):
         return "", name, None
     value = getattr(module, name)
-    value = value.function if isinstance(value, Claim) else value
+    value = value.judge if isinstance(value, Claim) else value
     if inspect.isfunction(value) or isinstance(value, type) or hasattr(value, "__wrapped__"):
         return value.__module__, value.__qualname__.split(".")[0], value
     for origin, given, alias in imports(module.__file__, module.__package__):

@@ -56,14 +56,14 @@ def both(path: Path) -> tuple[str, str]:
 
 
 def test_a_claim_depends_on_what_it_uses_and_not_on_its_neighbours():
-    found = sources(HOPFIELD, "one_update")
+    found = sources(HOPFIELD, "retrieval_errors")
     modules = {name.partition(":")[0] for name in found}
     assert "replica.memory.modern_hopfield:ModernHopfield" in found
     assert "replica.lab.claims.trial:Trial" in found, "every claim is given a trial"
     assert not any("dense_hebbian" in name or "multitasking" in name for name in modules)
     assert not any(name.startswith(("replica.lab.runner", "replica.lab.report", "replica.lab.cli")) for name in modules)
     assert "replica.lab.claims.intervals" not in modules, "how results are judged does not change what was measured"
-    assert "replica.training.loop:fit" in sources(HOPFIELD, "pooling")
+    assert "replica.training.loop:fit" in sources(HOPFIELD, "bags_of_digits")
     assert "replica.training.loop" not in modules
     assert "replica.papers.memory.hopfield:make_bags" not in found, "another claim of the same file uses it"
 

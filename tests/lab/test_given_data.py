@@ -68,10 +68,12 @@ def test_an_option_that_says_how_data_are_read_cannot_be_swept(tmp_path: Path) -
 def test_a_method_without_its_library_is_left_out_with_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from replica.lab.runner import compare
+    from replica.lab.runner import participants
 
-    found = compare.importlib.util.find_spec
-    monkeypatch.setattr(compare.importlib.util, "find_spec", lambda name: None if name == "neuralop" else found(name))
+    found = participants.importlib.util.find_spec
+    monkeypatch.setattr(
+        participants.importlib.util, "find_spec", lambda name: None if name == "neuralop" else found(name)
+    )
     comparison = replica.compare(
         "operator", only=["mean-field"], scale="smoke", samples=40, resolution=16, train=16, test=8,
         store=tmp_path / "s.db", quiet=True,

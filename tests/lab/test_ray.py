@@ -1,5 +1,6 @@
 """A real Ray cluster on this machine, a head and two workers: the same numbers as local processes, whatever is killed."""
 
+import contextlib
 import importlib
 import json
 import os
@@ -97,6 +98,8 @@ class Mine:
 
 
 TRIALS = 16
+PATIENCE = 600
+"""Seconds that a busy machine may take for what an idle one does in a few; what waits longer fails."""
 FILES = {
     "mine.py": MINE,
     "handed_over.py": MINE,
@@ -169,6 +172,33 @@ class Patient:
         return time.monotonic() / 4
 
 
+@contextlib.contextmanager
+def limited(what: str) -> Iterator[None]:
+    """Raise where it is not done after `PATIENCE`, whatever it waits for."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"{what}: not done after {PATIENCE} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(PATIENCE)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+BEGUN: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits_for_ever(request: pytest.FixtureRequest) -> Iterator[None]:
+    with limited(request.node.name):
+        yield
+    while BEGUN:  # ended, unless the test failed
+        BEGUN.pop().kill()
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # pytest's own are too long for Ray's sockets
@@ -183,9 +213,11 @@ def cluster() -> Iterator[Cluster]:
         for name, value in variables.items():
             patch.setenv(name, str(value))
         patch.setattr("ray._private.node.time", Patient())
-        made = Cluster(folder)
+        with limited("The start of Ray"):
+            made = Cluster(folder)
         yield made
-        made.shutdown()
+        with limited("The end of Ray"):
+            made.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -251,10 +283,12 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 def begin(cluster: Cluster, here: Path, hold: int) -> subprocess.Popen[str]:
     """Start a verification on the cluster, whose trials wait from a seed on."""
     cluster.hold(hold)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command(*ON_RAY), cwd=here, env=cluster.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, start_new_session=True,
     )  # fmt: skip
+    BEGUN.append(process)
+    return process
 
 
 def test_results_equal_local_ones_bit_for_bit_and_no_worker_reads_the_drivers_disk(

@@ -52,6 +52,7 @@ class MultitaskingMemory(nn.Module):
     Networks" (arXiv 2308.04106).
 
     Example:
+        >>> from replica.memory import diluted_patterns
         >>> draw = torch.Generator().manual_seed(0)
         >>> patterns = diluted_patterns(2, 500, 0.3, generator=draw)
         >>> memory = MultitaskingMemory().store(patterns)

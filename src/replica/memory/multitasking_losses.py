@@ -10,6 +10,7 @@ def mattis_overlaps(
     """Overlaps of states with patterns, m_μ = (1/N) Σ_i ξ_i^μ σ_i, at most the share of entries not blank.
 
     Example:
+        >>> import torch
         >>> mattis_overlaps(torch.tensor([1.0, -1.0]), torch.tensor([[1.0, 0.0], [1.0, -1.0]])).tolist()
         [0.5, 1.0]
     """
@@ -34,6 +35,7 @@ def squared_error_losses(
     Source: the loss functions of arXiv 2308.04106, here for patterns of any norm.
 
     Example:
+        >>> import torch
         >>> state = torch.tensor([1.0, -1.0])
         >>> to_pattern, to_mirror = squared_error_losses(state, state[None])
         >>> to_pattern.item(), to_mirror.item()
@@ -51,6 +53,7 @@ def loss_product(
     """The squared-error loss blind to a pattern's sign, L−·L+ = ((1 + q)/2)² − m² (q: its mean square).
 
     Example:
+        >>> import torch
         >>> loss_product(*squared_error_losses(torch.tensor([-1.0, 1.0]), torch.tensor([[1.0, -1.0]]))).item()
         0.0
     """

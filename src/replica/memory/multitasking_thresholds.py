@@ -49,6 +49,7 @@ def relative_signal(
     Its square is the ratio of the two costs on the true patterns.
 
     Example:
+        >>> import torch
         >>> relative_signal(torch.tensor([0.3, 0.4]), torch.tensor([0.6, 0.8])).item()
         0.5
     """

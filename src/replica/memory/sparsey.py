@@ -47,6 +47,7 @@ class SparseyLayer(nn.Module):
 
     Example:
         >>> import torch
+        >>> from replica.memory.sparsey_codes import intersection
         >>> draw = torch.Generator().manual_seed(0)
         >>> layer = SparseyLayer(100, modules=10, units=16)
         >>> patterns = (torch.rand(5, 100, generator=draw) < 0.1).float()

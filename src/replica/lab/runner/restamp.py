@@ -32,7 +32,11 @@ def restamped(source: Source, settings: Settings) -> list[str]:
     )  # fmt: skip
     for name in source.paper.studies:
         recorded = recorded_study(source.slug, name)
-        claims = [claim for claim in source.paper.claims.values() if claim.study_name == name]
+        claims = [
+            claim
+            for claim in source.paper.claims.values()
+            if claim.study_name == name and not claim.registration.pending
+        ]
         if recorded is None or not recorded.tables or not claims:
             continue
         own = plan(source, claims, settings)

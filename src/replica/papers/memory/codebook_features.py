@@ -343,7 +343,9 @@ def plain_and_coded(trial: Trial) -> Rows:
     The plain model is trained on for as many steps as the codebooks are fine-tuned, at two rates; the better on other held-out
     text counts.
     """
-    settings = text_settings(trial) | trial.pick(smoke={}, laptop={"dim": 32, "layers": 1, "steps": 500, "more": 300}, full={})
+    settings = text_settings(trial) | trial.pick(
+        smoke={}, laptop={"dim": 32, "layers": 1, "steps": 500, "more": 300}, full={}
+    )
     text, plain, coded = text_models(trial, settings)
     generator, length = trial.generator("test"), settings["length"] + 1
     middle = len(text.held_out) // 2

@@ -144,7 +144,7 @@ draw_by_time = lines("batch", "accuracy", by="learner", xlabel=f"batches of {BAT
 
 def long_streams(trial: Trial) -> list[dict[str, Any]]:
     """All learners with the first rate of the authors' program, at two rates of shift."""
-    batches, spacing = trial.pick(smoke=24, laptop=40_000, full=300_000), (100, 10)
+    batches, spacing = trial.pick(smoke=24, laptop=10_000, full=300_000), (100, 10)
     rates = torch.full((len(LEARNERS), len(spacing), 1), PROGRAMS_RATE)
     return rows_of(live(trial, "streams", regular(batches, spacing), rates), spacing, batches // 8)
 
