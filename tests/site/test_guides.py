@@ -32,8 +32,8 @@ def test_commands_and_their_options_exist(path):
     known = typer.main.get_command(app).commands
     for _, command, *words in commands(path):
         assert command in known
-        options = {name for parameter in known[command].params for name in parameter.opts}
-        if command == "compare":
+        options = {name for parameter in known[command].params for name in parameter.opts} | {"--help"}
+        if command == "compare" and words:
             assert words[0] in names()
             options |= {f"--{option.name}" for option in get(words[0]).options}
         given = {word.split("=")[0] for word in words if word.startswith("--")}
@@ -59,8 +59,10 @@ def test_the_part_of_the_guide_runs():
 
 
 def test_the_claim_of_the_guide_is_judged(tmp_path):
-    (code,) = blocks(ROOT / "docs" / "site" / "guides" / "test-a-claim.md", "python")
-    (tmp_path / "my_paper.py").write_text(code)
+    guide = ROOT / "docs" / "site" / "guides" / "test-a-claim.md"
+    for language, name in (("toml", "my_paper.toml"), ("python", "my_paper.py")):
+        (text,) = blocks(guide, language)
+        (tmp_path / name).write_text(text)
     command = ["verify", "my_paper.py", "--jobs", "1", "--store", str(tmp_path / "store.sqlite")]
     done = subprocess.run([sys.executable, "-m", "replica", *command], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

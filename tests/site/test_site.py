@@ -9,8 +9,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from docs.generate.markdown import MARKS, WORDS
 from docs.generate.parts import parts
-from replica.lab.catalogue import Record, find, read_evidence, records
+from replica.lab.catalogue import Record, find, package_root, read_evidence, records
+from replica.lab.catalogue.evidence import shown_verdict
+from replica.lab.claims.registration import read_registrations
 
 
 class Page(NamedTuple):
@@ -91,14 +94,21 @@ def lacking_of(known: Record, site: Path) -> list[str]:
 
 
 def claims_of(known: Record) -> list[str]:
-    """What a page must show of recorded evidence: each claim, its verdict, the paper's own figures, the departures."""
+    """What a page must show of claims: each sentence, its verdict, the paper's own figures, why some fell; and departures."""
+    registered = read_registrations(package_root() / "papers" / known.wing / f"{known.slug}.toml")
     evidence = read_evidence(known)
-    if evidence is None:
-        return ["No evidence is recorded yet"]
-    found = list(evidence["departures"])
-    for claim in evidence["claims"]:
-        found += [claim["sentence"], f" {claim['verdict']} "]
-        found += [reported["where"] for reported in (claim["reported"] or {}).values()]
+    recorded = {claim["name"]: claim for claim in evidence["claims"]} if evidence else {}
+    found = [*registered.departures, *([] if evidence else ["No evidence is recorded yet"])]
+    for name, said in registered.claims.items():
+        found.append(said.sentence)
+        if said.withdrawn:
+            found.append(said.withdrawn)
+        elif name in recorded:
+            verdict = shown_verdict(recorded[name])
+            found += [
+                f"{MARKS[verdict]} {WORDS.get(verdict, verdict)}",
+                *(theirs.where for theirs in said.reported.values()),
+            ]
     return found
 
 
