@@ -69,6 +69,8 @@ TABLES = (
 )
 """Tables of the paper with fewer than 1,000 rows that a package carries, chosen before any result."""
 
+Split = tuple[NDArray[Any], NDArray[Any]]
+"""Rows and their labels."""
 Make = Callable[[Sequence[int], int, int], Any]
 """Builds a classifier from the columns that are categories, the number of the setting, and a seed."""
 
@@ -123,7 +125,7 @@ BASELINES: dict[str, Make] = {
 }
 
 
-def split_table(name: str, seed: int) -> tuple[tuple[int, ...], tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
+def split_table(name: str, seed: int) -> tuple[tuple[int, ...], Split, Split]:
     """Columns that are categories; rows and labels to learn from (three quarters); rows and labels to test."""
     table = small_table(name)
     frame = table.features
@@ -162,7 +164,7 @@ def ranking(trial: Trial) -> list[dict[str, Any]]:
         seed = int(trial.rng(name).integers(2**31))
         words, known, tested = split_table(name, seed)
         for method, make in methods.items():
-            model = tuned(make, words, *known, settings, seed)  # type: ignore[arg-type]
+            model = tuned(make, words, *known, settings, seed)
             rows.append({"table": name, "method": method, "accuracy": model.score(*tested)})
     return rows
 

@@ -7,8 +7,6 @@ and how much memory does it save?
 from functools import partial
 from typing import Any
 
-import pandas as pd
-
 from replica.lab.claims import Integer, LogUniform, Paper, Trial, Uniform
 from replica.lab.problems.credit.step_memory import memory_over_depth
 from replica.lab.studies import Arena, dots, lines
@@ -50,7 +48,7 @@ rules = DOZEN.compare(
 
 
 @paper.claim(rules, figure=dots("method", "accuracy", xlabel="learning rule", ylabel="test accuracy (%)", percent=True))
-def accuracy_over_layers(table: pd.DataFrame) -> dict[str, float]:
+def accuracy_over_layers(table):
     """How far greedy and augmented local learning fall behind."""
     accuracy = table.set_index("method")["accuracy"]
     return {
@@ -64,7 +62,7 @@ def accuracy_over_layers(table: pd.DataFrame) -> dict[str, float]:
 
 def memory(trial: Trial) -> list[dict[str, Any]]:
     """Megabytes that training on 1,024 digits at a time takes, over hidden layers."""
-    trainers = {
+    trainers: dict[str, Any] = {
         # Backpropagation saves the memory of averages as auxiliary networks do.
         "backprop": lambda net, example: AugLocal(lean_averages(net), example, blocks=1),
         "AugLocal": AugLocal,
@@ -74,7 +72,7 @@ def memory(trial: Trial) -> list[dict[str, Any]]:
 
 
 @paper.claim(memory, figure=lines("layers", "all", xlabel="hidden layers, each a local block", ylabel="memory (MB)"))
-def memory_saved(table: pd.DataFrame) -> dict[str, float]:
+def memory_saved(table):
     """The share of backpropagation's memory that a dozen local blocks do without: of all, and of a step's tensors."""
     dozen = table[table["layers"] == 12].set_index("method")
     saved = 1 - dozen.loc["AugLocal", ["all", "step"]] / dozen.loc["backprop", ["all", "step"]]

@@ -7,8 +7,6 @@ help, how near does learning come to backpropagation, and how much memory does i
 from functools import partial
 from typing import Any
 
-import pandas as pd
-
 from replica.lab.claims import LogUniform, Paper, Trial, Uniform
 from replica.lab.problems.credit.step_memory import memory_over_depth
 from replica.lab.studies import Arena, dots, lines
@@ -61,7 +59,7 @@ rules = DOZEN.compare(
 accuracies = dots("method", "accuracy", xlabel="learning rule", ylabel="test accuracy (%)", percent=True)
 
 
-def controls(accuracy: "pd.Series[float]") -> dict[str, float]:
+def controls(accuracy):
     """What makes the comparison worth a look."""
     return {
         "accuracy_of_backprop": accuracy["backprop"],
@@ -70,14 +68,14 @@ def controls(accuracy: "pd.Series[float]") -> dict[str, float]:
 
 
 @paper.claim(rules, figure=accuracies)
-def exchange_gains(table: pd.DataFrame) -> dict[str, float]:
+def exchange_gains(table):
     """What the average adds to the trainable layer beside it."""
     accuracy = table.set_index("method")["accuracy"]
     return {"gain_of_average": accuracy["average and layer"] - accuracy["layer alone"], **controls(accuracy)}
 
 
 @paper.claim(rules, figure=accuracies)
-def accuracy_over_layers(table: pd.DataFrame) -> dict[str, float]:
+def accuracy_over_layers(table):
     """How much of the gap that greedy learning leaves is closed."""
     accuracy = table.set_index("method")["accuracy"]
     ours, middle = accuracy["average and layer"], (accuracy["greedy"] + accuracy["backprop"]) / 2
@@ -91,7 +89,7 @@ def accuracy_over_layers(table: pd.DataFrame) -> dict[str, float]:
 
 def memory(trial: Trial) -> list[dict[str, Any]]:
     """Megabytes that training on 1,024 digits at a time takes, over hidden layers."""
-    trainers = {
+    trainers: dict[str, Any] = {
         # Backpropagation saves the memory of averages as auxiliary networks do.
         "backprop": lambda net, example: AugLocal(lean_averages(net), example, blocks=1),
         "average and layer": MomentumAuxiliary,
@@ -101,7 +99,7 @@ def memory(trial: Trial) -> list[dict[str, Any]]:
 
 
 @paper.claim(memory, figure=lines("layers", "all", xlabel="hidden layers, each a local block", ylabel="memory (MB)"))
-def memory_saved(table: pd.DataFrame) -> dict[str, float]:
+def memory_saved(table):
     """The share of backpropagation's memory that a dozen local blocks do without: of all, and of a step's tensors."""
     dozen = table[table["layers"] == 12].set_index("method")
     saved = 1 - dozen.loc["average and layer", ["all", "step"]] / dozen.loc["backprop", ["all", "step"]]

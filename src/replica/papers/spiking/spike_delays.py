@@ -72,10 +72,10 @@ class DelayClassifier(EventClassifier):
         total = self.epochs_for(epochs)
 
         def narrow(done: int) -> None:
-            longest = self.module.network.max_delay
-            NarrowingSchedule(max(NARROW, longest / 2), NARROW).apply(self.module, done / total)
+            longest = self.module.network.max_delay  # type: ignore[union-attr]
+            NarrowingSchedule(max(NARROW, longest / 2), NARROW).apply(self.module, done / total)  # type: ignore[operator, arg-type]
             if done >= WHOLE_AFTER * total:
-                for layer in self.module.network.synapses:
+                for layer in self.module.network.synapses:  # type: ignore[union-attr]
                     layer.sigma.zero_()
             if after_epoch is not None:
                 after_epoch(done)
@@ -118,7 +118,11 @@ def classifier(
     return DelayClassifier(make, trial.generator("weights", "cpu"), learning_rate=learning_rate)
 
 
-SPACE = {"learning_rate": LogUniform(2e-3, 0.2), "decay": Uniform(0.0, 0.98), "delay_share": Uniform(0.1, 0.6)}
+SPACE: dict[str, Any] = {
+    "learning_rate": LogUniform(2e-3, 0.2),
+    "decay": Uniform(0.0, 0.98),
+    "delay_share": Uniform(0.1, 0.6),
+}
 
 
 @paper.entry("events", name="learned-delays", space={**SPACE, "delay_rate": LogUniform(1.0, 100.0)})
