@@ -18,11 +18,12 @@ def is_stale(record: Record, name: str, study: dict[str, Any]) -> bool:
 
 
 def recorded_studies(*, arenas: bool = True) -> Iterator[tuple[Record, str, dict[str, Any]]]:
-    """All recorded studies of built papers; without arenas nothing needs torch."""
+    """All recorded studies that a claim of a built paper is judged by; without arenas nothing needs torch."""
     for known in records().values():
         evidence = read_evidence(known) if known.status == "built" else None
+        judged = {claim["study"] for claim in evidence["claims"]} if evidence else set()
         for name, study in (evidence or {}).get("studies", {}).items():
-            if arenas or study["kind"] == "function":
+            if name in judged and (arenas or study["kind"] == "function"):
                 yield known, name, study
 
 
