@@ -65,7 +65,7 @@ def _write_built(source: Source, record: Record) -> None:
     claims = []
     for name, claim in paper.claims.items():
         found, said = recorded.get(name), claim.registration
-        drawn = evidence and found and not (source.draft and claims)  # a draft draws one figure a paper
+        drawn = evidence and found and not (source.draft and any(each["figure"] for each in claims))  # one a paper
         claims.append(
             {
                 "name": name,
