@@ -6,7 +6,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from replica.lab.catalogue import WINGS, count_verdicts, find, package_root
+from replica.lab.catalogue import WINGS, Record, count_verdicts, find, package_root
+from replica.lab.claims.registration import read_registrations
 
 ROOT = Path(__file__).parent.parent
 HEADS = {
@@ -27,18 +28,26 @@ def compare_output() -> str:
     return "```\n" + "\n".join(line.rstrip() for line in done.stdout.strip().splitlines()) + "\n```"
 
 
+def pending(record: Record) -> int:
+    """How many claims of a paper are registered and tried, but not measured yet."""
+    path = package_root() / "papers" / record.wing / f"{record.slug}.toml"
+    return sum(bool(claim.pending) for claim in read_registrations(path).claims.values())
+
+
 def wings() -> str:
     """A row a wing that has built papers: how many, and how their recorded claims stand."""
-    lines = [f"| wing | papers built | {' | '.join(HEADS.values())} |", "|---|---|" + "---|" * len(HEADS)]
+    heads = {**HEADS, "pending": "not measured yet"}
+    lines = [f"| wing | papers built | {' | '.join(heads.values())} |", "|---|---|" + "---|" * len(heads)]
     total: Counter[str] = Counter()
     for wing in WINGS:
         papers, built = find(wing=wing), find(wing=wing, status="built")
         counts = sum((Counter(count_verdicts(record)) for record in built), Counter[str]())
+        counts["pending"] = sum(map(pending, built))
         total += counts
         if built:
-            numbers = " | ".join(str(counts[verdict] or "") for verdict in HEADS)
+            numbers = " | ".join(str(counts[verdict] or "") for verdict in heads)
             lines.append(f"| `replica.{wing}` | {len(built)} of {len(papers)} | {numbers} |")
-    numbers = " | ".join(str(total[verdict]) for verdict in HEADS)
+    numbers = " | ".join(str(total[verdict]) for verdict in heads)
     return "\n".join([*lines, f"| all | {len(find(status='built'))} of {len(find())} | {numbers} |"])
 
 

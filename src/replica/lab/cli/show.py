@@ -56,6 +56,11 @@ def show(
         "problems": list(known.problems),
         "departures": list(registered.departures),
         "claims": claims,
+        "pending": [
+            {"name": p.name, "sentence": p.sentence, "reason": p.pending}
+            for p in registered.claims.values()
+            if p.pending and not p.withdrawn
+        ],
         "withdrawn": [{"name": w.name, "sentence": w.sentence, "reason": w.withdrawn} for w in withdrawn],
     }
     if figure is not None:
@@ -79,7 +84,7 @@ def _claims(known: Record, evidence: dict[str, Any], registered: Registered) -> 
     found = []
     for claim in evidence["claims"]:
         said = registered.claims.get(claim["name"])
-        if said is not None and not said.withdrawn:
+        if said is not None and not said.withdrawn and not said.pending:
             reported = {name: {"value": r.value, "where": r.where} for name, r in said.reported.items()} or None
             words = {"sentence": said.sentence, "reported": reported, "why": said.explain(claim["measured"])}
             found.append({**claim, **words, "stale": stale[claim["study"]], "pooled": None})
@@ -117,21 +122,33 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
         )
         return
     if evidence is None:
-        out.print(f"\nNo evidence is recorded yet: [bold]replica verify {card['slug']}[/bold] measures its claims.")
+        out.print(f"\nNo evidence is recorded yet: [bold]replica verify {card['slug']}[/bold] measures its claims.\n")
+        _print_unjudged(card)
         return
     machine = evidence["machine"]
     out.print(
         f"\nClaims, measured {evidence['recorded']} on {escape(machine['processor'])}, PyTorch {machine['torch']}:\n"
     )
     print_claims(card["claims"])
-    for claim in card["withdrawn"]:
-        out.print(f"[dim]withdrawn: {escape(claim['sentence'])} {escape(claim['reason'])}[/dim]")
+    _print_unjudged(card)
     if card["departures"]:
         out.print("[bold]What differs from the paper[/bold]")
         for departure in card["departures"]:
             out.print(Padding(f"· {escape(departure)}", (0, 0, 0, 1)))
         out.print()
     out.print(f"[bold]replica verify {card['slug']}[/bold] measures them again here.", highlight=False)
+
+
+def _print_unjudged(card: dict[str, Any]) -> None:
+    """The claims that have no verdict: not measured yet, or withdrawn, each with its reason."""
+    from rich.markup import escape
+
+    from .output import console
+
+    for kind, words in (("pending", "not measured yet"), ("withdrawn", "withdrawn")):
+        for claim in card[kind]:
+            console().print(f"[dim]{words}: {escape(claim['sentence'])} {escape(claim['reason'])}[/dim]")
+    console().print()
 
 
 def exports(wing: str, module: str) -> list[str]:
