@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from replica.lab.claims import LogUniform, Paper, Trial, Uniform
-from replica.lab.problems.credit.step_memory import memory_over_depth
+from replica.lab.problems.credit.step_memory import memory_over_depth, saved_of_backprop
 from replica.lab.studies import Arena, dots, lines
 from replica.plasticity.auglocal import AugLocal
 from replica.plasticity.learning_rule import LearningRule, adam
@@ -101,6 +101,4 @@ def memory(trial: Trial) -> list[dict[str, Any]]:
 @paper.claim(memory, figure=lines("layers", "all", xlabel="hidden layers, each a local block", ylabel="memory (MB)"))
 def memory_saved(table):
     """The share of backpropagation's memory that a dozen local blocks do without: of all, and of a step's tensors."""
-    dozen = table[table["layers"] == 12].set_index("method")
-    saved = 1 - dozen.loc["average and layer", ["all", "step"]] / dozen.loc["backprop", ["all", "step"]]
-    return {"saved": saved["all"], "saved_of_step": saved["step"]}
+    return saved_of_backprop(table, "average and layer")

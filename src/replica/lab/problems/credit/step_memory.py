@@ -71,6 +71,22 @@ def memory_over_depth(
     return rows
 
 
+def saved_of_backprop(table: Any, method: str, layers: int = 12) -> dict[str, float]:
+    """The share of backpropagation's memory that a method does without, from the rows of `memory_over_depth`.
+
+    Args:
+        table: The rows as a data frame; backpropagation is called ``backprop`` in them.
+        method: The method.
+        layers: At how many hidden layers.
+
+    Returns:
+        ``saved`` of all, ``saved_of_step`` of a step's tensors.
+    """
+    rows = table[table["layers"] == layers].set_index("method")
+    saved = 1 - rows.loc[method, ["all", "step"]] / rows.loc["backprop", ["all", "step"]]
+    return {"saved": saved["all"], "saved_of_step": saved["step"]}
+
+
 def _lasting_bytes(trainer: Any) -> int:
     lasting = [*trainer.parameters(), *trainer.buffers()]
     for optimiser in trainer.optimisers:
