@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Draw = Callable[["Axes", "pd.DataFrame"], None]
 MARKERS = "os^DvPX*"
+MOST_LETTERS = 44
+"""Names of categories with more letters in all are turned, so that they do not run into each other."""
 
 
 def styles(names: Sequence[Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -124,7 +126,9 @@ def dots(
             axes.plot(at, mean, linestyle="none", marker=style["marker"], markersize=8, markerfacecolor="none",
                       markeredgecolor=style["color"], label=label)  # fmt: skip
         axes.set_xlim(-0.5, len(places) - 0.5)
-        axes.set_xticks(range(len(places)), [words(name) for name in places])
+        names = [words(name) for name in places]
+        turned: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(range(len(places)), names, **(turned if sum(map(len, names)) > MOST_LETTERS else {}))
         finish(axes, xlabel or words(category), ylabel or words(y) + (" (%)" if percent else ""), log)
 
     return draw
