@@ -46,7 +46,7 @@ from replica.memory import (
     SyntheticGradient,
     TableColumns,
 )
-from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution
+from replica.physics import FourierOperator, MgNO, MultigridOperator, OperatorLayer, SpectralConvolution, UNet
 from replica.plasticity import (
     AugLocal,
     CounterCurrentLearning,
@@ -74,7 +74,7 @@ from replica.spiking import (
     SpikeGPTBlock,
     WinnerTakeAllNetwork,
 )
-from replica.training import CausalTransformer, conv_net, mlp
+from replica.training import CausalTransformer, SmallNet, conv_net, mlp
 
 Draw = Callable[..., Tensor]
 """Normal numbers of a shape: the first is the batch's."""
@@ -121,6 +121,17 @@ def learned_feedback(module: nn.Module, generator: torch.Generator) -> nn.Module
             part.mean_square.fill_(1.0)
             part.seen.fill_(1.0)
     return module
+
+
+def drawn_globally(make: Callable[[], nn.Module]) -> Callable[[torch.Generator], nn.Module]:
+    """For modules that draw their weights as PyTorch's own do: from the global generator, here set to the other's seed."""
+
+    def made_from(generator: torch.Generator) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator.initial_seed())
+            return make()
+
+    return made_from
 
 
 def sparsey_layer(generator: torch.Generator) -> nn.Module:
@@ -559,6 +570,14 @@ PARTS: dict[str, Part] = {
         drawn=False,
         smooth=False,
         meta=False,
+    ),
+    "physics.UNet": Part(
+        drawn_globally(lambda: UNet(1, 2, 2, width=4, levels=2)),
+        lambda n, draw: (draw(n, 1, 9, 9),),
+        ((lambda: UNet(1, 1, 3), "dimensions"),),
+    ),
+    "training.SmallNet": Part(
+        drawn_globally(lambda: SmallNet((8, 8), 3, width=4)), lambda n, draw: (draw(n, 8, 8),)
     ),
     "training.mlp": Part(
         lambda g: mlp((4, 8, 3), generator=g), lambda n, draw: (draw(n, 4),), ((lambda: mlp((4,)), "sizes"),)
