@@ -309,6 +309,10 @@ class DenseHebbianMemory(nn.Module):
             spins = new if old is spins else spins.index_copy(0, rows, new)
             if len(active) == 0:
                 break
+        else:
+            # Those that moved in the last sweep allowed may have come to a fixed point by it.
+            final = spins[active]
+            converged[active] = (self._spin_field(final) * final).amin(1) >= 0
         return Relaxed(spins, steps, converged)
 
     def recall(
