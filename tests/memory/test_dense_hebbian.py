@@ -336,3 +336,12 @@ def test_mean_field_wants_different_neurons():
     memory.store(signs(3, 8))
     with pytest.raises(ValueError, match="coincident"):
         memory.mean_field(signs(1, 8), 1.0)
+
+
+def test_recall_and_mean_field_that_end_too_early_warn():
+    memory = DenseHebbianMemory(2, max_sweeps=1)
+    memory.store(signs(13, 40))
+    with pytest.warns(RuntimeWarning, match=r"recall: \d+ of 200 states still move after max_sweeps = 1 sweeps"):
+        memory.recall(signs(200, 40, seed=3))
+    with pytest.warns(RuntimeWarning, match="mean_field: not within 1e-06 after 2 steps"):
+        memory.mean_field(memory.patterns, 0.9, steps=2)

@@ -137,6 +137,13 @@ def test_a_network_that_does_not_come_to_rest_says_so() -> None:
     trainer = EquilibriumPropagation(net)
     trainer.step(inputs, labels)
     assert trainer.converged == 0
+    trainer.converged = 1.0
+    trainer.predict(inputs)
+    assert trainer.converged == 0
+    with pytest.warns(RuntimeWarning, match="LayeredDynamics: forward, 8 of 8 rows are not at rest after 2 sweeps"):
+        scores = net(inputs)
+    with pytest.warns(RuntimeWarning, match="LayeredDynamics: backward, 8 of 8"):
+        scores.sum().backward()
 
 
 def test_rows_that_leave_the_numbers_teach_nothing() -> None:

@@ -1,6 +1,7 @@
 """Dense Hebbian memory: patterns stored in interactions of order P among binary neurons."""
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import torch
@@ -327,6 +328,9 @@ class DenseHebbianMemory(nn.Module):
 
         Returns:
             States with entries ±1.
+
+        Warns:
+            RuntimeWarning: if a state is no fixed point after `max_sweeps` sweeps of one neuron at a time.
         """
         spins, _, converged = self.relax(cues)
         # Smaller blocks leave most cycles; single neurons leave all.
@@ -336,6 +340,13 @@ class DenseHebbianMemory(nn.Module):
                 break
             settled = self.relax(spins[rest], block=block, generator=generator)
             spins[rest], converged[rest] = settled.spins, settled.converged
+        if not bool(converged.all()):
+            warnings.warn(
+                f"recall: {int((~converged).sum())} of {len(spins)} states still move after "
+                f"max_sweeps = {self.max_sweeps} sweeps",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return spins
 
     @torch.no_grad()
@@ -413,6 +424,9 @@ class DenseHebbianMemory(nn.Module):
         Raises:
             ValueError: if `damping` is outside [0, 1), or the memory counts coincident groups (they are not linear
                 in each neuron).
+
+        Warns:
+            RuntimeWarning: if means still move by more than the tolerance after the last step.
         """
         if not 0 <= damping < 1:
             raise ValueError(f"damping is {damping}; wanted 0 <= damping < 1")
@@ -425,6 +439,8 @@ class DenseHebbianMemory(nn.Module):
             mean = new
             if float(change) < tolerance:
                 break
+        else:
+            warnings.warn(f"mean_field: not within {tolerance:g} after {steps} steps", RuntimeWarning, stacklevel=2)
         return mean
 
     def _sweep(

@@ -118,7 +118,9 @@ class EquilibriumPropagation:
     @torch.no_grad()
     def predict(self, inputs: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
         """Scores at the free fixed point."""
-        return self.dynamics.scores(self._settle(inputs).states).to(inputs.dtype)
+        free = self._settle(inputs)
+        self.converged = float(free.converged.double().mean())
+        return self.dynamics.scores(free.states).to(inputs.dtype)
 
     def errors(
         self, inputs: Float[Tensor, "batch features"], labels: Int[Tensor, " batch"]
