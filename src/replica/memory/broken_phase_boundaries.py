@@ -84,18 +84,24 @@ def one_step_retrieval_branch(order: int, *, start: float = 0.9, tolerance: floa
     # The maximum of a parabola through the three highest points, until the load no longer gains.
     converged = False
     for _ in range(8):
-        top = sorted(points, key=lambda point: -float(point[0]))[:3]
-        loads, ms = (np.array([float(point[k]) for point in top]) for k in (0, 1))
-        curvature, slope, _ = np.polyfit(ms - ms[0], (loads - loads[0]) / loads[0], 2)
-        if not (curvature < 0 and follow(top[0][1] - slope / (2 * curvature))):
+        highest, move, curvature = _summit(points)
+        if not (curvature < 0 and follow(highest[1] + move)):
             break
-        converged = abs(float(points[-1][0]) / loads[0] - 1) < tolerance
+        converged = abs(float(points[-1][0]) / float(highest[0]) - 1) < tolerance
         if converged:
             break
     last = max(points, key=lambda point: float(point[0]))
     kept = sorted((point for point in points if float(point[1]) >= float(last[1])), key=lambda point: float(point[0]))
     branch = torch.cat(kept, 1)
     return RetrievalBranch(branch[0], branch[1], branch[2], branch[4], branch[5], converged)
+
+
+def _summit(points: list[Tensor]) -> tuple[Tensor, float, float]:
+    """The highest point, how far in m from it a parabola through the three highest has its summit, and its curvature."""
+    top = sorted(points, key=lambda point: -float(point[0]))[:3]
+    loads, ms = (np.array([float(point[k]) for point in top]) for k in (0, 1))
+    curvature, slope, _ = np.polyfit(ms - ms[0], (loads - loads[0]) / loads[0], 2)
+    return top[0], -slope / (2 * curvature), curvature
 
 
 def glass_temperature(order: int, load: float = 1.0, *, couplings: Couplings = "hebbian") -> float:

@@ -268,15 +268,23 @@ def one_step_broken(
     f, s = rs[3].clone(), rs[5].clone()
     if bool(broken.any()):
         at = broken.nonzero().squeeze(1)
-        with torch.enable_grad():
-            t = target[at].requires_grad_()
-            value = one_step_free_energy(order, alpha[at], t, m[at], between[at], c[at], y[at], couplings=couplings)
-            (slope,) = torch.autograd.grad(value.sum(), t)
-        f[at], s[at] = value.detach(), -slope
+        there = [value[at] for value in (m, between, c, y)]
+        f[at], s[at] = _free_energy_and_entropy(order, alpha[at], target[at], there, couplings)
     residual = torch.where(broken, left, rs[7])
     converged = (broken | rs[8]) & ~lost
     values = (m, between, 1 - target * c, c, y, f, f + target * s, s, residual, broken, converged)
     return OneStepBroken(*(value.reshape(shape) for value in values))
+
+
+def _free_energy_and_entropy(
+    order: int, load: Tensor, t: Tensor, state: list[Tensor], couplings: Couplings
+) -> tuple[Tensor, Tensor]:
+    """At a solution, where all derivatives of f but that by T vanish: minus that is the entropy."""
+    with torch.enable_grad():
+        t = t.clone().requires_grad_()
+        value = one_step_free_energy(order, load, t, *state, couplings=couplings)
+        (slope,) = torch.autograd.grad(value.sum(), t)
+    return value.detach(), -slope
 
 
 def _followed_from_zero(

@@ -170,41 +170,59 @@ def dense_hebbian_equations(
         >>> [round(m, 3) for m in solution.magnetization.tolist()]
         [0.998, 0.0]
     """
-    if order < 2:
-        raise ValueError(f"order is {order}; wanted an integer of at least 2")
     if not 0 <= damping < 1:
         raise ValueError(f"damping is {damping}; wanted 0 <= damping < 1")
+    shape, loads, temperatures, entropies, m = _grid(order, load, temperature, entropy, start)
+    state = _first_state(order, temperatures, entropies, m)
+    residual, at = torch.full_like(m, math.inf), torch.arange(len(m))
+    for _ in range(max_steps):
+        new, change = _undamped_step(order, loads[at], temperatures[at], entropies[at], state[:, at])
+        residual[at] = change
+        state[:, at] = (1 - damping) * new + damping * state[:, at]
+        if order > 2:
+            state[3, at] = new[3]  # it only follows from the others, and no step depends on it
+        at = at[change > tolerance]
+        if not len(at):
+            break
+    return OrderParameters(*(value.reshape(shape) for value in (*state, residual, residual <= tolerance)))
+
+
+def _grid(
+    order: int, load: ArrayLike, temperature: ArrayLike, entropy: ArrayLike, start: ArrayLike
+) -> tuple[tuple[int, ...], Tensor, Tensor, Tensor, Tensor]:
+    """The shape that all four broadcast to, and their values in a row."""
+    if order < 2:
+        raise ValueError(f"order is {order}; wanted an integer of at least 2")
     grid = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (load, temperature, entropy, start)))
     for name, values in zip(("load", "temperature", "entropy"), grid, strict=False):
         if not (np.isfinite(values) & (values >= 0)).all():
             raise ValueError(f"{name} is {values.min()} at the least; wanted finite numbers of at least 0")
     if not ((grid[3] >= 0) & (grid[3] <= 1)).all():
         raise ValueError(f"start is {grid[3]}; wanted numbers in [0, 1]")
-    shape = grid[0].shape
-    loads, temperatures, entropies, m = (torch.from_numpy(value.reshape(-1).copy()) for value in grid)
+    loads, temperatures, entropies, starts = (torch.from_numpy(value.reshape(-1).copy()) for value in grid)
+    return grid[0].shape, loads, temperatures, entropies, starts
+
+
+def _first_state(order: int, temperature: Tensor, entropy: Tensor, m: Tensor) -> Float[Tensor, "4 points"]:
+    """m, n, q and C to start from."""
     # Pairs feel the noise of q from the first step on: begun at q = 0, they would keep the paramagnet that it is.
-    q = torch.where((temperatures == 0) | (order == 2), torch.ones_like(m), m**2)
-    state = torch.stack([m, m / (1 + entropies).sqrt(), q, torch.zeros_like(m)])
-    residual = torch.full_like(m, math.inf)
-    at = torch.arange(len(loads))
-    for _ in range(max_steps):
-        old = state[:, at]
-        new = _right_sides(order, loads[at], temperatures[at], entropies[at], old)
-        change = (new[:3] - old[:3]).abs().amax(0)
-        if order == 2:
-            # Where other patterns add noise, it goes as 1/(1 − C)²: steps in C swing ever wider where C is large, those in
-            # C/(1 − C) do not.
-            noisy = loads[at] > 0
-            change = torch.where(noisy, torch.maximum(change, (new[3] - old[3]).abs()), change)
-            new[3] = torch.where(noisy, new[3] / (new[3] + 1 - old[3]), new[3])
-        residual[at] = change
-        state[:, at] = (1 - damping) * new + damping * old
-        if order > 2:
-            state[3, at] = new[3]  # it only follows from the others, and no step depends on it
-        at = at[change > tolerance]
-        if len(at) == 0:
-            break
-    return OrderParameters(*(value.reshape(shape) for value in (*state, residual, residual <= tolerance)))
+    q = torch.where((temperature == 0) | (order == 2), torch.ones_like(m), m**2)
+    return torch.stack([m, m / (1 + entropy).sqrt(), q, torch.zeros_like(m)])
+
+
+def _undamped_step(
+    order: int, load: Tensor, temperature: Tensor, entropy: Tensor, old: Float[Tensor, "4 points"]
+) -> tuple[Float[Tensor, "4 points"], Float[Tensor, " points"]]:
+    """Where a step leads, and by how much an equation is missed before it."""
+    new = _right_sides(order, load, temperature, entropy, old)
+    missed = (new[:3] - old[:3]).abs().amax(0)
+    if order == 2:
+        # Where other patterns add noise, it goes as 1/(1 − C)²: steps in C swing ever wider where C is large, those in
+        # C/(1 − C) do not.
+        noisy = load > 0
+        missed = torch.where(noisy, torch.maximum(missed, (new[3] - old[3]).abs()), missed)
+        new[3] = torch.where(noisy, new[3] / (new[3] + 1 - old[3]), new[3])
+    return new, missed
 
 
 def _right_sides(

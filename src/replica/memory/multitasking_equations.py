@@ -151,15 +151,10 @@ def solve_overlaps(
     """
     _check(patterns, dilution, temperature, entropy)
     current = _first_overlaps(start, patterns, dilution)
-    kind = start if isinstance(start, str) else None
     equations = _Equations(patterns, dilution, temperature, entropy, nodes)
     change, iteration = math.inf, 0
     while change > tolerance and iteration < max_iterations:
-        updated = equations.data_overlaps(current)
-        if kind == "parallel":  # rounding must not break the symmetry
-            updated = updated.mean().expand(patterns)
-        elif kind == "pure":
-            updated = torch.cat([updated[:1], torch.zeros(patterns - 1, dtype=torch.float64)])
+        updated = _held(equations.data_overlaps(current), start)
         change = (updated - current).abs().max().item()
         current, iteration = updated.clone(), iteration + 1
     return OverlapSolution(equations.overlaps(current), current, change, iteration, change <= tolerance)
@@ -178,6 +173,15 @@ def _first_overlaps(start: Start | Tensor, patterns: int, dilution: float) -> Fl
     if start == "pure":
         return torch.tensor([1 - dilution] + [0.0] * (patterns - 1), dtype=torch.float64)
     raise ValueError(f'start must be "hierarchical", "parallel", "pure" or a tensor, not {start!r}.')
+
+
+def _held(overlaps: Float[Tensor, " patterns"], start: Start | Tensor) -> Float[Tensor, " patterns"]:
+    """On the symmetry of the start, which rounding must not break."""
+    if isinstance(start, str) and start == "parallel":
+        return overlaps.mean().expand(len(overlaps))
+    if isinstance(start, str) and start == "pure":
+        return torch.cat([overlaps[:1], torch.zeros_like(overlaps[1:])])
+    return overlaps
 
 
 def _warn_unless_solved(solution: OverlapSolution, used_by: str) -> None:
