@@ -185,7 +185,7 @@ def parallel_tempering(
     Raises:
         ValueError: if a shape is wrong, a temperature is not above 0, or `burn_in` is not below `sweeps`.
 
-    Source: Hukushima and Nemoto 1996 (exchange Monte Carlo); used for arXiv 2111.12997's glassy phase.
+    Source: Hukushima and Nemoto 1996 (exchange Monte Carlo); for the glassy phase of arXiv 2111.12997.
 
     Example:
         >>> draw = torch.Generator().manual_seed(0)
@@ -210,10 +210,9 @@ def parallel_tempering(
         _heat_bath(spins, energy, tensor, beta[place.argsort(1)], order, generator)
         lowest = torch.minimum(lowest, energy.amin(1))
         _exchange(place, energy, beta, accepted, generator)
-        if sweep >= burn_in:
-            total += energy.gather(1, place)
-    spins = spins.gather(1, place.unsqueeze(2).expand_as(spins))
-    return Tempered(total / ((sweeps - burn_in) * dim), lowest / dim, spins, accepted / sweeps)
+        total += energy.gather(1, place) if sweep >= burn_in else 0
+    last = spins.gather(1, place.unsqueeze(2).expand_as(spins))
+    return Tempered(total / ((sweeps - burn_in) * dim), lowest / dim, last, accepted / sweeps)
 
 
 def _first_states(
