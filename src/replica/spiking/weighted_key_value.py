@@ -1,6 +1,7 @@
 """Exponentially decaying averages with learned weights (RWKV's time mixing), parallel over time and step by step."""
 
 import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -109,71 +110,85 @@ def _check(keys: Tensor, values: Tensor, decay: Tensor, bonus: Tensor) -> None:
 
 
 class _WeightedKeyValue(torch.autograd.Function):
-    """The whole sequence as one node of the graph."""
+    """The whole sequence as one node of the graph; in place where it can be, for fresh memory takes longer than sums."""
 
     @staticmethod
     def forward(ctx: Any, keys: Tensor, values: Tensor, decay: Tensor, bonus: Tensor) -> Tensor:
-        (numerator, denominator), scale = _faded_sums(keys, (values, torch.ones_like(values)), decay)
+        (numerator, denominator), scale = _faded_sums(keys, values, None, decay)
         own = bonus + keys
         top = torch.maximum(scale, own)
         past, present = (scale - top).exp_(), own.sub_(top).exp_()
         total = torch.addcmul(present, past, denominator)
         outputs = past.mul_(numerator).addcmul_(present, values).div_(total)
-        ctx.save_for_backward(
-            keys, values, decay, bonus, outputs, top.add_(total.log_()), numerator, denominator, scale
-        )
+        log_inverse = top.add_(total.log_()).neg_()
+        ctx.save_for_backward(keys, values, decay, bonus, outputs, log_inverse, numerator, denominator, scale)
         return outputs
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        keys, values, decay, bonus, outputs, log_total, numerator, denominator, scale = ctx.saved_tensors
+        keys, values, decay, bonus, outputs, log_inverse, numerator, denominator, scale = ctx.saved_tensors
         # Gradients of the two sums, of all later steps: faded sums again, run backwards, with weights 1 / total.
-        (above, below), later = _faded_sums(-log_total.flip(0), (grad.flip(0), (-grad * outputs).flip(0)), decay)
-        above, below, later = above.flip(0), below.flip(0), later.flip(0)
-        present = (bonus + keys).sub_(log_total).exp_().mul_(grad)
+        (above, below), later = _faded_sums(log_inverse, grad, (grad * outputs).neg_(), decay, reverse=True)
+        present = (bonus + keys).add_(log_inverse).exp_().mul_(grad)
         past = (keys + later).exp_()
         grad_values = torch.addcmul(present, past, above)
         by_bonus = present.mul_(values - outputs)
-        grad_keys = torch.addcmul(by_bonus, past, torch.addcmul(below, above, values))
+        grad_keys = torch.addcmul(below, above, values)
+        torch.addcmul(by_bonus, past, grad_keys, out=grad_keys)
         # scale + later ≤ decay, so that this does not overflow either.
-        through = (scale + later).sub_(decay).exp_().mul_(above.mul_(numerator).addcmul_(below, denominator))
+        through = later.add_(scale).sub_(decay).exp_().mul_(above.mul_(numerator).addcmul_(below, denominator))
         leading = tuple(range(keys.ndim - 1))
         return grad_keys, grad_values, -through.sum(leading), by_bonus.sum(leading)
 
 
-def _faded_sums(scores: Tensor, values: tuple[Tensor, Tensor], decay: Tensor) -> tuple[Tensor, Tensor]:
-    """Σ_{i<t} e^{−(t−1−i) w + s_i − m_t} x_i for each of two x, stacked, and the scales m_t (−∞ and sums of 0 at first)."""
-    steps = len(scores)
+def _faded_sums(
+    scores: Tensor, values: Tensor, others: Tensor | None, decay: Tensor, *, reverse: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Σ_{i<t} e^{−(t−1−i) w + s_i − m_t} x_i for x the values and the others, and the scales m_t (−∞ and sums of 0 at first).
+
+    Both sums are stacked; no others are ones. In reverse the sums are over i > t, of e^{−(i−1−t) w + s_i − m_t} x_i.
+    """
+    steps, shape = len(scores), scores.shape[1:]
     length = max(1, math.isqrt(steps))
     pieces = -(-steps // length)
-
-    def cut(sequence: Tensor, fill: float) -> Tensor:
-        # Everything is late by one step: what is summed at t is what came before t.
-        start = sequence.new_full((1, *sequence.shape[1:]), fill)
-        end = sequence.new_full((pieces * length - steps, *sequence.shape[1:]), fill)
-        return torch.cat([start, sequence[:-1], end]).unflatten(0, (pieces, length))
-
-    scores = cut(scores, -math.inf)
+    # What has something after it, what has something before it, and the last: of pieces, and of the steps of a piece.
+    before, after, last = slice(None, -1), slice(1, None), slice(-1, None)
+    along = range(length)
+    # Everything is late by one step: what is summed at t is what came before t.
+    source, late, whole = before, slice(1, steps), slice(steps)
+    if reverse:
+        before, after, last, along = after, before, slice(1), along[::-1]
+        spare = pieces * length - steps
+        source, late, whole = before, slice(spare, -1), slice(spare, None)
+    weights = scores.new_full((pieces * length, *shape), -math.inf)
+    weights[late] = scores[source]
+    weights = weights.unflatten(0, (pieces, length))
     # The scale: the greatest logarithm of a weight so far, in each piece, then from piece to piece, then both.
-    scale = scores.clone()
-    for j in range(1, length):
-        torch.maximum(scale[:, j], scale[:, j - 1] - decay, out=scale[:, j])
-    ends = scale[:, -1].clone()
-    for c in range(1, pieces):
-        torch.maximum(ends[c], ends[c - 1] - length * decay, out=ends[c])
-    ages = torch.arange(1, length + 1, device=decay.device, dtype=decay.dtype)
+    scale = weights.clone()
+    for past, present in pairwise(scale.unbind(1)[:: along.step]):
+        torch.maximum(present, past - decay, out=present)
+    ends, fall = scale[:, along[-1]].clone(), length * decay
+    for past, present in pairwise(ends.unbind()[:: along.step]):
+        torch.maximum(present, past - fall, out=present)
+    ages = torch.tensor([i + 1 for i in along], device=decay.device, dtype=decay.dtype)
     fading = (ages[:, None] * decay).reshape(length, *(1,) * (scale.ndim - 3), -1)
-    torch.maximum(scale[1:], ends[:-1, None] - fading, out=scale[1:])
+    torch.maximum(scale[after], ends[before, None] - fading, out=scale[after])
     # Where nothing came before, all weights are 0; any finite number spares −∞ − (−∞).
     finite = scale.clamp(min=torch.finfo(scale.dtype).min / 4)
-    weights = (scores - finite).exp_()
-    kept = (finite[:, :-1] - finite[:, 1:]).sub_(decay).exp_()
-    sums = torch.stack([cut(value, 0.0) for value in values]).mul_(weights)
-    for j in range(1, length):
-        sums[:, :, j].addcmul_(sums[:, :, j - 1], kept[:, j - 1])
-    carried = (finite[:-1, -1:] - fading).sub_(finite[1:]).exp_()
-    for c in range(1, pieces):
-        sums[:, c, -1].addcmul_(sums[:, c - 1, -1], carried[c - 1, -1])
-    sums[:, 1:, :-1].addcmul_(sums[:, :-1, -1:], carried[:, :-1])
-    return sums.flatten(1, 2)[:, :steps], scale.flatten(0, 1)[:steps]
+    weights.sub_(finite).exp_()
+    sums = values.new_zeros(2, pieces * length, *shape)
+    sums[0, late] = values[source]
+    sums[1, late] = 1.0 if others is None else others[source]
+    sums = sums.unflatten(1, (pieces, length)).mul_(weights)
+    kept = (finite[:, before] - finite[:, after]).sub_(decay).exp_()
+    for (past, present), share in zip(
+        pairwise(sums.unbind(2)[:: along.step]), kept.unbind(1)[:: along.step], strict=True
+    ):
+        present.addcmul_(past, share)
+    carried = (finite[before, last] - fading).sub_(finite[after]).exp_()
+    ends, shares = sums[:, :, along[-1]].unbind(1), carried[:, along[-1]].unbind()
+    for (past, present), share in zip(pairwise(ends[:: along.step]), shares[:: along.step], strict=True):
+        present.addcmul_(past, share)
+    sums[:, after, before].addcmul_(sums[:, before, last], carried[:, before])
+    return sums.flatten(1, 2)[:, whole], scale.flatten(0, 1)[whole]
