@@ -288,3 +288,14 @@ def test_what_has_converged_has_a_small_residual(strength: float, tolerance: flo
             assert (solution.residual[solution.converged] < 10 * tolerance).all()
             seen += solution.converged.tolist()
     assert set(seen) == {True, False}
+
+
+@pytest.mark.parametrize("states", [2, 3])
+def test_prox_and_solver_leave_what_they_are_given_as_it_was(states):
+    points, unary = torch.randn(2, 4, states, generator=torch.Generator().manual_seed(0))
+    start, zero = points.softmax(-1), torch.zeros_like(points)
+    given = points, unary, start, zero
+    before = [part.clone() for part in given]
+    softmax_prox(points, 0.3, start=start)
+    forward_backward(lambda q: zero, unary, NodeLayout(((1, states),)), lipschitz=1.5, start=start)
+    assert all(torch.equal(now, then) for now, then in zip(given, before, strict=True))

@@ -5,6 +5,7 @@ the function f whose proximal operator is the softmax (negative entropy less hal
 """
 
 import warnings
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -69,25 +70,37 @@ def softmax_prox(
 
 
 def _newton(points: Tensor, step: float, start: Tensor | None, precision: float) -> Tensor:
-    points = points - points.amax(-1, keepdim=True)  # ν takes up the shift; smaller numbers round less
-    log_x = points.log_softmax(-1) if start is None else start.clamp_min(_FLOOR).log()
+    # In place where it can be: the steps are many, and their arithmetic is little.
+    points = points - _over_states(
+        torch.maximum, torch.amax, points
+    )  # ν takes up the shift; smaller numbers round less
+    log_x = points.log_softmax(-1) if start is None else start.clamp_min(_FLOOR).log_()
     precision = max(precision, 8 * torch.finfo(points.dtype).eps)
     x = log_x.exp()
     for _ in range(_NEWTON_STEPS):
         slope = torch.add(x, step / (1 - step)).mul_(1 - step)  # α + (1 − α) x
         misfit = (step * log_x).add_(x, alpha=1 - step).sub_(points)
         weights = x / slope
-        total = weights.sum(-1, keepdim=True)
-        multiplier = (1 - x.sum(-1, keepdim=True) + (weights * misfit).sum(-1, keepdim=True)) / total
+        total = _sum(weights)
+        multiplier = _sum(x).neg_().add_(1).add_(_sum(weights.mul_(misfit))).div_(total)
         move = (multiplier - misfit).div_(slope)
-        log_x = (log_x + move).clamp_max_(0.0)  # no probability is above 1: a step too long to the right is cut
+        log_x.add_(move).clamp_max_(0.0)  # no probability is above 1: a step too long to the right is cut
         before, x = x, log_x.exp()
         # Against the rounding of the numbers that the move came from.
-        moved = (x - before).abs().div_(1 + misfit.abs() / slope)
+        moved = before.sub_(x).abs_().div_(misfit.abs_().div_(slope).add_(1))
         if float(moved.amax()) <= precision:
             break
     else:
         warnings.warn(
             f"softmax_prox: not within {precision:g} after {_NEWTON_STEPS} steps", RuntimeWarning, stacklevel=3
         )
-    return x / x.sum(-1, keepdim=True)
+    return x.div_(_sum(x))
+
+
+def _over_states(pair: Callable[[Tensor, Tensor], Tensor], reduce: Callable[..., Tensor], rows: Tensor) -> Tensor:
+    """Keeps the axis; two states by one operation on the pair, in a tenth of the time of a reduction."""
+    return pair(rows[..., :1], rows[..., 1:]) if rows.shape[-1] == 2 else reduce(rows, -1, keepdim=True)
+
+
+def _sum(rows: Tensor) -> Tensor:
+    return _over_states(torch.add, torch.sum, rows)

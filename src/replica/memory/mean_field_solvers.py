@@ -157,6 +157,16 @@ def forward_backward(
         >>> bool(found.residual < 1e-4)
         True
     """
+    alpha, inertia = _step_and_inertia(lipschitz, margin, momentum)
+
+    def update(ahead: Tensor, marginals: Tensor) -> Tensor:
+        target = (couple(ahead) + unary).mul_(alpha).add_((1 - alpha) * ahead)
+        return layout.prox(target, alpha, marginals, precision=0.1 * tolerance * alpha)
+
+    return _iterate(update, couple, unary, layout, start, known, steps, tolerance * alpha, inertia)
+
+
+def _step_and_inertia(lipschitz: float, margin: float, momentum: bool) -> tuple[float, float]:
     if not lipschitz > 0 or not math.isfinite(lipschitz):
         raise ValueError(f"lipschitz: got {lipschitz}, want a finite number above 0")
     if not margin > -1 or margin > lipschitz:
@@ -167,12 +177,7 @@ def forward_backward(
         inertia = (1 - root) / (1 + root)
     else:
         alpha, inertia = min(1.0, 2 / (lipschitz + max(margin, 0.0))), 0.0
-
-    def update(ahead: Tensor, marginals: Tensor) -> Tensor:
-        target = (1 - alpha) * ahead + alpha * (couple(ahead) + unary)
-        return layout.prox(target, alpha, marginals, precision=0.1 * tolerance * alpha)
-
-    return _iterate(update, couple, unary, layout, start, known, steps, tolerance * alpha, inertia)
+    return alpha, inertia
 
 
 def mean_field(
@@ -257,8 +262,8 @@ def _iterate(
             new = update(ahead, q)
             if known is not None:
                 new = torch.where(known, held, new)
-            done = (new - ahead).abs().amax(-1, keepdim=True) <= tolerance
-            extrapolated = new + inertia * (new - q) if inertia else new
+            done = (new - ahead).abs_().amax(-1, keepdim=True) <= tolerance
+            extrapolated = (new - q).mul_(inertia).add_(new) if inertia else new
             q, ahead = torch.where(active, new, q), torch.where(active, extrapolated, ahead)
             taken = torch.where((done & active).squeeze(-1), step, taken)
             active = active & ~done
