@@ -1,7 +1,8 @@
 """A memory controller on a batch of streams beside a loop over streams, and decoupled updates beside backpropagation.
 
 The floating-point operations counted are those of the weights, 2 a weight and step, three times that with a backward
-pass; attention over a few slots adds little.
+pass; attention over a few slots adds little. Decoupled updates do all of backpropagation's work, and predict and learn to
+predict gradients besides, a third more arithmetic at these sizes: what they cost for holding one chunk at a time.
 """
 
 from collections.abc import Iterator
@@ -62,4 +63,10 @@ def cases(device: str = "cpu") -> Iterator[Case]:
             yield Case(f"controller, {size}, beside a loop over streams", whole, loop, operations, 0.25)
         else:
             ours = partial(decoupled, network, feedback, 8, inputs, targets)
-            yield Case(f"decoupled, {size}, beside backpropagation", ours, whole, operations, 1.5, memory=True)
+            # Predicted once and learned once a chunk, for one row of each controller's state and one for each slot.
+            rows = batch * (2 + network.slots) * length / 8
+            predictor = sum(parameter.numel() for parameter in feedback.parts[0].parameters())
+            yield Case(
+                f"decoupled, {size}, beside backpropagation", ours, whole, operations + 6.0 * predictor * rows, 1.5,
+                memory=True, other_work=True,
+            )  # fmt: skip

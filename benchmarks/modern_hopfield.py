@@ -1,6 +1,8 @@
 """Modern Hopfield retrieval beside its peers: PyTorch's fused attention, and two products with a softmax between.
 
-The floating-point operations of one update are those of its two products: 4 · queries · patterns · dim.
+The floating-point operations of one update are those of its two products: 4 · queries · patterns · dim. Ours is the fused
+kernel and the check whether a query stands still, a few small calls of some tenths of a millisecond in all: beside the kernel
+itself one is the limit, and a single query, whose time is that of reading the patterns twice, is a few hundredths above it.
 """
 
 from collections.abc import Iterator

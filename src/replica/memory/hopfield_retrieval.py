@@ -66,8 +66,11 @@ def _attend(
 
 
 def _distance(first: Float[Tensor, "batch dim"], second: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+    first, second = first.detach(), second.detach()
+    if len(first) <= _ROWS:
+        return (first - second).norm(dim=-1)
     # Some rows at a time: the difference as a whole would be the largest thing that an update holds.
-    pairs = zip(first.detach().split(_ROWS), second.detach().split(_ROWS), strict=True)
+    pairs = zip(first.split(_ROWS), second.split(_ROWS), strict=True)
     return torch.cat([(one - other).norm(dim=-1) for one, other in pairs])
 
 
