@@ -1,7 +1,9 @@
 """Mean-field inference in a monotone machine: beside the plain step-by-step forms of the same work, to the same residual.
 
 The prox beside bisection on its multiplier; the solver beside damped mean field, whose damping must be strong enough for the
-couplings; the gradient beside one through the solver's unrolled steps.
+couplings; the gradient beside one through the solver's unrolled steps. An update of ours is some three steps of Newton's method
+at every node where damped mean field takes one softmax: it gains where couplings are strong and updates many, and where they are
+weak a third fewer updates take as long.
 """
 
 from collections.abc import Iterator

@@ -71,9 +71,8 @@ def softmax_prox(
 
 def _newton(points: Tensor, step: float, start: Tensor | None, precision: float) -> Tensor:
     # In place where it can be: the steps are many, and their arithmetic is little.
-    points = points - _over_states(
-        torch.maximum, torch.amax, points
-    )  # ν takes up the shift; smaller numbers round less
+    # ν takes up the shift; smaller numbers round less.
+    points = points - _over_states(torch.maximum, torch.amax, points)
     log_x = points.log_softmax(-1) if start is None else start.clamp_min(_FLOOR).log_()
     precision = max(precision, 8 * torch.finfo(points.dtype).eps)
     x = log_x.exp()
