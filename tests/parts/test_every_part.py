@@ -343,7 +343,7 @@ PARTS: dict[str, Part] = {
         meta=False,  # stops where all have converged
     ),
     "memory.ConvolutionalMonotoneBoltzmann": Part(
-        lambda g: ConvolutionalMonotoneBoltzmann((4, 4), 2, 3, hidden=(2, 2), rank=4, label_rank=4, tolerance=1e-7, generator=g),
+        lambda g: ConvolutionalMonotoneBoltzmann((4, 4), 2, 3, hidden=(2, 2), rank=4, label_rank=4, tolerance=1e-5, generator=g),
         lambda n, draw: (draw(n, 16, 2),),
         ((lambda: ConvolutionalMonotoneBoltzmann((4, 5), 2, 3), "cell"),),
         use=lambda module, fields: module.readout(module.infer(fields=(fields,)))[2],

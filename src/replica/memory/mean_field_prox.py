@@ -79,6 +79,6 @@ def _newton(points: Tensor, step: float, start: Tensor | None, precision: float)
         before, x = x, log_x.exp()
         # Against the rounding of the numbers that the move came from.
         moved = (x - before).abs().div_(1 + misfit.abs() / slope)
-        if float(moved.amax()) <= precision:
+        if bool((moved <= precision).all()):
             break
     return x / x.sum(-1, keepdim=True)

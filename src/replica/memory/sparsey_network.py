@@ -146,8 +146,8 @@ class SparseyNetwork(nn.Module):
 
     def _check(self, sequences: Tensor, name: str) -> None:
         inputs = self._layer(0).inputs
-        if sequences.dim() != 3 or sequences.shape[-1] != inputs or 0 in sequences.shape:
-            raise ValueError(f"{name}: got shape {tuple(sequences.shape)}, want (count, time, {inputs}), none empty")
+        if sequences.dim() != 3 or sequences.shape[-1] != inputs or not sequences.shape[1]:
+            raise ValueError(f"{name}: got shape {tuple(sequences.shape)}, want (count, time, {inputs}), time not 0")
 
     def _layer(self, index: int) -> SparseyLayer:
         layer = self.layers[index]
