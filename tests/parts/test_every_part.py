@@ -393,7 +393,10 @@ PARTS: dict[str, Part] = {
     "kernels.SingularKernel": Part(
         lambda g: SingularKernel(optimal_activation(3)),
         lambda n, draw: (draw(n, 5).sigmoid(),),
-        ((lambda: SingularKernel(), "activation"),),
+        (
+            (lambda: SingularKernel(), "activation"),
+            (lambda: SingularKernel(optimal_activation(3))(torch.tensor([0.5, torch.nan])), "gap: got NaN"),
+        ),
         drawn=False,
         meta=False,  # a table is searched
     ),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.parts.test_every_part import BATCHED, PARTS, Part, every_part, given, made
+from tests.parts.test_every_part import BATCHED, PARTS, Part, every_part, given, made, over_time
 
 HALVES = (torch.bfloat16, torch.float16)
 halves = pytest.mark.parametrize("dtype", HALVES, ids=lambda dtype: str(dtype).removeprefix("torch."))
@@ -91,6 +91,18 @@ def test_an_empty_batch_gives_an_empty_output(name: str) -> None:
         weighted(output).backward()
         check_gradients(module, inputs)
     assert part.use(module.eval(), *inputs).shape == output.shape
+
+
+@pytest.mark.parametrize("name", [name for name, part in PARTS.items() if part.use is over_time])
+def test_a_sequence_without_steps_has_its_form_or_is_refused(name: str) -> None:
+    part, (inputs,) = PARTS[name], given(PARTS[name], 3)
+    try:
+        output = part.use(made(part), inputs[:, :0])
+    except ValueError:  # an average over no steps is none
+        return
+    whole = part.use(made(part), inputs)
+    assert (output.shape[0], *output.shape[2:]) == (whole.shape[0], *whole.shape[2:])
+    assert output.shape[1] == whole.shape[1] - inputs.shape[1]
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [(torch.float64, torch.float32), (torch.float32, torch.float64)])

@@ -131,8 +131,10 @@ class _MonotoneMachine(nn.Module, ABC):
         marginals = torch.where(known, given, fixed)
         if marginals.requires_grad:
             logits = couple(marginals) + unary  # now with the gradient of q
-        found = [self.layout.split(rows.to(self.biases.dtype)) for rows in (marginals, logits)]
-        return Inference(*found, solution)
+        given_back = self.biases.dtype
+        return Inference(
+            self.layout.split(marginals.to(given_back)), self.layout.split(logits.to(given_back)), solution
+        )
 
     def readout(self, inference: Inference) -> tuple[Float[Tensor, "batch nodes states"], ...]:
         """Log-probabilities of every node's states, ln softmax(τ² (Φ q + b)), with a learned scale τ² a layer.

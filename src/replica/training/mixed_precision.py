@@ -19,6 +19,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 M = TypeVar("M", bound=nn.Module)
 
+_CAST = frozenset({torch.float32, torch.bfloat16, torch.float16})  # what autocast itself casts
+
 
 def autocast_is_on(device: torch.device) -> bool:
     """Whether autocast is on for tensors of this device; on devices that have none (meta) it never is."""
@@ -39,8 +41,7 @@ def cast_operands(*operands: Tensor) -> tuple[Tensor, ...]:
     if not autocast_is_on(operands[0].device):
         return operands
     wanted = torch.get_autocast_dtype(kind)
-    lower = {torch.float32, torch.bfloat16, torch.float16}
-    return tuple(operand.to(wanted) if operand.dtype in lower else operand for operand in operands)
+    return tuple(operand.to(wanted) if operand.dtype in _CAST else operand for operand in operands)
 
 
 def at_least_single(values: Tensor) -> Tensor:
@@ -51,18 +52,18 @@ def at_least_single(values: Tensor) -> Tensor:
 def in_own_precision(method: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P], R]:
     """A module's method that runs in the type of its weights, float32 say, where autocast is on: see `autocast_off`.
 
-    That is the type of its first floating-point parameter, or buffer where it has none. Real tensors among its arguments
-    (in tuples and lists too) come to it. Without autocast nothing changes.
+    That is the type of its first floating-point parameter, or buffer where it has none. Tensors among its arguments (in
+    tuples and lists too) come to it, float64 and what is no real number aside. Without autocast nothing changes.
     """
 
     @wraps(method)
-    def run(module: M, *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(module: M, /, *args: P.args, **kwargs: P.kwargs) -> R:
         like = next(each for each in chain(module.parameters(), module.buffers()) if each.is_floating_point())
         if not autocast_is_on(like.device):
             return method(module, *args, **kwargs)
 
         def cast(value: Tensor) -> Tensor:
-            return value.to(like.dtype) if value.is_floating_point() else value
+            return value.to(like.dtype) if value.dtype in _CAST else value
 
         args, kwargs = tree_map_only(Tensor, cast, (args, kwargs))
         with autocast_off(like.device):
