@@ -84,7 +84,7 @@ def _newton(points: Tensor, step: float, start: Tensor | None, precision: float)
         before, x = x, log_x.exp()
         # Against the rounding of the numbers that the move came from.
         moved = (x - before).abs().div_(1 + misfit.abs() / slope)
-        if float(moved.amax()) <= precision:
+        if bool((moved <= precision).all()):
             break
     else:
         warnings.warn(
