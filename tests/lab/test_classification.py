@@ -29,7 +29,7 @@ problem = get("classification")
 
 @pytest.fixture(scope="module")
 def wine() -> Dataset:
-    return load("wine", "")
+    return load("wine", {})
 
 
 def run(

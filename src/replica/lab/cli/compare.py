@@ -168,7 +168,7 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
     if not loose:
         raise ReplicaError(f"Name a problem, as in replica compare PROBLEM. Problems: {', '.join(names())}.")
     problem = get(loose[0])
-    known = [option.name for option in problem.options]
+    known = {option.name: option for option in problem.options}
     options: dict[str, str] = {}
     for name, text in given:
         flag = "--" + name.replace("_", "-")
@@ -178,7 +178,8 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
                 f"No such option: {flag:.60}.{near.replace('_', '-')} Options of problem {problem.name}: --{', --'.join(known)}; "
                 "for the command's own see replica compare --help."
             )
-        if text is None:
+        text = text or known[name].alone
+        if not text:
             raise ReplicaError(f"Option {flag} needs a value, as in {flag} VALUE.")
         if name in options:
             raise ReplicaError(f"Option {flag} is given twice.")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replica.errors import ReplicaError
-from replica.lab.claims import Trial
+from replica.lab.claims import Scale, Trial
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.footprint import parameter_count
 from replica.lab.problems.operator import data as operator_data
@@ -129,6 +129,14 @@ class Operator(FitPredict):
                 else f"does not divide {dataset.name}'s {nodes} grid points so that the domain's ends stay"
             )
             raise ReplicaError(f"Option stride is {stride}, but that {reason}; give --stride {strides(content)}.")
+
+    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+        """See `Problem.used`; how a named data set is made says nothing of a file."""
+        trial = Trial(0, scale)
+        train, test = self.rows(trial, dataset.content, options, "test")
+        named = dataset.name.partition(":")[0] in self.data_names
+        unused = {} if named else {"samples": "", "resolution": ""}
+        return {"train": str(len(train)), "test": str(len(test)), "epochs": str(self.epochs(trial, options)), **unused}
 
     def rows(self, trial: Trial, content: Any, options: Mapping[str, Value], split: Split) -> tuple[Rows, Rows]:
         """Samples in a random order, the tested ones first; for validation the last fifth of those trained on."""
