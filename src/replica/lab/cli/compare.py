@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,14 +153,12 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
 
     given: list[tuple[str, str | None]] = []
     loose: list[str] = []
-    rest = iter(words)
-    for word in rest:
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
         name, equals, value = word.removeprefix("--").partition("=")
         if word.startswith("--") and name:
-            follows = value if equals else next(rest, None)
-            if follows is not None and follows.startswith("--") and not equals:
-                rest = iter([follows, *rest])
-                follows = None
+            follows = rest.popleft() if not equals and rest and not rest[0].startswith("--") else value
             given.append((name.replace("-", "_"), follows or None))
         elif word.startswith("-") and len(word) > 1:
             raise ReplicaError(f"No such option: {word!r:.60}. See replica compare --help.")
