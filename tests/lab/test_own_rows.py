@@ -57,6 +57,9 @@ def test_columns_of_patterns(table: str) -> None:
 def test_names_of_columns_are_parted_by_commas() -> None:
     assert column_names('a, "b, c" ,d,') == ["a", "b, c ", "d"]
     assert column_names("") == []
+    for text in ("a\nb", "a" * 200_000):
+        with pytest.raises(ReplicaError, match="names no columns"):
+            column_names(text)
 
 
 @pytest.mark.parametrize("name", ["classification", "credit", "stream", "recall"])

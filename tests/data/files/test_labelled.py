@@ -209,6 +209,7 @@ def halves(rows: int = 24) -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_rows_to_test_are_read_as_the_others_are(tmp_path: Path, form: str) -> None:
     first, second = halves()
     whole = read_labelled(pd.concat([first, second]))
+    second = second.assign(Id=range(len(second)))  # counts anew
     given = first, second
     if form == "csv and parquet":
         first.to_csv(tmp_path / "first.csv", index=False)

@@ -30,9 +30,9 @@ def found_axes(file: Path | str, shapes: Shapes) -> tuple[Codes, list[str]]:
         ReplicaError: If they cannot be read so, or in two ways.
     """
     readings = [
-        pair
-        for pair in itertools.product(*([code for code in _CODES if _fits(code, shape)] for shape in shapes))
-        if _grid(pair[0], shapes[0]) == _grid(pair[1], shapes[1]) and len({code for code in pair if "c" in code}) < 2
+        (taken, made)
+        for taken, made in itertools.product(*([code for code in _CODES if _fits(code, shape)] for shape in shapes))
+        if _grid(taken, shapes[0]) == _grid(made, shapes[1]) and not ("c" in taken and "c" in made and taken != made)
     ]
     most = any("y" in inputs for inputs, _ in readings)
     best = [pair for pair in readings if ("y" in pair[0]) is most]

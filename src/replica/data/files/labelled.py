@@ -66,8 +66,8 @@ def read_labelled(
     """
     data, tested = (_found(each) for each in (source, test))
     if isinstance(data, Path) and data.is_dir():
-        for option, value in (("target", target), ("groups", groups), ("keep", keep), ("drop", drop)):
-            _refuse_option(data, option, value, "the names of its folders are the labels")
+        for option in {"target": target, "groups": groups, "keep": keep, "drop": drop}.items():
+            _refuse_option(data, *option, "the names of its folders are the labels")
         return read_image_classes(data, tested, colour)
     if is_table(data):
         _refuse_option(MEMORY if not isinstance(data, Path) else data, "colour", colour, "it holds no images")
@@ -79,8 +79,8 @@ def read_labelled(
         both = joined(table, read_table(tested))
         return _from_table(both, target, groups, keep, drop, first=table)
     arrays = [open_arrays(data, _ARCHIVE)]
-    for option, value in (("target", target), ("keep", keep), ("drop", drop), ("colour", colour)):
-        _refuse_option(arrays[0].source, option, value, "its array 'y' holds the labels, 'X' is taken whole")
+    for name, value in {"target": target, "keep": keep, "drop": drop, "colour": colour}.items():
+        _refuse_option(arrays[0].source, name, value, "its array 'y' holds the labels, 'X' is taken whole")
     if tested is not None:
         if is_table(tested) or (isinstance(tested, Path) and tested.is_dir()):
             raise _other_kind(tested, "arrays X and y")

@@ -97,7 +97,7 @@ class Table:
 
     def _column(self, name: str) -> AbstractContextManager[None]:
         return reading(
-            self.source, "wanted one value a cell: leave that column out", f"column {shown(name)!r:.60} is odd"
+            self.source, "wanted one value a cell: leave that column out (--drop)", f"column {shown(name)!r:.60} is odd"
         )
 
     def text(self, name: str) -> pd.Series:

@@ -45,8 +45,14 @@ def digest(form: Any, *arrays: Any) -> str:
 def column_names(text: str) -> list[str]:
     """The names of columns, parted by commas; one that holds a comma stands in double quotes.
 
+    Raises:
+        ReplicaError: If the text is no list of names.
+
     Example:
         >>> column_names('Id, "last, first"')
         ['Id', 'last, first']
     """
-    return [name for name in next(csv.reader([text], skipinitialspace=True), []) if name]
+    try:
+        return [name for name in next(csv.reader([text], skipinitialspace=True), []) if name]
+    except csv.Error:  # a line break, or more letters than a cell may have
+        raise ReplicaError(f"{text!r:.60} names no columns; wanted names parted by commas.") from None

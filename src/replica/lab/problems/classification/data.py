@@ -71,7 +71,10 @@ def _named(name: str, seed: int | None) -> Labelled:
 
 
 def _dataset(name: str, description: str, content: Labelled) -> Dataset:
-    arrays = [content.labels, *(part for part in (content.groups, content.tests) if part is not None)]
+    arrays: list[NDArray[Any]] = [
+        content.labels,
+        *(part for part in (content.groups, content.tests) if part is not None),
+    ]
     if isinstance(content.features, np.ndarray):
         arrays.append(content.features)
     else:
