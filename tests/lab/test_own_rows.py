@@ -121,6 +121,26 @@ def test_the_measure_that_ranks_is_in_answer_and_table(tmp_path: Path) -> None:
     assert comparison.figure().axes[0].get_xlabel().startswith("Balanced accuracy")
 
 
+@pytest.mark.parametrize("pretrain", ["none", "unlabelled", "classes"])
+@pytest.mark.parametrize("scale", ["smoke", "laptop"])
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_a_stream_tests_the_rows_that_are_told(pretrain: str, scale: Any, split: Any, tmp_path: Path) -> None:
+    problem = get("stream")
+    (TABLE[:32].assign(y=np.arange(32) % 4)).to_csv(tmp_path / "learned.csv")
+    (TABLE[:8].assign(y=np.arange(8) % 4)).to_csv(tmp_path / "tested.csv")
+    given = {"test_data": str(tmp_path / "tested.csv"), "target": "y", "tasks": 2, "pretrain": pretrain}
+    options = problem.resolve(given)
+    dataset = problem.load(str(tmp_path / "learned.csv"), options)
+    problem.check(dataset, options)
+    made = plan(dataset.content, options, Trial(0, scale), split)
+    learned, tested = (set(np.concatenate(parts).tolist()) for parts in (made.learned, made.tested))
+    assert max([*learned, *made.pretraining]) < 32
+    assert not learned & tested
+    if split == "test":
+        labels = dataset.content.labelled.labels
+        assert tested == {row for row in range(32, 40) if labels[row] in made.classes}
+
+
 # --- sizes that are told are those that are used -------------------------------------------------------------------------
 
 

@@ -173,8 +173,9 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
         flag = "--" + name.replace("_", "-")
         if name not in known:
             near = nearest(name, [*known, *(other.removeprefix("as_") for other in own)])
+            listed = ", ".join("--" + other.replace("_", "-") for other in known)
             raise ReplicaError(
-                f"No such option: {flag:.60}.{near.replace('_', '-')} Options of problem {problem.name}: --{', --'.join(known)}; "
+                f"No such option: {flag:.60}.{near.replace('_', '-')} Options of problem {problem.name}: {listed}; "
                 "for the command's own see replica compare --help."
             )
         text = text or known[name].alone

@@ -24,26 +24,25 @@ COLOUR = Option(
     "colour", "grey", "whether the colours of your own images are kept", choices=("grey", "kept"), alone="kept"
 )
 READ = (TARGET, *COLUMNS, COLOUR)
-SPLIT = (
-    Option("test_data", "", "a file or folder of your own whose rows are tested, all of them and no others"),
-    Option(
-        "groups", "", "the column (or array) that names the groups of your own rows, such as patients; none is split"
-    ),
+TEST_DATA = Option("test_data", "", "a file or folder of your own whose rows are tested, all of them and no others")
+GROUPS = Option(
+    "groups", "", "the column (or array) that names the groups of your own rows, such as patients; none is split"
 )
+SPLIT = (TEST_DATA, GROUPS)
 """How rows to test are set apart."""
 
 
-def read_own(path: Path, options: Mapping[str, Value], groups: str = "") -> Labelled:
-    """Read the user's file or folder as these options say; see `replica.data.read_labelled`.
+def read_own(path: Path, options: Mapping[str, Value], groups: str) -> Labelled:
+    """Read the user's file or folder as these options say, with a column of groups; see `replica.data.read_labelled`.
 
     Raises:
         ReplicaError: In one line, what is wrong with it and what is wanted.
     """
-    given = {name: str(options.get(name, "")) for name in ("target", "drop", "keep", "test_data", "groups")}
+    given = {name: str(options.get(name, "")) for name in ("target", "drop", "keep", "test_data")}
     return read_labelled(
         path,
         given["target"],
-        groups=groups or given["groups"],
+        groups=groups,
         drop=column_names(given["drop"]),
         keep=column_names(given["keep"]),
         colour=options.get("colour") == "kept",

@@ -27,13 +27,13 @@ CATEGORIES = 50
 """The most frequent words of a column that get a number each; the rest share one."""
 
 
-def load(source: str, options: Mapping[str, Value], groups: str = "") -> Dataset:
+def load(source: str, options: Mapping[str, Value], domain: str = "") -> Dataset:
     """Read a named data set or the user's file.
 
     Args:
         source: Its name or path.
         options: Of `replica.lab.problems.own_rows.own_data_options`, how the user's own data are read.
-        groups: The column of groups, where no option names it.
+        domain: The column that parts the rows into domains, in place of the option ``groups``.
 
     Raises:
         ReplicaError: If there is no such data, or it is refused; see `replica.data.read_labelled`.
@@ -44,7 +44,8 @@ def load(source: str, options: Mapping[str, Value], groups: str = "") -> Dataset
         drawn = f", drawn with seed {seed}" if seed is not None else ""
         return _dataset(source, NAMED[name] + drawn, _named(name, seed))
     path = user_path(source, NAMED, "a file or a folder of images by class")
-    found, groups = read_own(path, options, groups), groups or str(options.get("groups", ""))
+    groups = domain or str(options.get("groups", ""))
+    found = read_own(path, options, groups)
     kind = (
         f"images or signals of {' × '.join(map(str, found.shape))}"
         if found.shape
@@ -54,7 +55,7 @@ def load(source: str, options: Mapping[str, Value], groups: str = "") -> Dataset
     if found.tests is not None:
         many = f"{int((~found.tests).sum()):,} rows to learn from and {int(found.tests.sum()):,} to test,"
     parts = [f"{many} of {kind}, {len(found.classes)} classes, from {path.name}", *found.notes]
-    parts += [f"{len(found.group_names):,} groups by {groups}"] * bool(groups)
+    parts += [f"{len(found.group_names):,} {'domains' if domain else 'groups'} by {groups}"] * bool(groups)
     return _dataset(source, "; ".join(parts), found)
 
 

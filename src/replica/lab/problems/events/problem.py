@@ -37,8 +37,8 @@ class Events(LabelledRows, FitPredict):
 
     **The data.** In ``latency-digits`` every unit fires exactly once, and in ``coincidences`` equally often in all classes:
     there only time tells. The delays of ``coincidences`` are known, and with them the right answer
-    (`replica.lab.data.coincidence_scores`). Files of your own hold one number for each event: see
-    `replica.lab.data.read_events`; ``--steps`` says into how many time bins they go.
+    (`replica.data.coincidence_scores`). Files of your own hold one number for each event: see
+    `replica.data.read_events`; ``--steps`` says into how many time bins they go.
 
     What is measured:
 

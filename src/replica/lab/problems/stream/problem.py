@@ -95,13 +95,14 @@ class Stream(StepByStep):
                "labels, or none", choices=("unlabelled", "classes", "none")),
         Option("checks", 5, "evaluations within each task; 0 for one after every minibatch", minimum=0),
         *own_rows.READ,
+        own_rows.TEST_DATA,
         Option("domain", "", "the column (or array of an .npz file) that names the tasks, where the data are your own"),
         rank_by(metrics),
     )  # fmt: skip
     default_data = "digits"
     data_names: ClassVar[Mapping[str, str]] = stream_data.NAMED
     data_formats = LABELLED_FORMATS
-    data_options = (*(option.name for option in own_rows.READ), "domain")
+    data_options = (*(option.name for option in own_rows.READ), "test_data", "domain")
 
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options: before its classes were seen, no task can be known in the other settings."""
