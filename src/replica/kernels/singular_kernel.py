@@ -12,6 +12,7 @@ Radhakrishnan, Belkin, Uhler 2022, arXiv 2204.14126 (limit and exponent); Koenig
 """
 
 import math
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,7 @@ from .limit_types import LimitKind, limit_classifier_type
 # The grid of ln(δ/ξ): from δ = 1e-15 to ξ = 1e-25.
 _NODES = 2**14
 _FIRST, _LAST = -34.5, 57.5
+_TOLERANCE, _MOST_LAYERS = 1e-13, 10_000
 
 
 class LimitKernel(NamedTuple):
@@ -118,6 +120,9 @@ class SingularKernel(nn.Module):
     Raises:
         ValueError: if not exactly one of the two is given, or the activation's limit is no singular kernel.
 
+    Warns:
+        RuntimeWarning: if the table has not converged, as for slopes A' very near to 1.
+
     Example:
         >>> import torch
         >>> from replica.kernels import SingularKernel
@@ -142,9 +147,13 @@ class SingularKernel(nn.Module):
         self.step = (_LAST - _FIRST) / (_NODES - 1)
         place = _FIRST + self.step * torch.arange(_NODES, dtype=torch.float64)
         gap, sigma = torch.sigmoid(place), torch.sigmoid(-place)
-        ratio, residual, _ = _log_ratio(gap, sigma, dual, 1e-13, 10_000)
+        ratio, residual, layers = _log_ratio(gap, sigma, dual, _TOLERANCE, _MOST_LAYERS)
         self.register_buffer("table", ratio + sigma.log())
         self.residual = float(residual.max())
+        if not self.residual <= _TOLERANCE:
+            warnings.warn(
+                f"SingularKernel: residual {self.residual:.1e} after {layers} layers", RuntimeWarning, stacklevel=2
+            )
 
     def extra_repr(self) -> str:
         """What `print` shows."""

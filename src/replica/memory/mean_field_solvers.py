@@ -7,6 +7,7 @@ states takes n · k entries.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -355,6 +356,9 @@ def conjugate_gradients(
     """Solves M x = r for each row, M symmetric and positive definite, until ‖r − M x‖ ≤ tolerance · ‖r‖ in all of them.
 
     Rows that are done stay as they are.
+
+    Warns:
+        RuntimeWarning: if some are not within the tolerance after the last step.
     """
     x, residual, direction = torch.zeros_like(right), right.clone(), right.clone()
     squared = residual.square().sum(-1, keepdim=True)
@@ -372,4 +376,11 @@ def conjugate_gradients(
         ratio = renewed / torch.where(active, squared, torch.ones_like(squared))
         direction = torch.where(active, residual + ratio * direction, direction)
         squared = torch.where(active, renewed, squared)
+    if not bool((squared <= goal).all()):
+        warnings.warn(
+            f"conjugate_gradients: {int((~(squared <= goal)).sum())} of {len(right)} rows not within {tolerance:g} after "
+            f"{steps} steps",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return x

@@ -1,5 +1,6 @@
 """The multitasking Hebbian network: patterns with blank entries, recalled several at once."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -235,6 +236,9 @@ class MultitaskingMemory(nn.Module):
 
         Raises:
             ValueError: If the memory is empty or the width is not its own.
+
+        Warns:
+            RuntimeWarning: If at T = 0 something still moves after ``max_steps`` sweeps.
         """
         states = self._states(cues).sign()
         field = self._drive(self.overlaps(states))
@@ -245,6 +249,11 @@ class MultitaskingMemory(nn.Module):
             states = self.sweep(states, generator=self.generator)
             if self.temperature == 0 and torch.equal(before, states):
                 break
+        else:
+            if self.temperature == 0:
+                warnings.warn(
+                    f"recall: states still move after max_steps = {self.max_steps} sweeps", RuntimeWarning, stacklevel=2
+                )
         return states.to(cues.dtype)
 
     def agreement(self, states: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch features"]:

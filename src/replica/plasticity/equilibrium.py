@@ -1,6 +1,7 @@
 """Layers of units that drive one another until they rest, with feedback weights of their own."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -177,8 +178,13 @@ class LayeredDynamics(nn.Module):
                     weight.mul_(1 / math.sqrt(weight.shape[1]))
 
     def forward(self, inputs: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
-        """Scores at the fixed point, differentiable through it."""
+        """Scores at the fixed point, differentiable through it.
+
+        Warns:
+            RuntimeWarning: if rows, or on the way back their errors, are not at rest after the last sweep.
+        """
         settled = self.settle(inputs)
+        _warn_unless_at_rest(settled, "forward")
         drives = [
             self._constant(level, inputs) + self._incoming(level, settled.states, self._weights(None))
             for level in range(len(self.layers))
@@ -368,7 +374,19 @@ class _AtRest(torch.autograd.Function):
             at = drive.detach().requires_grad_()
             with torch.enable_grad():
                 slopes.append(torch.autograd.grad(ctx.dynamics.activation(at).sum(), at)[0])
-        return None, *ctx.dynamics.respond(slopes, errors, transposed=True).states
+        settled = ctx.dynamics.respond(slopes, errors, transposed=True)
+        _warn_unless_at_rest(settled, "backward")
+        return None, *settled.states
+
+
+def _warn_unless_at_rest(settled: Settling, way: str) -> None:
+    if not bool(settled.converged.all()):
+        moving = int((~settled.converged).sum())
+        warnings.warn(
+            f"LayeredDynamics: {way}, {moving} of {len(settled.converged)} rows are not at rest after {settled.sweeps} sweeps",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _undrawn(inputs: int, outputs: int, **options: Any) -> nn.Linear:
