@@ -1,7 +1,8 @@
 """Record each problem's default comparison for the site: ``python -m docs.comparisons [PROBLEM...]``.
 
 What ``replica compare PROBLEM`` gives, without options, goes to ``docs/site/comparisons``: the whole report
-(``recall.html``), its table (``recall.json``) and its picture in light and dark (``recall-light.png``).
+(``recall.html``), its table (``recall.json``) and its picture in light and dark (``recall-light.png``). What trials cost goes to
+`replica.lab.runner.costs`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import replica
 from replica.lab.problems.registry import names
 from replica.lab.report import Comparison
+from replica.lab.runner.costs import record_costs
 
 FOLDER = Path(__file__).parent / "site" / "comparisons"
 THEMES = ("light", "dark")
@@ -27,6 +29,7 @@ def record(problem: str, folder: Path = FOLDER) -> Path:
     comparison.report(folder / f"{problem}.html")
     for name in THEMES:
         comparison.figure(name).savefig(folder / f"{problem}-{name}.png", dpi=110)
+    record_costs({problem: {row["method"]: row["seconds"] for row in comparison.results.rows}})
     path = folder / f"{problem}.json"
     path.write_text(json.dumps(plain(comparison), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     return path

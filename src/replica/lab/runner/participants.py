@@ -61,7 +61,7 @@ def participants(
                 raise ReplicaError(
                     f"No method of {problem.name} is called {name!r}.{nearest(name, names)} There are: {', '.join(names)}."
                 )
-        methods = [method for method in methods if method.name in only or method in own]
+        return [method for method in methods if method.name in only or method in own], {}
     return methods, left_out
 
 
