@@ -18,8 +18,7 @@ from replica.data.files.sources import InMemory, in_memory, reading
 from replica.data.sets.patterns import refuse
 from replica.errors import ReplicaError
 
-
-CALLED = {".npy": "your array", ".npz": "your arrays", ".parquet": "your table"}
+CALLED = {".npy": "your array", ".npz": "your data", ".parquet": "your table"}
 """What data handed over are called, by the ending of the file that keeps them."""
 
 

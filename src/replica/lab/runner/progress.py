@@ -87,7 +87,7 @@ class Lines(Reporter):
             return
         self._last = now
         left = ""
-        if len(self._ends) > 1:
+        if len(self._ends) > 1 and self._done < self._total:
             # By the ends of the last trials: workers start and import before the first, and slow trials come last.
             pace = (now - self._ends[0]) / (len(self._ends) - 1)
             left = f", {duration(pace * (self._total - self._done))} left at this pace"
