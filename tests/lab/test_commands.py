@@ -1,6 +1,7 @@
 """The commands as people and programs use them: help, JSON, what they import, comparisons on the user's own things."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,8 +16,11 @@ from PIL import Image
 
 from replica.lab.catalogue import record
 from replica.lab.catalogue.evidence import VERDICTS
+from replica.lab.cli.doctor import GPU_FILES
 from replica.lab.cli.main import main
 from replica.lab.cli.show import exports
+from replica.lab.problems.registry import get
+from replica.lab.runner.participants import participants
 from tests.lab.toy_papers import write_paper
 
 COMMANDS = ("compare", "verify", "papers", "show", "problems", "doctor")
@@ -190,6 +194,7 @@ HEAVY = {"torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "rich.tab
         (("papers", "hopfield", "--wing", "memory"), HEAVY),
         (("papers", "--json"), HEAVY),
         (("show", "hopfield", "--bibtex"), HEAVY),
+        (("doctor",), HEAVY - {"rich.table"} - ({"torch"} if any(map(os.path.exists, GPU_FILES)) else set())),
     ],
     ids=lambda value: " ".join(value) or "import replica" if isinstance(value, tuple) else "",
 )
@@ -210,6 +215,7 @@ def test_papers_json(replica: Replica) -> None:
     assert replica("papers", "zzzz", "--json").json == []
     built = replica("papers", "--status", "built", "--json").json
     assert {"hopfield", "dense_hebbian"} <= {paper["slug"] for paper in built}
+    assert [paper["slug"] for paper in found[: len(built)]] == [paper["slug"] for paper in built], "built ones first"
 
 
 def test_papers_for_people(replica: Replica) -> None:
@@ -255,6 +261,24 @@ def test_show_of_a_paper_that_is_not_built(replica: Replica) -> None:
 def test_show_names_a_papers_own_parts_first(replica: Replica, slug: str, first: str) -> None:
     known = record(slug)
     assert exports(known.wing, known.module)[0] == first
+
+
+@pytest.mark.parametrize(
+    ("slug", "names"),
+    [
+        ("hopfield", {"HopfieldPooling", "HopfieldLookup", "HopfieldAssociation", "Retrieval", "storage_bound"}),
+        ("auglocal", {"AugLocal", "selected_layers", "tapered_depths"}),
+        ("multitasking_hebbian", {"MultitaskingMemory", "parallel_overlap", "critical_dilution"}),
+        ("hopular", {"HopularClassifier", "HopularRegressor", "Hopular", "Lamb"}),
+    ],
+)
+def test_show_names_all_parts_of_a_paper_and_no_other_s(replica: Replica, slug: str, names: set[str]) -> None:
+    known = record(slug)
+    found = exports(known.wing, known.module)
+    assert names <= set(found)
+    assert all(name in replica("show", slug).out for name in names)
+    for other in {"hopfield", "hopular", "multitasking_hebbian"} - {slug}:
+        assert exports("memory", record(other).module)[0] not in found
 
 
 def test_show_for_people(replica: Replica) -> None:
@@ -506,4 +530,7 @@ def test_real_patterns_have_a_psnr_and_leave_binary_methods_out(compare: Replica
         "--values", "real", "--kind", "gaussian", "--only", "nearest-neighbour", "--stored", 5, "--json"
     ).json
     assert list(comparison["rows"][0]["metrics"]) == ["exact", "psnr", "recall_seconds", "memory_bytes"]
-    assert "hopfield-hebb" in comparison["left_out"]
+    assert comparison["left_out"] == {}, "who chooses methods knows that others are left out"
+    recall = get("recall")
+    _, left_out = participants(recall, recall.resolve({"values": "real", "kind": "gaussian"}), (), ())
+    assert left_out["hopfield-hebb"] == "needs values to be binary"

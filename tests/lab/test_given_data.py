@@ -129,7 +129,7 @@ def test_a_method_without_its_library_is_left_out_with_the_command(
     )
     sizes = {"samples": 40, "resolution": 16, "train": 16, "test": 8, "scale": "smoke", "workers": 1, "quiet": True}
     monkeypatch.setattr(participants, "load_paper", lambda module: SimpleNamespace(entries={}))
-    methods, left_out = participants.participants(get("operator"), get("operator").resolve({}), (), ())
+    _, left_out = participants.participants(get("operator"), get("operator").resolve({}), (), ())
     assert left_out == {"fno": "needs pip install 'replica-papers[physics]'", "tfno": left_out["fno"]}
     comparison = replica.compare("operator", only=["mean-field"], store=tmp_path / "s.db", **sizes)
     assert not comparison.results.left_out, "who chooses methods knows that others are left out"

@@ -26,7 +26,7 @@ Cell = tuple[str, str]
 def comparison_html(comparison: Comparison) -> str:
     """Question, data, settings, answer, table, what failed, and the picture."""
     results, columns = comparison.results, list(ranking_columns(comparison.results).values())
-    said = (results.dataset.description, comparison.settings, *([comparison.ties] if results.seeds > 1 else []))
+    said = (results.dataset.description, comparison.settings, *([f"● {comparison.ties}"] if results.seeds > 1 else []))
     failed = [f"{error.subject}, seed {error.seed}: {error.error}" for error in results.errors]
     rows = list(zip(*(column.cells for column in columns), strict=True))
     return _together(
@@ -78,12 +78,13 @@ def _faint(text: str) -> str:
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[Cell]], texts: set[int]) -> str:
-    align = ["text-align: left" if at in texts else "text-align: right" for at in range(len(names))]
+    sides = ["left" if at in texts else "right" for at in range(len(names))]
+    align = [f"text-align: {side}; white-space: pre; padding: 2px 8px" for side in sides]
     head = "".join(f'<th style="{align[at]}">{escape(name)}</th>' for at, name in enumerate(names))
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td style="{align[at]}; white-space: nowrap">{escape(value)}{_faint(f" ({beside})") if beside else ""}</td>'
+            f'<td style="{align[at]}">{escape(value)}{_faint(f" ({beside})") if beside else ""}</td>'
             for at, (value, beside) in enumerate(row)
         )
         + "</tr>"

@@ -300,3 +300,11 @@ def birth(pid: int) -> int | None:
     except PermissionError:
         pass
     return 0
+
+
+def default_store() -> Path:
+    """The user's store: in the folder that REPLICA_HOME names, else where the system keeps programs' data."""
+    from platformdirs import user_data_path
+
+    home = os.environ.get("REPLICA_HOME")
+    return (Path(home) if home else user_data_path("replica")) / "store.sqlite"
