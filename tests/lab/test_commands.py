@@ -18,6 +18,7 @@ from replica.lab.catalogue import record
 from replica.lab.catalogue.evidence import VERDICTS
 from replica.lab.cli.doctor import GPU_FILES
 from replica.lab.cli.main import main
+from replica.lab.cli.papers import _titled
 from replica.lab.cli.show import exports
 from replica.lab.problems.registry import get
 from replica.lab.runner.participants import participants
@@ -228,6 +229,15 @@ def test_papers_for_people(replica: Replica) -> None:
     nothing = replica("papers", "zzzz")
     assert (nothing.code, nothing.out.count("\n")) == (0, 1)
     assert "There are 229" in nothing.out
+
+
+@pytest.mark.parametrize("width", [40, 80, 140])
+def test_papers_show_whole_titles_within_the_terminal(width: int) -> None:
+    start, title = "hopfield  2020  memory  3 holds  ", " ".join(["Memories"] * 20)
+    lines = _titled(start, title, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert " ".join(" ".join(lines).split()) == f"{' '.join(start.split())} {title}"
+    assert _titled(start, title, sys.maxsize) == start + title, "a program gets one line a paper"
 
 
 def test_show_json(replica: Replica) -> None:
