@@ -14,12 +14,16 @@ from sklearn.svm import SVC
 import replica
 from replica.errors import ReplicaError
 from replica.lab.report import Comparison
+from replica.lab.report.claim_figures import _wrapped
 from replica.lab.runner.compare import run_comparison
 from replica.lab.runner.settings import Settings
 from replica.lab.runner.store import Store
 from tests.lab.toy_papers import write_paper
 
 NASTY = "<script>alert(1)</script>"
+LONG = (
+    "It accommodates Dirichlet, Neumann and periodic boundary conditions: by what its convolutions see beyond the grid."
+)
 PAPER = """
 from replica.lab.claims import Paper
 paper = Paper("toy")
@@ -102,6 +106,13 @@ def test_a_verdict_shows_its_measures_and_figure(tmp_path: Path) -> None:
     assert (tags.count("table"), tags.count("img"), tags.count("script")) == (1, 1, 0)
     assert all(words in page.text for words in ("✓ holds", "below 1", "draw", NASTY))
     assert repr(verdicts) == "[<toy: small holds>]"
+    figure = verdicts[0].figure()
+    assert figure is not None
+    (axes,) = figure.axes
+    axes.set_title(_wrapped(LONG))
+    axes.set_ylim(-1e-7, 1e-7)
+    figure.draw_without_rendering()
+    assert axes.get_tightbbox().x1 <= figure.bbox.x1, "no title is cut off"
 
 
 def test_a_representation_is_one_short_line(comparison: Comparison) -> None:

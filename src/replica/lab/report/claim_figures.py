@@ -96,5 +96,6 @@ def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Picture:
     return figure
 
 
-def _wrapped(text: str, width: int = 56) -> str:
+def _wrapped(text: str, width: int = 46) -> str:
+    """In lines that end within the figure, also where wide numbers at the axis push them to the right."""
     return "\n".join(textwrap.wrap(text, width))
