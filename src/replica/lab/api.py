@@ -87,8 +87,9 @@ def compare(
             settings=settings,
             show=growing_table if standings else None,
         )
-    words = {name: in_words(getattr(results.dataset, name), kept) for name in ("name", "description")}
-    return Comparison(replace(results, dataset=replace(results.dataset, **words)))
+    read = results.dataset
+    read = replace(read, name=in_words(read.name, kept), description=in_words(read.description, kept))
+    return Comparison(replace(results, dataset=read))
 
 
 def verify(*papers: str, claims: Sequence[str] = (), first_seed: int = 0, **settings: Any) -> Verdicts:

@@ -79,7 +79,7 @@ def verify(
         if record or refresh:
             results, written = _recorded(papers, how, refresh)
         else:
-            results, written = run_verify(*papers, first_seed=first_seed, claims=claim, **how), []
+            results, written = [*run_verify(*papers, first_seed=first_seed, claims=claim, **how)], []
     for result in results:
         if not result.claims:
             raise ReplicaError(f"Paper {result.slug} has no claim to verify; mark one with @paper.claim(...).")
