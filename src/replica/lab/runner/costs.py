@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from .store import Store
@@ -21,14 +21,3 @@ def seconds_of_trials(problem: str, methods: Iterable[str], store_path: Path) ->
     with Store(store_path) as store:
         measured = store.mean_seconds(subjects)
     return {method: measured.get(subject, recorded.get(method, 0.0)) for subject, method in subjects.items()}
-
-
-def record_costs(costs: Mapping[str, Mapping[str, float]], path: Path = RECORDED) -> None:
-    """Write what was measured of problems beside what is recorded of the others."""
-    text = path.read_text()
-    head = text[: text.index("\n[")]
-    tables = []
-    for problem, known in sorted({**tomllib.loads(text), **costs}.items()):
-        rows = (f"{method} = {seconds:.2g}" for method, seconds in sorted(known.items(), key=lambda row: row[1]))
-        tables.append("\n".join([f"[{problem}]", *rows]))
-    path.write_text("\n\n".join([head.strip(), *tables]) + "\n")
