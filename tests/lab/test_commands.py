@@ -21,6 +21,7 @@ from replica.lab.cli.main import main
 from replica.lab.cli.papers import _titled
 from replica.lab.cli.show import exports
 from replica.lab.problems.registry import get
+from replica.lab.runner import progress
 from replica.lab.runner.participants import participants
 from tests.lab.toy_papers import write_paper
 
@@ -229,6 +230,14 @@ def test_papers_for_people(replica: Replica) -> None:
     nothing = replica("papers", "zzzz")
     assert (nothing.code, nothing.out.count("\n")) == (0, 1)
     assert "There are 229" in nothing.out
+
+
+def test_a_log_has_a_line_for_each_method_and_json_is_alone(compare: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+    said = compare(*CHEAP).err
+    for method in ("nearest-neighbour", "random-guess"):
+        assert re.search(rf"^{method}: exact recall .* a trial$", said, re.MULTILINE)
+    assert "exact recall" not in compare(*CHEAP, "--json").err
 
 
 @pytest.mark.parametrize("width", [40, 80, 140])
