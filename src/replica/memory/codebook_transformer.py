@@ -54,8 +54,8 @@ def codebook_transformer(
             dim,
             head_codes,
             active=active,
-            groups=block.attention.count,
-            generator=generator,  # type: ignore[union-attr,arg-type]
+            groups=block.attention.count,  # type: ignore[union-attr,arg-type]
+            generator=generator,
         )
         codebooks[f"blocks.{layer}.mlp"] = CodebookLayer(dim, mlp_codes, active=active, generator=generator)
     attach_codebooks(model, codebooks)

@@ -103,7 +103,8 @@ def compare(
     with standard_output_kept():
         tracker = Tracker(track) if track is not None else None
         comparison = run_compare(
-            problem, data=data, entries=entry, sweep=_read_sweep(sweep), only=only, tune=tune, **options,
+            problem, data=data, entries=entry, sweep=_read_sweep(sweep), only=only, tune=tune,
+            standings=not as_json, **options,
             **settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory),
         )  # fmt: skip
     _tell(comparison, path, figure, tracker, as_json)

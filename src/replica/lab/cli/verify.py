@@ -79,7 +79,7 @@ def verify(
         if record or refresh:
             results, written = _recorded(papers, how, refresh)
         else:
-            results, written = run_verify(*papers, first_seed=first_seed, claims=claim, **how), []
+            results, written = [*run_verify(*papers, first_seed=first_seed, claims=claim, **how)], []
     for result in results:
         if not result.claims:
             raise ReplicaError(f"Paper {result.slug} has no claim to verify; mark one with @paper.claim(...).")
@@ -173,29 +173,15 @@ def _cost(claim: dict[str, Any]) -> str:
 def _measures(claim: dict[str, Any]) -> Any:
     """The table of a claim's measures: judged ones first, then controls and diagnostics."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    from replica.lab.report.quantities import quantity
-
-    from .output import span
+    from replica.lab.report.claim_table import heads, measures
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    level = f"{100 * claim['level']:.3g} %"
-    for head in ("measure", f"ours ({level} interval)", "must be", "the paper"):
+    for head in heads(claim):
         table.add_column(head, overflow="fold")
-    reported = claim["reported"] or {}
-    ordered = [*claim["expect"], *claim["gates"], *claim["diagnose"], *claim["measured"], *reported]
-    for name in dict.fromkeys(ordered):
-        ours = span(claim["measured"][name]) if name in claim["measured"] else ""
-        said = reported.get(name)
-        value = said and (quantity(said["value"]) if isinstance(said["value"], int | float) else said["value"])
-        wanted = claim["expect"].get(name, "")
-        if name in claim["smallest"]:
-            wanted += f"; none within ±{claim['smallest'][name]}"
-        if name in claim["gates"]:
-            wanted = f"{claim['gates'][name]} [dim](control)[/dim]"
-        elif name in claim["diagnose"]:
-            wanted = f"[dim]{claim['diagnose'][name]} (shown, not judged)[/dim]"
-        table.add_row(name, ours, wanted, escape(f"{value} ({said['where']})") if said else "")
+    for row in measures(claim):
+        cells = (Text.assemble(value, (f" ({beside})" if beside else "", "dim")) for value, beside in row[1:])
+        table.add_row(row.name, *cells)
     return table

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from replica.errors import ReplicaError
 from replica.lab.claims.comparisons import ALPHA
@@ -19,13 +18,15 @@ from replica.lab.problems.problem import Value
 from replica.lab.runner.compare import Results
 
 from .html import render
+from .notebook import comparison_html
+from .picture import Picture
 from .quantities import quantity
 from .style import Theme, theme
 
 SIZE = (12.0, 4.6)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """A finished comparison: its table, its picture, its report.
 
@@ -35,6 +36,13 @@ class Comparison:
     """
 
     results: Results
+
+    def __repr__(self) -> str:
+        return f"<Comparison on {self.results.problem.name}, {len(self.results.methods)} methods. {self.answer}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table and the picture."""
+        return comparison_html(self)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -114,7 +122,7 @@ class Comparison:
         results = self.results
         return {
             "problem": results.problem.name,
-            "data": results.dataset.name,
+            "data": results.source,
             "seeds": results.seeds,
             "scale": results.scale,
             "device": results.device,
@@ -135,10 +143,10 @@ class Comparison:
             ],
         }
 
-    def figure(self, name: Theme = "light") -> Figure:
-        """The comparison's picture: curves over the sweep, and examples to look at."""
+    def figure(self, name: Theme = "light") -> Picture:
+        """The comparison's picture: curves over the sweep, and examples to look at. A notebook shows it."""
         with theme(name):
-            figure = Figure(figsize=SIZE, layout="constrained")
+            figure = Picture(figsize=SIZE, layout="constrained")
             self.results.problem.draw(figure, self.results)
             return figure
 

@@ -21,6 +21,8 @@ from replica.lab.problems.baseline import Baseline
 from replica.lab.problems.problem import Dataset, Split, Value
 from replica.lab.problems.registry import get as get_problem
 
+from .copies import maker
+
 
 @dataclass(frozen=True)
 class Job:
@@ -148,10 +150,11 @@ class Method:
     def hyperparameters(self, problem: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
         """What takes its hyperparameters as keywords, and the space to tune them in, empty for none.
 
-        The user's own class or function declares its space in an attribute: ``space = {"beta": LogUniform(0.1, 10.0)}``.
+        The user's own class, function or object declares its space in an attribute: ``space = {"beta": LogUniform(0.1, 10.0)}``.
         """
         if self.given is not None or self.attribute:
-            own = self.given if self.given is not None else load_attribute(self.source, self.attribute)
+            given = self.given if self.given is not None else load_attribute(self.source, self.attribute)
+            own = maker(given, get_problem(problem).protocol)
             space = getattr(own, "space", None)
             return own, space if isinstance(space, Mapping) else {}
         entry: Baseline | Entry

@@ -12,6 +12,7 @@ from replica.errors import ReplicaError
 from replica.lab.catalogue import nearest, records
 from replica.lab.problems.problem import Problem, Value
 
+from .copies import Copies, maker
 from .job import Method, load_attribute, load_paper
 
 
@@ -61,7 +62,7 @@ def participants(
                 raise ReplicaError(
                     f"No method of {problem.name} is called {name!r}.{nearest(name, names)} There are: {', '.join(names)}."
                 )
-        methods = [method for method in methods if method.name in only or method in own]
+        return [method for method in methods if method.name in only or method in own], {}
     return methods, left_out
 
 
@@ -96,9 +97,12 @@ def _own_methods(problem: Problem, entries: Mapping[str, Any] | Sequence[str]) -
 
 
 def _check_own(problem: Problem, given: Any, name: str) -> None:
-    wanted = "It must be a class, or a function without arguments that returns an object, with " + " and ".join(
-        problem.protocol
+    wanted = (
+        "It must be a class, a function without arguments that returns an object, or an object, with "
+        + " and ".join(problem.protocol)
     )
+    if isinstance(maker(given, problem.protocol), Copies):
+        return
     if not callable(given):
         raise ReplicaError(f"Entry {name} is of type {type(given).__name__}. {wanted}.")
     try:

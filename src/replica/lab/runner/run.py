@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -190,11 +189,3 @@ def _record_hang(job: Job, store_path: Path) -> bool:
 def _record_death(job: Job, store_path: Path, error: str, traceback: str) -> None:
     with Store(store_path) as store:
         keep(job, Finished(0.0, None, machine(), error=error, traceback=traceback), store)
-
-
-def default_store() -> Path:
-    """The user's store: in the folder that REPLICA_HOME names, else where the system keeps programs' data."""
-    from platformdirs import user_data_path
-
-    home = os.environ.get("REPLICA_HOME")
-    return (Path(home) if home else user_data_path("replica")) / "store.sqlite"

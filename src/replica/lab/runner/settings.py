@@ -11,7 +11,8 @@ from typing import get_args
 from replica.errors import ReplicaError
 from replica.lab.claims import SCALES, Scale
 
-from .run import Backend, default_store
+from .run import Backend
+from .store import default_store
 
 
 @dataclass(frozen=True)

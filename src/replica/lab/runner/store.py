@@ -190,6 +190,13 @@ class Store:
                     found[row[0]] = _row(row)
         return found
 
+    def mean_seconds(self, subjects: Iterable[str]) -> dict[str, float]:
+        """The mean seconds of the sound trials of each subject that has any."""
+        ask = "SELECT avg(seconds) FROM trials WHERE subject = ? AND status = 'ok'"
+        with self._errors():
+            means = {subject: self._connection.execute(ask, (subject,)).fetchone()[0] for subject in subjects}
+        return {subject: mean for subject, mean in means.items() if mean is not None}
+
     def count(self) -> int:
         """How many trials it holds."""
         with self._errors():
@@ -293,3 +300,11 @@ def birth(pid: int) -> int | None:
     except PermissionError:
         pass
     return 0
+
+
+def default_store() -> Path:
+    """The user's store: in the folder that REPLICA_HOME names, else where the system keeps programs' data."""
+    from platformdirs import user_data_path
+
+    home = os.environ.get("REPLICA_HOME")
+    return (Path(home) if home else user_data_path("replica")) / "store.sqlite"

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -317,13 +317,13 @@ class _Study:
         return Tuned(self.tried[best], self.scores[0], self.scores[best], tuple(self.rows))
 
 
-class _Counted:
+class _Counted(Reporter):
     """A reporter that knows how many trials are done."""
 
     def __init__(self, shown: Reporter) -> None:
         self.shown, self.done = shown, 0
 
-    def __enter__(self) -> _Counted:
+    def __enter__(self) -> Self:
         self.shown.__enter__()
         return self
 
