@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from replica.errors import ReplicaError
 from replica.lab.catalogue import nearest, records
 from replica.lab.problems.problem import Problem, Value
+from replica.lab.problems.registry import get as get_problem
 
 from .job import Method, load_attribute, load_paper
+from .own_code import asked
 
 
 def participants(
@@ -83,16 +86,21 @@ def _own_methods(problem: Problem, entries: Mapping[str, Any] | Sequence[str]) -
         if not file.is_file():
             raise ReplicaError(f"--entry: there is no file {path}.")
         source = str(file.resolve())
-        try:
-            given = load_attribute(source, attribute)
-        except AttributeError:
-            raise ReplicaError(f"--entry: {path} defines no {attribute}.") from None
-        _check_own(problem, given, attribute)
+        asked(path, partial(_check_file, problem.name, source, path, attribute))
         methods.append(Method(attribute, source, attribute=attribute))
     names = [method.name for method in methods]
     if len(set(names)) < len(names):
         raise ReplicaError("--entry: two entries have one name; rename one.")
     return methods
+
+
+def _check_file(problem: str, source: str, path: str, attribute: str) -> bool:
+    try:
+        given = load_attribute(source, attribute)
+    except AttributeError:
+        raise ReplicaError(f"--entry: {path} defines no {attribute}.") from None
+    _check_own(get_problem(problem), given, attribute)
+    return True
 
 
 def _check_own(problem: Problem, given: Any, name: str) -> None:

@@ -41,7 +41,8 @@ def run_sent(job: bytes, key: str, limit_seconds: float, files: Mapping[str, tup
         files: By the path that the job knows: the bundle's digest, the name in it, whether it goes on ``sys.path``, and
             Ray's reference to the bundle.
     """
-    from .execute import THREAD_VARIABLES, Finished, machine
+    from .execute import Finished, machine
+    from .processes import THREAD_VARIABLES
 
     folder = _folder()
     places = {path: str(_unpacked(digest, sent) / name) for path, (digest, name, _, sent) in files.items()}
