@@ -136,7 +136,7 @@ class Comparison:
 
     def figure(self, name: Theme = "light") -> Figure:
         """The comparison's picture: curves over the sweep, and examples to look at."""
-        with theme(name):
+        with theme(name, formulas=False):
             figure = Figure(figsize=SIZE, layout="constrained")
             self.results.problem.draw(figure, self.results)
             return figure
@@ -152,7 +152,7 @@ class Comparison:
         try:
             # Whole or not at all: a report that is being read is never half of one.
             with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, suffix=".html", delete=False, encoding="utf-8"
+                "w", dir=path.parent, suffix=".html", delete=False, encoding="utf-8", errors="backslashreplace"
             ) as file:
                 try:
                     file.write(text)
@@ -170,7 +170,7 @@ class Comparison:
 
     def _svg(self, name: Theme) -> bytes:
         buffer = io.BytesIO()
-        with theme(name):
+        with theme(name, formulas=False):
             self.figure(name).savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue()
 

@@ -76,9 +76,9 @@ def _work(requests: int, answers: int, output: int) -> NoReturn:
             os.dup2(source, target)
         os.close(null)
         os.close(output)
-        sys.stdout, sys.stderr = (
-            open(stream, "w", buffering=1, errors="backslashreplace", closefd=False) for stream in (1, 2)
-        )
+        # For as long as the process lives.
+        sys.stdout = open(1, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
         mine = os.getpid()
         with open(requests, "rb") as calls:
             while select.select([calls], [], [], IDLE_SECONDS)[0] and (call := _received(calls)):

@@ -13,7 +13,7 @@ from typing import Literal
 
 import joblib
 
-from replica.errors import Interrupted, ReplicaError
+from replica.errors import Interrupted
 
 from .crew import Crew
 from .execute import State, execute, keep
@@ -62,8 +62,6 @@ def run(
         ReplicaError: If the store or the cluster cannot be used.
     """
     unique = {job.key: job for job in jobs}
-    if workers < 0:
-        raise ReplicaError(f"--jobs must be 0 (one for each processor) or more, not {workers}.")
     with Store(store_path) as store:
         found = {key: row for key, row in store.read(unique).items() if row.status == "ok"}
         pending = [job for key, job in unique.items() if key not in found]

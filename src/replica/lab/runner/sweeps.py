@@ -22,7 +22,22 @@ class Sweep(NamedTuple):
         return self.values[len(self.values) // 2]
 
 
+MOST = 10_000_000
+
+
+def check_numbers(options: Mapping[str, Value]) -> None:
+    """See that no option of a problem is a number beyond all use: what is planned by it would never end.
+
+    Raises:
+        ReplicaError: If one is.
+    """
+    for name, value in options.items():
+        if not isinstance(value, str) and not abs(value) <= MOST:
+            raise ReplicaError(f"Option {name} must be a number up to {MOST:,}, not {value!s:.40}.")
+
+
 def _check_point(problem: Problem, dataset: Dataset, options: Mapping[str, Value], tune: int) -> None:
+    check_numbers(options)
     problem.check(dataset, options)
     if tune:
         problem.check_validation(dataset, options)
