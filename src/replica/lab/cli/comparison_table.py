@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from replica.lab.runner import Results
 
 HEAD_WIDTH = 13
+OUTPUT_LINES = 8
 
 
 class _Column(NamedTuple):
@@ -59,6 +60,10 @@ def print_comparison(comparison: Comparison) -> None:
         last = [line for line in failed.traceback.strip().splitlines() if line.startswith("  File")][-1:]
         for line in last:
             out.print(f"[dim]{escape(line)}[/dim]", soft_wrap=True)
+    for method, text in results.output.items():
+        out.print(f"{escape(method)} printed, the last lines of its first trial:")
+        for line in text.strip().splitlines()[-OUTPUT_LINES:]:
+            out.print(f"  [dim]{escape(printable(line))}[/dim]", soft_wrap=True)
 
 
 def _print_tuning(results: Results) -> None:

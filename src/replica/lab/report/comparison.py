@@ -122,6 +122,7 @@ class Comparison:
             "rows": results.rows,
             "curves": results.curves.replace([np.inf, -np.inf], None).to_dict("records"),
             "left_out": dict(results.left_out),
+            "output": results.output,
             "tuning": results.tuning.plain() if results.tuning else None,
             "errors": [
                 {

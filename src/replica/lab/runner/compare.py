@@ -80,6 +80,12 @@ class Results:
         return [row for method in self.methods for row in method.errors]
 
     @property
+    def output(self) -> dict[str, str]:
+        """The end of what the first trial of a method printed, for users' methods that print."""
+        printed = {result.method.name: [row.output for row in result.rows.values()] for result in self.methods}
+        return {name: found for name, texts in printed.items() if (found := next(filter(str.strip, texts), ""))}
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """One mapping a method, as ``replica compare --json`` gives it."""
         by_name = {metric.name: metric for metric in self.metrics}
