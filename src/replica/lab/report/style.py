@@ -38,9 +38,13 @@ def _fonts() -> list[str]:
 
 @contextmanager
 def placeholders() -> Iterator[None]:
-    """Draw the sign for a missing letter without a word: a reader can do nothing about a font."""
+    """Draw the sign for a missing letter, and labels that leave little room, without a word: a reader can do nothing about it."""
     with warnings.catch_warnings():
-        for message in ("Glyph .* missing", "Matplotlib currently does not support .* natively"):
+        for message in (
+            "Glyph .* missing",
+            "Matplotlib currently does not support .* natively",
+            "constrained_layout not",
+        ):
             warnings.filterwarnings("ignore", message=message)
         yield
 

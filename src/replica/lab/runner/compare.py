@@ -22,7 +22,7 @@ from .participants import participants
 from .run import run
 from .settings import Settings
 from .store import Row
-from .sweeps import Sweep, check_numbers, checked_sweep
+from .sweeps import Sweep, check_values, checked_sweep
 from .tuning import Tuning, check_trials, read_space, tune as run_tuning
 
 SEEDS: Mapping[Scale, int] = {"smoke": 1, "laptop": 5, "full": 5}
@@ -151,7 +151,7 @@ def run_comparison(
     given = dict(options or {})
     resolved = problem.resolve(given)
     source = data or problem.default_data
-    check_numbers(resolved)
+    check_values(resolved)
     dataset = problem.load(source, resolved)
     sweep = checked_sweep(problem, dataset, sweep, given, resolved, tune)
     methods, left_out = participants(problem, resolved, entries, only)

@@ -57,13 +57,16 @@ def serve(control: int, modules: list[str]) -> None:
 
 def _reaped(pid: int) -> int:
     """The exit code of a process that has ended, or is about to; negative for a signal."""
-    for _ in range(100):
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.kill(pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        for _ in range(100):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:  # of a server that was ended, and its processes with it
+        return -signal.SIGKILL
 
 
 def _work(requests: int, answers: int, output: int) -> NoReturn:

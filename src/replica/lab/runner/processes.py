@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -50,7 +51,8 @@ class _Server:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
-        self._owner = 0
+        self._owner = self.starts = 0
+        self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, message: bytes, descriptors: Sequence[int] = ()) -> int:
         """The server's answer to a request.
@@ -74,13 +76,18 @@ class _Server:
                 raise
         raise ReplicaError("Processes for trials cannot be started on this system; run them in this one with --jobs 1.")
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it has been started, and not been let go."""
+        return self._control is not None
+
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         modules = [name for name in sys.modules if name.partition(".")[0] in HEAVY]
         path = [str(part) for part in sys.path]
         code = SERVE.format(path=path, control=theirs.fileno(), modules=modules)
         with theirs:
-            subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")},
@@ -88,15 +95,21 @@ class _Server:
                 start_new_session=True,  # Ctrl-C is for the command
             )  # fmt: skip
         self._control, self._owner = ours, os.getpid()
+        self.starts += 1
 
     def drop(self) -> None:
-        """Let it, and all processes forked from it, go."""
+        """End it, and with it all processes forked from it."""
         if self._control is not None:
             self._control.close()
             self._control = None
+        if self._process is not None and self._owner == os.getpid():
+            self._process.kill()
+            self._process.wait()
+        self._process = None
 
 
 _server = _Server()
+atexit.register(_server.drop)
 
 
 class Process:
@@ -113,6 +126,7 @@ class Process:
         self.output, self._answer, self.ended = b"", bytearray(), False
         try:
             self.pid = _server.ask(b"fork", (calls, answers, prints))
+            self._start = _server.starts
         except BaseException:
             self._close()
             raise
@@ -169,7 +183,8 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             if kill:
                 os.kill(self.pid, signal.SIGKILL)
-        code = _server.ask(str(self.pid).encode())
+        lives = _server.is_up and self._start == _server.starts  # else this process has ended with it
+        code = _server.ask(str(self.pid).encode()) if lives else -signal.SIGKILL
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._read_output()
