@@ -131,17 +131,17 @@ def _write(descriptor: int, data: bytes) -> None:
 def _end_with_parent() -> None:
     """End this process when the server is gone, also in the midst of compiled code where the system can do that."""
     server = os.getppid()
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() != server:
-            os._exit(1)
-        return
 
     def watch() -> None:
         while os.getppid() == server:
             time.sleep(0.5)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    if sys.platform != "linux":
+        threading.Thread(target=watch, daemon=True).start()
+    else:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() != server:
+            os._exit(1)
