@@ -13,7 +13,7 @@ def seeded(seed=0):
 
 def test_f1_of_codes_is_scikit_learns():
     codes, states = (torch.randint(high, (500,), generator=seeded(i)) for i, high in enumerate((12, 6)))
-    found = f1_of_codes(codes, states, 12, 5)
+    found = f1_of_codes(codes.unsqueeze(-1), states, 12, 5)
     assert found.shape == (5, 12)
     for state in range(5):
         for code in range(12):

@@ -67,3 +67,23 @@ def test_steps_to_a_target_are_of_the_mean_of_three():
     curves = RateCurves(list(range(0, 80, 10)), {"adam": np.array(columns, float).T})
     assert curves.steps_to(1.25, "adam").tolist() == [30, 50, 70]
     assert curves.final("adam").tolist() == pytest.approx([1, 1.2, 2])
+
+
+def curves(*columns):
+    return RateCurves(list(range(0, 10 * len(columns[0]), 10)), {"adam": np.array(columns, float).T})
+
+
+def test_comparison_of_known_curves():
+    plain = curves([2, 2, 2, 2, 2, 1.0, 1.0, 1.0], [2] * 8)
+    ours = curves([2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], [2, 2, 2, 1.2, 1.2, 1.2, 1.2, 1.2])
+    # The lowest end is 1, the target 1.25: the mean of three evaluations is there after 30, 50, and 70 steps.
+    assert ours.beside(plain) == pytest.approx({"fastest": 3 / 7, "average": 4 / 7, "usable_rates": 0.5})
+    assert plain.beside(ours) == pytest.approx({"fastest": 7 / 3, "average": 7 / 4, "usable_rates": -0.5})
+
+
+def test_a_form_that_learns_nothing_wins_nothing():
+    dead = curves([WORST] * 8)
+    alive = curves([WORST, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    assert dead.beside(alive)["fastest"] > 1
+    assert alive.beside(dead)["usable_rates"] == 1
+    assert dead.beside(dead) == pytest.approx({"fastest": 1, "average": 1, "usable_rates": 0})

@@ -75,6 +75,7 @@ from .key_value_bottleneck import DiscreteKeyValueBottleneck as DiscreteKeyValue
 
 # Codebook features: hidden states as sums of a few codes
 from .codebook_layer import CodebookLayer as CodebookLayer
+from .codebook_transformer import codebook_transformer as codebook_transformer, train_codebooks as train_codebooks
 from .codebook_wrapping import (
     ablate_codes as ablate_codes,
     activate_code as activate_code,

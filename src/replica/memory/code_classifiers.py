@@ -10,14 +10,22 @@ from torch import Tensor
 from torch.nn import functional
 
 
+def counts_in_states(
+    codes: Int[Tensor, "positions active"], states: Int[Tensor, " positions"], count: int, kinds: int
+) -> Float[Tensor, "kinds count"]:
+    """In how many positions of each state each code is active; positions in no state have the number `kinds`."""
+    together = torch.zeros(kinds + 1, count, device=codes.device, dtype=torch.float64)
+    one = torch.ones((), device=codes.device, dtype=torch.float64)
+    return together.index_put_((states.unsqueeze(-1).expand_as(codes), codes), one, accumulate=True)[:kinds]
+
+
 def f1_of_codes(
-    codes: Int[Tensor, " positions"], states: Int[Tensor, " positions"], count: int, kinds: int
+    codes: Int[Tensor, "positions active"], states: Int[Tensor, " positions"], count: int, kinds: int
 ) -> Float[Tensor, "kinds count"]:
     """F1 of each code as a classifier of each state; positions in no state have the number `kinds`."""
-    together = torch.zeros(kinds + 1, count, device=codes.device, dtype=torch.float64)
-    together.index_put_((states, codes), torch.ones((), device=codes.device, dtype=torch.float64), accumulate=True)
-    active, present = together.sum(0), together[:kinds].sum(1, keepdim=True)
-    return 2 * together[:kinds] / (active + present).clamp(min=1)
+    active = torch.bincount(codes.flatten(), minlength=count)
+    present = torch.bincount(states, minlength=kinds + 1)[:kinds].unsqueeze(-1)
+    return 2 * counts_in_states(codes, states, count, kinds) / (active + present).clamp(min=1)
 
 
 def neuron_classifiers(

@@ -5,6 +5,7 @@ letters: the linear operator W_Mg (here `MultigridOperator`), smoother B, system
 and of the state Π, prolongation P, levels ℓ = 1 … J, smoothing steps ν_ℓ.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
@@ -20,6 +21,25 @@ Transfer = Literal["state", "residual"]
 
 
 FIVE_LEVELS: tuple[tuple[int, int], ...] = ((1, 0), (1, 0), (1, 0), (1, 0), (2, 0))
+
+
+def smoothing_levels(grid: Sequence[int], boundary: Boundary, most: int = 6) -> tuple[tuple[int, int], ...]:
+    """Levels for a grid: one smoothing step each and two on the coarsest, of 5 to 9 points a side, as the authors have it.
+
+    Args:
+        grid: points along each axis.
+        boundary: a periodic grid is halved only where its points are even in number.
+        most: levels at most.
+
+    Example:
+        >>> from replica.physics import smoothing_levels
+        >>> smoothing_levels((33, 33), "dirichlet")
+        ((1, 0), (1, 0), (1, 0), (2, 0))
+    """
+    halvings = min(most - 1, max(0, int(math.log2((min(grid) - 1) / 2)) - 1)) if min(grid) > 2 else 0
+    while boundary == "periodic" and any(size % 2**halvings for size in grid):
+        halvings -= 1
+    return ((1, 0),) * halvings + ((2, 0),)
 
 
 class _Smoothing(nn.Module):

@@ -9,6 +9,7 @@ from .estimators import rate_share as rate_share
 from .estimators import relative_l2 as relative_l2
 from .language import CharacterText as CharacterText
 from .language import bits_per_token as bits_per_token
+from .language import next_token_accuracy as next_token_accuracy
 from .language import next_token_loss as next_token_loss
 from .loop import History as History
 from .loop import fit as fit

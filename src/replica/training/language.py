@@ -59,3 +59,10 @@ def bits_per_token(model: nn.Module, tokens: Int[Tensor, "count length"]) -> flo
     """Mean cross-entropy of each token given those before, in bits; at most 256 stretches are read at once."""
     total = sum(float(next_token_loss(model, part)) * len(part) for part in tokens.split(256))
     return total / math.log(2) / len(tokens)
+
+
+@torch.no_grad()
+def next_token_accuracy(model: nn.Module, tokens: Int[Tensor, "count length"]) -> float:
+    """Share of tokens after the first that the model holds most likely; at most 256 stretches are read at once."""
+    hits = sum(int((model(part[:, :-1]).argmax(-1) == part[:, 1:]).sum()) for part in tokens.split(256))
+    return hits / tokens[:, 1:].numel()

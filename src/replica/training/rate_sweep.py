@@ -35,6 +35,29 @@ class RateCurves(NamedTuple):
         first = np.where(reached.any(0), reached.argmax(0) + 2, len(losses) - 1)
         return np.array(self.steps)[first]
 
+    def beside(self, other: "RateCurves") -> dict[str, float]:
+        """These runs beside another model's at the same rates, averaged over optimisers.
+
+        Steps are those to a loss 25 % above the lowest at which any run of either ends with that optimiser; runs that never
+        get there count with the whole budget.
+
+        Returns:
+            `fastest`: ratio of steps, each model at the rate that gets there first. `average`: ratio of the mean steps over
+            all rates. `usable_rates`: how much larger the share of rates is that end at such a loss.
+        """
+        fastest, average, usable = [], [], []
+        for kind in other.losses:
+            target = 1.25 * min(float(self.final(kind).min()), float(other.final(kind).min()))
+            ours, theirs = self.steps_to(target, kind), other.steps_to(target, kind)
+            fastest.append(np.log(ours.min() / theirs.min()))
+            average.append(np.log(ours.mean() / theirs.mean()))
+            usable.append(float((self.final(kind) <= target).mean() - (other.final(kind) <= target).mean()))
+        return {
+            "fastest": float(np.exp(np.mean(fastest))),
+            "average": float(np.exp(np.mean(average))),
+            "usable_rates": float(np.mean(usable)),
+        }
+
 
 def sweep_rates(
     model: nn.Module,

@@ -6,8 +6,8 @@ from torch import nn
 
 from replica.data import darcy
 from replica.lab.claims import Trial
-from replica.papers.physics.mgno import Score, inverse_operator, levels_for, mgno, networks, relative_h1, train_and_test
-from replica.physics import MgNO
+from replica.papers.physics.mgno import Score, mgno, networks, train_and_test
+from replica.physics import MgNO, relative_h1, screened_poisson_inverse, smoothing_levels
 
 SMOKE = Trial(0, "smoke")
 
@@ -19,14 +19,18 @@ SMOKE = Trial(0, "smoke")
 def test_levels_suit_any_grid(grid, boundary):
     if boundary == "neumann" and min(grid) < 2:
         return
-    smoothing = levels_for(grid, boundary)
+    smoothing = smoothing_levels(grid, boundary)
     net = MgNO(channels=2, layers=1, dimensions=len(grid), boundary=boundary, smoothing=smoothing)
     assert net(torch.zeros(1, 1, *grid)).shape == (1, 1, *grid)
     assert len(smoothing) <= 6
 
 
 def test_the_paper_sizes_get_the_authors_levels():
-    assert levels_for((256, 256), "dirichlet") == levels_for((211, 211), "dirichlet") == ((1, 0),) * 5 + ((2, 0),)
+    assert (
+        smoothing_levels((256, 256), "dirichlet")
+        == smoothing_levels((211, 211), "dirichlet")
+        == ((1, 0),) * 5 + ((2, 0),)
+    )
 
 
 def test_the_h1_error_is_that_of_the_fourier_series():
@@ -111,6 +115,6 @@ def test_the_inverse_operators_solve_their_equations_to_second_order(boundary, s
             "neumann": torch.cos(3 * math.pi * x),
             "periodic": torch.sin(2 * math.pi * x),
         }[boundary]
-        errors.append(float((inverse_operator(boundary, points) @ source - solution(x)).abs().max()))
+        errors.append(float((screened_poisson_inverse(boundary, points) @ source - solution(x)).abs().max()))
     assert errors[1] < 2e-4
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.1)

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from replica.architectures import Hypernetwork
@@ -43,23 +42,14 @@ class Task(NamedTuple):
     loss: Callable[..., Tensor]
 
 
-class Data(NamedTuple):
-    """Images and labels to train on, and others held out."""
-
-    images: Float[Tensor, "count 1 side side"]
-    labels: Int[Tensor, " count"]
-    other_images: Float[Tensor, "other 1 side side"]
-    other_labels: Int[Tensor, " other"]
-
-
-def split_images(trial: Trial) -> Data:
-    """Digits, 70 % to train on, the rest (at most 200 at laptop scale) held out."""
+def split_images(trial: Trial) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Digits of shape ``(count, 1, side, side)`` and labels, 70 % to train on, and others (200 at laptop scale) held out."""
     data = mnist(split="test") if trial.scale == "full" else digits()
     images = torch.from_numpy(data.values).unsqueeze(1).to(trial.device)
     labels = torch.from_numpy(data.labels).to(trial.device)
     train, other = split_indices(len(labels), (0.7, 0.3), trial.generator("split"))
     other = other[: trial.pick(smoke=50, laptop=200, full=2000)]
-    return Data(images[train], labels[train], images[other], labels[other])
+    return images[train], labels[train], images[other], labels[other]
 
 
 def bayesian_task(trial: Trial, conditions: int = 1, depth: int = 5) -> Task:
@@ -67,8 +57,8 @@ def bayesian_task(trial: Trial, conditions: int = 1, depth: int = 5) -> Task:
 
     With several conditions, γ is their mean.
     """
-    data = split_images(trial)
-    count, width = len(data.labels), trial.pick(smoke=4, laptop=16, full=64)
+    images, labels, other_images, other_labels = split_images(trial)
+    count, width = len(labels), trial.pick(smoke=4, laptop=16, full=64)
     size = trial.pick(smoke=16, laptop=64, full=128)
     widths = [width] * (depth - 1) + [10]
 
@@ -78,26 +68,26 @@ def bayesian_task(trial: Trial, conditions: int = 1, depth: int = 5) -> Task:
     def draw(generator: torch.Generator) -> tuple[Any, ...]:
         rows = torch.randint(count, (size,), generator=generator, device=generator.device)
         condition = torch.rand(conditions, generator=generator, device=generator.device)
-        return data.images[rows], data.labels[rows], condition, noise(size, generator)
+        return images[rows], labels[rows], condition, noise(size, generator)
 
     def loss(hypernet: Callable[..., Any], images: Tensor, labels: Tensor, condition: Tensor, noise: Any) -> Tensor:
         scores, divergence = hypernet(images, condition, noise=noise)
         return nn.functional.cross_entropy(scores, labels) + condition.mean() * divergence / (10 * count)
 
-    fixed = noise(len(data.other_labels), trial.generator("held-out noise"))
+    fixed = noise(len(other_labels), trial.generator("held-out noise"))
     levels = torch.linspace(0, 1, 4, device=trial.device)
     return Task(
-        lambda generator: BayesianNet((data.images[0].numel(), *widths), generator),
+        lambda generator: BayesianNet((images[0].numel(), *widths), generator),
         draw,
-        [(data.other_images, data.other_labels, level.expand(conditions), fixed) for level in levels],
+        [(other_images, other_labels, level.expand(conditions), fixed) for level in levels],
         loss,
     )
 
 
 def rescaling_task(trial: Trial) -> Task:
     """A classifier as a function of how far it shrinks its feature maps: from a quarter of the side to all of it."""
-    data = split_images(trial)
-    side, count = data.images.shape[-1], len(data.labels)
+    images, labels, other_images, other_labels = split_images(trial)
+    side, count = images.shape[-1], len(labels)
     batch = trial.pick(smoke=16, laptop=32, full=128)
     channels = trial.pick(smoke=(2, 2, 4, 4), laptop=(4, 8, 8, 8), full=(16, 32, 64, 64))
 
@@ -107,7 +97,7 @@ def rescaling_task(trial: Trial) -> Task:
     def draw(generator: torch.Generator) -> tuple[Any, ...]:
         rows = torch.randint(count, (batch,), generator=generator, device=generator.device)
         condition = torch.rand(1, generator=generator, device=generator.device)
-        return data.images[rows], data.labels[rows], condition, size(float(condition))
+        return images[rows], labels[rows], condition, size(float(condition))
 
     def loss(hypernet: Callable[..., Any], images: Tensor, labels: Tensor, condition: Tensor, size: int) -> Tensor:
         return nn.functional.cross_entropy(hypernet(images, condition, size=size), labels)
@@ -116,7 +106,7 @@ def rescaling_task(trial: Trial) -> Task:
     return Task(
         lambda generator: RescalingNet(channels, generator),
         draw,
-        [(data.other_images, data.other_labels, level.unsqueeze(0), size(float(level))) for level in levels],
+        [(other_images, other_labels, level.unsqueeze(0), size(float(level))) for level in levels],
         loss,
     )
 
@@ -206,37 +196,12 @@ def train(
     )  # fmt: skip
 
 
-def compare(ours: RateCurves, other: RateCurves) -> dict[str, float]:
-    """Ours beside another form, averaged over optimisers.
-
-    Steps are those to a loss 25 % above the lowest at which any run of either form ends with that optimiser; runs
-    that never get there count with the whole budget.
-
-    Returns:
-        `fastest`: ratio of steps, each form at the learning rate that gets there first. `average`: ratio of the mean
-        steps over all learning rates. `usable_rates`: how much larger the share of learning rates is that end at
-        such a loss.
-    """
-    fastest, average, usable = [], [], []
-    for kind in other.losses:
-        target = 1.25 * min(float(ours.final(kind).min()), float(other.final(kind).min()))
-        our_steps, other_steps = ours.steps_to(target, kind), other.steps_to(target, kind)
-        fastest.append(math.log(our_steps.min() / other_steps.min()))
-        average.append(math.log(our_steps.mean() / other_steps.mean()))
-        usable.append(float((ours.final(kind) <= target).mean() - (other.final(kind) <= target).mean()))
-    return {
-        "fastest": math.exp(float(np.mean(fastest))),
-        "average": math.exp(float(np.mean(average))),
-        "usable_rates": float(np.mean(usable)),
-    }
-
-
 def beside_plain(
     task: Task, trial: Trial, steps: int, output_scale: str = "fan-out", **options: Any
 ) -> dict[str, float]:
     """The magnitude-invariant form beside a plain one whose output starts at a given scale."""
     ours = train(task, trial, steps, form="magnitude-invariant", **options)
-    return compare(ours, train(task, trial, steps, form="plain", output_scale=output_scale, **options))
+    return ours.beside(train(task, trial, steps, form="plain", output_scale=output_scale, **options))
 
 
 def table_of(found: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -298,7 +263,7 @@ def halves(trial: Trial) -> list[dict[str, Any]]:
     pairs = {"encoding_alone": ("encoded", "plain"), "additive_alone": ("additive", "plain"),
              "both_beside_encoding": (FORMS[1], "encoded"), "both_beside_additive": (FORMS[1], "additive")}  # fmt: skip
     return [
-        {"comparison": name, "ratio": compare(curves[ours], curves[other])["fastest"]}
+        {"comparison": name, "ratio": curves[ours].beside(curves[other])["fastest"]}
         for name, (ours, other) in pairs.items()
     ]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from scipy.spatial.distance import jensenshannon
+from torch import Tensor
 from torch.nn import functional
 
 from replica.data import StateMachine, shakespeare
@@ -18,17 +19,16 @@ from replica.lab.claims import Paper, Proportion, Trial
 from replica.lab.studies import dots, lines
 from replica.lab.studies.figures import finish, styles
 from replica.memory import (
-    CodebookLayer,
     activate_codes,
-    attach_codebooks,
+    codebook_transformer,
     codebooks_of,
-    initialize_codebooks,
-    reconstruction_loss,
     record_codes,
+    train_codebooks,
 )
-from replica.memory.code_classifiers import f1_of_codes, neuron_classifiers, scores
+from replica.memory.code_classifiers import counts_in_states, f1_of_codes, neuron_classifiers, scores
 from replica.memory.codebook_wrapping import CodeRecord
-from replica.training import CausalTransformer, CharacterText, bits_per_token, fit, next_token_loss
+from replica.representations import captured_activations
+from replica.training import CausalTransformer, CharacterText, bits_per_token, next_token_accuracy
 
 paper = Paper("codebook_features")
 
@@ -36,52 +36,13 @@ Settings = dict[str, Any]
 Rows = list[dict[str, Any]]
 
 
-# --- Training a plain transformer, and the same one with codebooks
-
-
-def trained(model: CausalTransformer, stream: Iterator, steps: int, rate: float, loss: Any = next_token_loss) -> None:
-    """Trains in place: AdamW, a triangle-like schedule of the rate; codes move at thirty times the rate of weights."""
-    codes = [codebook.codes for codebook in codebooks_of(model).values()]
-    own = {id(code) for code in codes}
-    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if id(p) not in own]}]
-    groups += [{"params": codes}] if codes else []
-    rates = [rate, 30 * rate][: len(groups)]
-    optimiser = torch.optim.AdamW(groups, rate, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps + 1, pct_start=0.1)
-    fit(model, loss, stream, optimiser=optimiser, steps=steps, schedule=schedule, clip_norm=1.0)
-
-
 def with_codebooks(
-    model: CausalTransformer, sample: Int[Tensor, "batch length"], settings: Settings, generator: torch.Generator
-) -> CausalTransformer:
-    """A copy with a codebook behind every head and every perceptron, at k-means of the activations."""
-    model = copy.deepcopy(model)
-    dim, heads = settings["dim"], settings["heads"]
-    codebooks = {}
-    for layer in range(settings["layers"]):
-        codebooks[f"blocks.{layer}.attention.heads"] = CodebookLayer(
-            dim, settings["head_codes"], active=settings["active"], groups=heads, generator=generator
-        )
-        codebooks[f"blocks.{layer}.mlp"] = CodebookLayer(
-            dim, settings["mlp_codes"], active=settings["active"], generator=generator
-        )
-    attach_codebooks(model, codebooks)
-    initialize_codebooks(model, lambda: model(sample[:, :-1]), iterations=settings["iterations"], generator=generator)
-    return model
-
-
-def fine_tuned(
     plain: CausalTransformer, stream: Iterator, sample: Int[Tensor, "batch length"], settings: Settings, trial: Trial
 ) -> CausalTransformer:
-    """The codebook model: attached to the plain one, and trained on with the reconstruction loss."""
-    model = with_codebooks(plain, sample, settings, trial.generator("codes"))
-
-    def loss(model: nn.Module, tokens: Tensor) -> Tensor:
-        with record_codes(model) as record:
-            prediction = next_token_loss(model, tokens)
-        return prediction + reconstruction_loss(record) / settings["dim"]
-
-    trained(model, stream, settings["more"], settings["fine_rate"], loss)
+    """The plain transformer with codebooks, trained on with them."""
+    sizes = {key: settings[key] for key in ("head_codes", "mlp_codes", "active", "iterations")}
+    model = codebook_transformer(plain, sample[:, :-1], **sizes, generator=trial.generator("codes"))
+    train_codebooks(model, stream, steps=settings["more"], rate=settings["fine_rate"])
     return model
 
 
@@ -93,12 +54,11 @@ def machine_settings(trial: Trial) -> Settings:
     smoke = {"dim": 16, "layers": 2, "heads": 2, "length": 4, "batch": 16, "steps": 8, "more": 4, "rate": 1e-2,
              "fine_rate": 1e-3, "head_codes": 16, "mlp_codes": 64, "active": 1, "iterations": 1,
              "sample": 32, "test": 64}  # fmt: skip
-    laptop = {"dim": 64, "layers": 2, "heads": 4, "length": 8, "batch": 32, "steps": 600, "more": 250, "rate": 1e-2,
-              "fine_rate": 1e-3, "head_codes": 256, "mlp_codes": 2048, "active": 1, "iterations": 5,
-              "sample": 256, "test": 1000}  # fmt: skip
-    full = {"dim": 128, "layers": 4, "heads": 4, "length": 64, "batch": 512, "steps": 15_000, "more": 5_000, "rate": 1e-3,
-            "fine_rate": 1e-4, "head_codes": 1000, "mlp_codes": 10_000, "active": 1, "iterations": 10,
-            "sample": 512, "test": 2048}  # fmt: skip
+    laptop = smoke | {"dim": 64, "heads": 4, "length": 8, "batch": 32, "steps": 600, "more": 250, "head_codes": 256,
+                      "mlp_codes": 2048, "iterations": 5, "sample": 256, "test": 1000}  # fmt: skip
+    full = laptop | {"dim": 128, "layers": 4, "length": 64, "batch": 512, "steps": 15_000, "more": 5_000, "rate": 1e-3,
+                     "fine_rate": 1e-4, "head_codes": 1000, "mlp_codes": 10_000, "iterations": 10, "sample": 512,
+                     "test": 2048}  # fmt: skip
     return trial.pick(smoke=smoke, laptop=laptop, full=full)
 
 
@@ -110,9 +70,9 @@ def machine_models(trial: Trial, settings: Settings) -> tuple[StateMachine, Caus
         context=2 * settings["length"], generator=trial.generator("model"),
     )  # fmt: skip
     stream = machine.stream(settings["batch"], settings["length"])
-    trained(plain, stream, settings["steps"], settings["rate"])
+    train_codebooks(plain, stream, steps=settings["steps"], rate=settings["rate"])
     sample, _ = machine.walk(settings["sample"], settings["length"])
-    return machine, plain, fine_tuned(plain, stream, sample, settings, trial)
+    return machine, plain, with_codebooks(plain, stream, sample, settings, trial)
 
 
 def labels_of(path: Int[Tensor, "count length"], kinds: int) -> Int[Tensor, " positions"]:
@@ -133,28 +93,9 @@ def recorded(model: CausalTransformer, tokens: Int[Tensor, "count tokens"]) -> C
 @torch.no_grad()
 def neurons_of(model: CausalTransformer, tokens: Int[Tensor, "count tokens"]) -> Float[Tensor, "positions neurons"]:
     """Hidden units of all perceptrons, after their activation function."""
-    kept: list[Tensor] = []
-    units = [model.get_submodule(f"blocks.{layer}.mlp.1") for layer in range(len(model.blocks))]
-    handles = [unit.register_forward_hook(lambda m, a, out: kept.append(out)) for unit in units]
-    model(tokens[:, :-1])
-    for handle in handles:
-        handle.remove()
-    return torch.cat(kept, dim=-1).flatten(0, 1)
-
-
-def divergence(first: Float[Tensor, "... outcomes"], second: Float[Tensor, "... outcomes"]) -> Float[Tensor, "..."]:
-    """Jensen-Shannon divergence of two distributions, in bits."""
-    middle = (first + second) / 2
-
-    def relative(of: Tensor) -> Tensor:
-        return (torch.xlogy(of, of) - torch.xlogy(of, middle)).sum(-1)
-
-    return (relative(first) + relative(second)) / 2 / 0.6931471805599453
-
-
-def _counts(codes: Tensor, labels: Tensor, count: int, kinds: int) -> Float[Tensor, "kinds count"]:
-    together = torch.zeros(kinds + 1, count, device=codes.device)
-    return together.index_put_((labels, codes), torch.ones((), device=codes.device), accumulate=True)[:kinds]
+    with captured_activations(model, [f"blocks.{layer}.mlp.1" for layer in range(len(model.blocks))]) as units:
+        model(tokens[:, :-1])
+    return torch.cat(list(units.values()), dim=-1).flatten(0, 1)
 
 
 def machine_codes(trial: Trial) -> Rows:
@@ -179,7 +120,9 @@ def classifiers(
     fitted, held_out = recorded(coded, tokens[:half]), recorded(coded, tokens[half:])
     names = [name for name in fitted if name.endswith("mlp")]
     count = settings["mlp_codes"]
-    best = torch.cat([f1_of_codes(fitted[n][0].codes.flatten(), found, count, kinds) for n in names], dim=1).argmax(1)
+    best = torch.cat([f1_of_codes(fitted[n][0].codes.flatten(0, 2), found, count, kinds) for n in names], dim=1).argmax(
+        1
+    )
     active = torch.stack([held_out[n][0].codes.flatten() + count * i for i, n in enumerate(names)], dim=-1)
     by_code = scores((active.unsqueeze(-1) == best).any(1), judged)
     neuron, sign, threshold = neuron_classifiers(neurons_of(plain, tokens[:half]), found, kinds)
@@ -216,7 +159,7 @@ def steered(
     labels = labels_of(path, kinds)
     record = recorded(coded, tokens)
     codes = {
-        (name, group): _counts(own.flatten(), labels, codebooks_of(coded)[name].count, kinds).argmax(1)
+        (name, group): counts_in_states(own, labels, codebooks_of(coded)[name].count, kinds).argmax(1)
         for name, (kept,) in record.items()
         for group, own in enumerate(kept.codes.flatten(0, 1).unbind(1))
     }
@@ -250,8 +193,11 @@ def steered(
         forced = [(*place, codes[place][source].unsqueeze(-1)) for place in places]
         with activate_codes(coded, forced, where=at_end), torch.no_grad():
             belief = coded(ends)[:, -1, :DIGITS].softmax(-1)
-        gap, legal = divergence(belief, own[target]).mean(), (belief * first_digit[target]).sum(-1).mean()
-        rows.append({"forced": plan, "divergence": float(gap), "legal_mass": float(legal)})
+        known = own[target].sum(-1) > 0  # a state that the test never reached has no distribution
+        # SciPy's distance is the divergence's square root.
+        gap = jensenshannon(belief[known].cpu(), own[target][known].cpu(), base=2, axis=-1) ** 2
+        legal = (belief * first_digit[target]).sum(-1).mean()
+        rows.append({"forced": plan, "divergence": float(gap.mean()), "legal_mass": float(legal)})
     return rows
 
 
@@ -291,16 +237,8 @@ def steering(table):
 
 # --- Characters
 
-
-def made_play(trial: Trial, count: int) -> str:
-    """Speakers in capitals and lines of nonsense: a text for smoke runs."""
-    rng = trial.rng("text")
-    syllables = ["ba", "do", "ki", "lu", "me", "ro", "sa", "tu"]
-    words = ["".join(rng.choice(syllables, rng.integers(1, 4))) for _ in range(4 * count)]
-    return "".join(
-        f"{words[4 * i].upper()}:\n{words[4 * i + 1].capitalize()} {words[4 * i + 2]} {words[4 * i + 3]}.\n\n"
-        for i in range(count)
-    )
+A_PLAY = "ROMEO:\nShall I hear more?\n\nJULIET:\nWhat is in a name?\n\nNURSE:\nMadam!\n\n" * 40
+"""For smoke runs."""
 
 
 def shouts(text: CharacterText, tokens: Int[Tensor, "count length"]) -> Bool[Tensor, "count length"]:
@@ -314,27 +252,27 @@ def text_settings(trial: Trial) -> Settings:
     smoke = {"dim": 16, "layers": 1, "heads": 2, "length": 16, "batch": 8, "steps": 8, "more": 4, "rate": 1e-2,
              "fine_rate": 3e-4, "head_codes": 16, "mlp_codes": 32, "active": 4, "iterations": 1, "sample": 16,
              "test": 16, "drawn": 8}  # fmt: skip
-    laptop = {"dim": 64, "layers": 2, "heads": 4, "length": 32, "batch": 32, "steps": 350, "more": 150, "rate": 1e-2,
-              "fine_rate": 3e-4, "head_codes": 256, "mlp_codes": 1024, "active": 8, "iterations": 5, "sample": 64,
-              "test": 500, "drawn": 16}  # fmt: skip
-    full = {"dim": 384, "layers": 6, "heads": 6, "length": 256, "batch": 64, "steps": 5_000, "more": 5_000, "rate": 1e-3,
-            "fine_rate": 1e-4, "head_codes": 10_000, "mlp_codes": 10_000, "active": 8, "iterations": 10, "sample": 256,
-            "test": 400, "drawn": 200}  # fmt: skip
+    laptop = smoke | {"dim": 64, "layers": 2, "heads": 4, "length": 32, "batch": 32, "steps": 350, "more": 150,
+                      "head_codes": 256, "mlp_codes": 1024, "active": 8, "iterations": 5, "sample": 64, "test": 500,
+                      "drawn": 16}  # fmt: skip
+    full = laptop | {"dim": 384, "layers": 6, "heads": 6, "length": 256, "batch": 64, "steps": 5_000, "more": 5_000,
+                     "rate": 1e-3, "fine_rate": 1e-4, "head_codes": 10_000, "mlp_codes": 10_000, "iterations": 10,
+                     "sample": 256, "test": 400, "drawn": 200}  # fmt: skip
     return trial.pick(smoke=smoke, laptop=laptop, full=full)
 
 
 def text_models(trial: Trial, settings: Settings) -> tuple[CharacterText, CausalTransformer, CausalTransformer]:
     """The text, a plain transformer trained on it, and that one with codebooks, fine-tuned."""
-    text = CharacterText(made_play(trial, 100) if trial.scale == "smoke" else shakespeare(), trial.device)
+    text = CharacterText(A_PLAY if trial.scale == "smoke" else shakespeare(), trial.device)
     plain = CausalTransformer(
         len(text.alphabet), dim=settings["dim"], layers=settings["layers"], heads=settings["heads"],
         context=settings["length"], generator=trial.generator("model"),
     )  # fmt: skip
     generator = trial.generator("batches")
     stream = text.stream(settings["batch"], settings["length"] + 1, generator)
-    trained(plain, stream, settings["steps"], settings["rate"])
+    train_codebooks(plain, stream, steps=settings["steps"], rate=settings["rate"])
     sample = text.windows(text.train, settings["sample"], settings["length"] + 1, generator)
-    return text, plain, fine_tuned(plain, stream, sample, settings, trial)
+    return text, plain, with_codebooks(plain, stream, sample, settings, trial)
 
 
 def plain_and_coded(trial: Trial) -> Rows:
@@ -354,17 +292,13 @@ def plain_and_coded(trial: Trial) -> Rows:
     stream = text.stream(settings["batch"], length, generator)
     rivals = [copy.deepcopy(plain) for _ in range(2)]
     for rival, rate in zip(rivals, (settings["rate"] / 10, settings["rate"] / 2), strict=True):
-        trained(rival, stream, settings["more"], rate)
+        train_codebooks(rival, stream, steps=settings["more"], rate=rate)
     best = min(rivals, key=lambda rival: bits_per_token(rival, validation))
     models = {"plain": best, "codebooks": coded, "without further training": plain}
-    return [{"model": k, "accuracy": accuracy(m, test), "bits": bits_per_token(m, test)} for k, m in models.items()]
-
-
-@torch.no_grad()
-def accuracy(model: nn.Module, tokens: Int[Tensor, "count length"]) -> float:
-    """Share of next tokens that the model holds most likely."""
-    hits = sum(int((model(part[:, :-1]).argmax(-1) == part[:, 1:]).sum()) for part in tokens.split(256))
-    return hits / tokens[:, 1:].numel()
+    return [
+        {"model": k, "accuracy": next_token_accuracy(m, test), "bits": bits_per_token(m, test)}
+        for k, m in models.items()
+    ]
 
 
 @paper.claim(plain_and_coded, figure=dots("model", "accuracy", ylabel="next character predicted"))
@@ -387,17 +321,9 @@ def ranked_codes(
     for name, (kept,) in recorded(coded, seen).items():
         codes = kept.codes.flatten(0, 1)
         for group in range(codes.shape[1]):
-            count = codebooks_of(coded)[name].count
-            active = codes[:, group]
-            together = torch.zeros(2, count, device=active.device).index_put_(
-                (shouting.long().unsqueeze(-1).expand_as(active), active),
-                torch.ones((), device=active.device),
-                accumulate=True,
-            )
-            # A code is active at most once at a position, so that its sum is its number of positions.
-            f1 = 2 * together[1] / (together.sum(0) + shouting.sum()).clamp(min=1)
+            f1 = f1_of_codes(codes[:, group], (~shouting).long(), codebooks_of(coded)[name].count, 1)
             ranked.append((float(f1.max()), name, group, int(f1.argmax())))
-            used[name, group] = active.flatten()
+            used[name, group] = codes[:, group].flatten()
     return sorted(ranked, key=lambda entry: entry[0], reverse=True), used
 
 

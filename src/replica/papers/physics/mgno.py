@@ -5,19 +5,17 @@ Helmholtz equation, and overfits less than the Fourier operator; its convolution
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from replica.data import SolutionMap, darcy, helmholtz
 from replica.lab.claims import Choice, Integer, LogUniform, Paper, Trial
 from replica.lab.studies import dots, lines
-from replica.physics import FourierOperator, MgNO
+from replica.physics import FourierOperator, MgNO, UNet, relative_h1, screened_poisson_inverse, smoothing_levels
 from replica.physics.grid_boundaries import Boundary
-from replica.physics.unet import UNet
 from replica.training import GridRegressor, Minibatches, fit, relative_l2
 
 paper = Paper("mgno")
@@ -25,14 +23,6 @@ paper = Paper("mgno")
 MakeModule = Callable[[int, int, tuple[int, ...]], nn.Module]
 """Builds a network from channels in, channels out and the grid."""
 CONDITIONS: tuple[Boundary, ...] = get_args(Boundary)
-
-
-def levels_for(grid: Sequence[int], boundary: Boundary, most: int = 6) -> tuple[tuple[int, int], ...]:
-    """One smoothing step a level and two on the coarsest, as the authors have it, down to 5 to 9 points a side."""
-    halvings = min(most - 1, max(0, int(math.log2((min(grid) - 1) / 2)) - 1)) if min(grid) > 2 else 0
-    while boundary == "periodic" and any(size % 2**halvings for size in grid):
-        halvings -= 1
-    return ((1, 0),) * halvings + ((2, 0),)
 
 
 @paper.entry(
@@ -66,7 +56,7 @@ def mgno(
             layers=layers,
             dimensions=len(grid),
             boundary=boundary,
-            smoothing=levels_for(grid, boundary),
+            smoothing=smoothing_levels(grid, boundary),
         )
 
     return GridRegressor(make, trial.generator("weights", "cpu"), learning_rate=learning_rate)
@@ -92,7 +82,7 @@ def networks(trial: Trial, boundary: Boundary) -> Mapping[str, tuple[MakeModule,
             channels=channels,
             layers=layers,
             boundary=boundary,
-            smoothing=levels_for(grid, boundary),
+            smoothing=smoothing_levels(grid, boundary),
             normalize=mirrored,
             bias_grid=grid[0] if mirrored else None,
         )
@@ -117,23 +107,6 @@ class Score(NamedTuple):
     test_l2: float
     test_h1: float
     parameters: int
-
-
-def relative_h1(
-    predicted: Float[Tensor, "count channels *grid"],
-    truth: Float[Tensor, "count channels *grid"],
-    spacing: Sequence[float],
-) -> Float[Tensor, " count"]:
-    """‖û − u‖ / ‖u‖ in H¹, with ‖u‖² = mean of u² + mean of |∇u|² / (2π)², slopes taken between neighbouring points.
-
-    A Fourier mode k of the unit square then weighs 1 + |k|², as in the authors' HsLoss.
-    """
-
-    def squared(values: Tensor) -> Tensor:
-        slopes = [values.diff(dim=axis) / (2 * math.pi * h) for axis, h in enumerate(spacing, start=2)]
-        return sum(part.flatten(1).square().mean(1) for part in (values, *slopes))  # type: ignore[return-value]
-
-    return (squared(predicted - truth) / squared(truth)).sqrt()
 
 
 class Standardised(nn.Module):
@@ -271,27 +244,6 @@ def overfitting(table):
     return {"log_ratio_gain": ratio["FNO"] - ratio["MgNO"]}
 
 
-def inverse_operator(boundary: Boundary, points: int) -> Float[Tensor, "points points"]:
-    """The map f ↦ u with −u″ + u = f on the unit interval, by second differences, as a matrix.
-
-    The outermost points lie on the boundary; under periodic conditions the last one's right neighbour is the first.
-    """
-    spacing = 1 / (points if boundary == "periodic" else points - 1)
-    second = 2 * torch.eye(points, dtype=torch.float64)
-    second -= torch.diag(torch.ones(points - 1, dtype=torch.float64), 1)
-    second -= torch.diag(torch.ones(points - 1, dtype=torch.float64), -1)
-    if boundary == "periodic":
-        second[0, -1] = second[-1, 0] = -1
-    if boundary == "neumann":  # the point beyond the end mirrors the one before it
-        second[0, 1] = second[-1, -2] = -2
-    system = second / spacing**2 + torch.eye(points, dtype=torch.float64)
-    if boundary == "dirichlet":
-        inverse = torch.zeros_like(system)
-        inverse[1:-1, 1:-1] = torch.linalg.inv(system[1:-1, 1:-1])
-        return inverse
-    return torch.linalg.inv(system)
-
-
 def errors_by_extension(trial: Trial) -> list[dict[str, Any]]:
     """One linear layer learns the inverse of 1 − d²/dx² under each condition, once with each extension of its inputs."""
     points, train, test = trial.pick(smoke=(16, 8, 4), laptop=(64, 128, 128), full=(256, 512, 512))
@@ -302,7 +254,7 @@ def errors_by_extension(trial: Trial) -> list[dict[str, Any]]:
     sources = draws @ waves
     rows = []
     for condition in CONDITIONS:
-        solutions = sources @ inverse_operator(condition, points).T
+        solutions = sources @ screened_poisson_inverse(condition, points).T
         inputs, outputs = ((part / part.std())[:, None].float().to(trial.device) for part in (sources, solutions))
         for extension in CONDITIONS:
             net = MgNO(
