@@ -133,7 +133,7 @@ class RayCluster:
         task = self._task.options(
             num_cpus=1, num_gpus=gpus, max_retries=0, name=f"{job.subject}, seed {job.trial.seed}"
         )
-        return task.remote(bytes(dumps(job)), job.key, job.limit_seconds, files)
+        return task.remote(bytes(dumps(job)), job.key, job.limit_seconds, job.isolated, files)
 
 
 def _connect() -> None:
