@@ -38,7 +38,10 @@ def serve(control: int, modules: list[str]) -> None:
         with contextlib.suppress(Exception):  # what needs it will say so
             importlib.import_module(name)
     with socket.socket(fileno=control) as requests:
-        while True:
+        command = os.getppid()
+        while os.getppid() == command:  # a copy of the command may hold its end of the socket
+            if not select.select([requests], [], [], 1.0)[0]:
+                continue
             message, descriptors, _, _ = socket.recv_fds(requests, 64, 3)
             if not message:
                 return
