@@ -15,6 +15,7 @@ from replica.kernels import (
     neural_tangent_kernel,
     nngp_kernel,
     optimal_activation,
+    singular_kernel,
     tangent_kernel_at_one,
 )
 
@@ -172,3 +173,9 @@ def test_hilbert_weights_of_neighbours_fall_as_one_over_their_rank():
 def test_wrong_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_table_that_has_not_converged_warns(monkeypatch):
+    monkeypatch.setattr(singular_kernel, "_MOST_LAYERS", 2)
+    with pytest.warns(RuntimeWarning, match="SingularKernel: residual .* after 2 layers"):
+        SingularKernel(exponent=2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from replica.memory import broken_replica_symmetry
 from replica.memory.broken_free_energy import _violations, one_step_free_energy
 from replica.memory.broken_phase_boundaries import glass_temperature, one_step_retrieval_branch
 from replica.memory.broken_replica_symmetry import one_step_broken
@@ -66,7 +67,7 @@ def test_slopes_of_the_free_energy_are_the_equations_of_state(order, couplings, 
 )
 def test_free_energy_is_stationary_at_the_solution(order, load, temperature, phase):
     found = one_step_broken(order, load, temperature, phase=phase)
-    assert bool(found.broken)
+    assert bool(found.broken & found.converged)
     assert float(found.residual) < 1e-9
     state = [
         value.reshape(1).requires_grad_()
@@ -132,12 +133,28 @@ def test_low_temperature_tends_to_zero_temperature_and_entropy_is_the_slope():
     assert float(found.entropy[3]) == pytest.approx(slope, abs=1e-5)
 
 
+@pytest.mark.parametrize("reached", [-1.0, 0.1])
+def test_states_that_are_lost_on_the_way_are_told(monkeypatch, reached):
+    """Newton's method is made to fail above this temperature."""
+    newton = broken_replica_symmetry._newton
+
+    def failing(order, load, t, *rest):
+        solved, left = newton(order, load, t, *rest)
+        return solved, torch.where(t > reached, 1.0, left)
+
+    monkeypatch.setattr(broken_replica_symmetry, "_newton", failing)
+    found = one_step_broken(3, 0.75, [0.05, 0.4], phase="spin glass", stride=0.2)
+    assert found.converged.tolist() == found.broken.tolist() == [reached > 0, False]
+    assert float(found.residual.max()) < 1e-9
+
+
 def test_no_breaking_where_replica_symmetry_is_stable():
     hot = one_step_broken(2, 0.5, 1.8, phase="spin glass")
     kept = one_step_broken(2, 0.05, 0.3)
     for found, phase, load, t in ((hot, "spin glass", 0.5, 1.8), (kept, "retrieval", 0.05, 0.3)):
         wanted = replica_symmetric(2, load, t, phase=phase)
         assert not bool(found.broken)
+        assert bool(found.converged)
         assert float(found.within - found.between) == pytest.approx(0.0, abs=1e-12)
         assert float(found.free_energy) == float(wanted.free_energy)
 
@@ -147,6 +164,7 @@ def test_hopfield_capacity_is_that_of_steffan_and_kuehn():
     branch = one_step_retrieval_branch(2, start=0.95)
     assert float(branch.load[-1]) == pytest.approx(0.138186, abs=1e-6)
     assert float(branch.residual.max()) < 1e-8
+    assert branch.converged
 
 
 def test_a_start_without_a_broken_state_gives_way_to_the_next():
@@ -165,7 +183,8 @@ def test_a_step_gone_astray_takes_no_other_point_with_it():
 
 
 def test_branch_agrees_with_the_state_at_a_load():
-    branch = one_step_retrieval_branch(4, start=0.95, tolerance=1e-3)
+    branch = one_step_retrieval_branch(4, start=0.95, tolerance=1e-17)
+    assert not branch.converged  # rounding ends it
     k = 1
     state = one_step_broken(4, float(branch.load[k]))
     assert float(state.magnetization) == pytest.approx(float(branch.magnetization[k]), abs=1e-7)

@@ -130,6 +130,21 @@ def test_one_at_a_time_ends_in_a_fixed_point_of_lower_energy(order, real, coinci
     assert (steps <= memory.max_sweeps).all()
 
 
+@pytest.mark.parametrize("block", [None, 7, 1])
+@pytest.mark.parametrize("order", [2, 3])
+def test_converged_says_whether_the_state_is_a_fixed_point_however_few_the_sweeps(order, block):
+    memory = DenseHebbianMemory(order)
+    memory.store(signs(13, 40))  # an odd number, so that no field is 0
+    cues = torch.cat([signs(20, 40, seed=3), memory.patterns * (1 - 2 * (torch.arange(40) == 5))])
+    seen = set()
+    for sweeps in range(1, 6):
+        spins, _, converged = memory.relax(cues, block=block, max_sweeps=sweeps)
+        still = (memory.local_field(spins) * spins >= 0).all(1)
+        assert torch.equal(converged, still)
+        seen |= set(still.tolist())
+    assert seen == {True, False}
+
+
 def test_recall_restores_damaged_and_incomplete_cues():
     patterns = signs(500, 100, dtype=torch.float32)
     memory = DenseHebbianMemory(4)
@@ -246,11 +261,12 @@ def test_learning_finds_the_hidden_pattern(labelled):
 def test_state_dict_round_trip():
     memory = DenseHebbianMemory(4)
     memory.store(signs(9, 30), strength=0.3)
-    other = DenseHebbianMemory(4)
+    other, single = DenseHebbianMemory(4).double(), DenseHebbianMemory(4)
     other.load_state_dict(memory.state_dict())
     state = signs(3, 30, seed=1)
     assert torch.equal(other.local_field(state), memory.local_field(state))
-    assert other.patterns.dtype == torch.float64
+    single.load_state_dict(memory.state_dict())  # a module's type is its own, also while it is empty
+    torch.testing.assert_close(single.local_field(state.float()), memory.local_field(state).float())
     assert "count=9" in repr(other)
 
 
@@ -321,3 +337,12 @@ def test_mean_field_wants_different_neurons():
     memory.store(signs(3, 8))
     with pytest.raises(ValueError, match="coincident"):
         memory.mean_field(signs(1, 8), 1.0)
+
+
+def test_recall_and_mean_field_that_end_too_early_warn():
+    memory = DenseHebbianMemory(2, max_sweeps=1)
+    memory.store(signs(13, 40))
+    with pytest.warns(RuntimeWarning, match=r"recall: \d+ of 200 states still move after max_sweeps = 1 sweeps"):
+        memory.recall(signs(200, 40, seed=3))
+    with pytest.warns(RuntimeWarning, match="mean_field: not within 1e-06 after 2 steps"):
+        memory.mean_field(memory.patterns, 0.9, steps=2)

@@ -56,8 +56,7 @@ def test_no_load_no_entropy_is_the_ferromagnet(order, temperature):
     [(2, 0.05, 0.2, 0.0), (2, 0.01, 0.3, 0.2), (3, 0.05, 0.1, 0.1), (4, 0.01, 0.05, 0.3), (4, 0.005, 0.25, 0.2)],
 )
 def test_solution_satisfies_the_equations_by_adaptive_quadrature(order, load, temperature, entropy):
-    m, n, q, c, residual = (float(value) for value in dense_hebbian_equations(order, load, temperature, entropy))
-    assert residual < 1e-9
+    m, n, q, c, *_ = (float(value) for value in dense_hebbian_equations(order, load, temperature, entropy))
     assert m > 0.5
     beta, power = 1 / temperature, n ** (order - 1)
     noise = load * q / (1 - c) ** 2 if order == 2 else math.factorial(order - 1) * load * q ** (order - 1)
@@ -74,6 +73,46 @@ def test_solution_satisfies_the_equations_by_adaptive_quadrature(order, load, te
     assert average(lambda x, t: t * t) == pytest.approx(q, abs=1e-7)
     assert average(lambda x, t: learned(x) * t) == pytest.approx(n, abs=1e-7)
     assert beta * (1 - q) == pytest.approx(c, abs=1e-6)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("start", [0.0, 0.3, 1.0])
+def test_what_has_converged_solves_the_equations_on_a_grid_of_all_phases(order, start):
+    load, entropy = np.array([0.003, 0.05, 0.3, 2.0]), np.array([0.0, 0.4])[:, None, None]
+    temperature = np.array([0.0, 0.02, 0.2, 0.7, 1.3])[:, None]
+    found = dense_hebbian_equations(order, load, temperature, entropy, start=start, tolerance=1e-6, max_steps=400)
+    load, temperature, entropy = np.broadcast_arrays(load, temperature, entropy)
+    m, n, q, c, _, converged = (value.numpy() for value in found)
+    assert converged.mean() > 0.9
+    noise = load * q / (1 - c) ** 2 if order == 2 else 2 * load * q**2
+    g, s = n ** (order - 1) / np.sqrt(1 + entropy), np.sqrt(n ** (2 * order - 2) * entropy / (1 + entropy) + noise)
+    y = np.linspace(-8, 8, 4001)
+    weight = np.exp(-y * y / 2)
+    for i in np.ndindex(*load.shape):
+        if converged[i]:
+            h = g[i] + s[i] * y
+            tanh = np.tanh(h / temperature[i]) if temperature[i] else np.sign(h)
+            assert np.average(tanh, weights=weight) == pytest.approx(m[i], abs=2e-3)
+            assert np.average(tanh**2, weights=weight) == pytest.approx(q[i], abs=2e-3)
+            assert c[i] * temperature[i] == pytest.approx(1 - q[i], abs=1e-5)
+
+
+def test_pairs_past_the_end_of_retrieval():
+    found = dense_hebbian_equations(2, 0.05, 0.2, 0.4)
+    assert bool(found.converged)
+    assert float(found.overlap) == pytest.approx(0.8414, abs=1e-4)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_without_noise_pairs_may_stay_at_zero(order):
+    found = dense_hebbian_equations(order, 0.0, 0.5, start=0.0)
+    assert bool(found.converged)
+    assert (float(found.magnetization), float(found.susceptibility)) == pytest.approx((0.0, 2.0), abs=1e-9)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_too_few_steps_are_told(order):
+    assert not dense_hebbian_equations(order, [0.01, 0.05], 0.3, max_steps=5).converged.any()
 
 
 @pytest.mark.parametrize("order", [2, 4])

@@ -253,3 +253,38 @@ def test_bad_arguments_are_named(arguments: dict, named: str) -> None:
         mean_field(lambda q: q, torch.zeros(1, 4), NodeLayout(((2, 2),)), damping=1.0)
     with pytest.raises(ValueError, match="unary: got"):
         mean_field(lambda q: q, torch.zeros(1, 5), NodeLayout(((2, 2),)))
+
+
+def test_conjugate_gradients_and_newtons_method_tell_where_they_have_not_converged() -> None:
+    matrix = torch.diag(torch.linspace(1, 1e4, 30, dtype=torch.float64))
+    with pytest.warns(RuntimeWarning, match="conjugate_gradients: 2 of 3 rows not within 1e-09 after 5 steps"):
+        conjugate_gradients(
+            lambda rows: rows @ matrix, torch.ones(3, 30).double() * torch.tensor([1.0, 0.0, 2.0])[:, None], steps=5,
+            tolerance=1e-9,
+        )  # fmt: skip
+    with pytest.warns(RuntimeWarning, match="softmax_prox: not within"):
+        softmax_prox(torch.tensor([0.0, math.nan]), 0.5)
+
+
+@pytest.mark.parametrize("strength", [0.5, 2.0, 6.0])
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-8])
+def test_what_has_converged_has_a_small_residual(strength: float, tolerance: float) -> None:
+    """Machines from weak to strong, monotone and not, all solvers: what moves no more solves the equations."""
+    layout, draw = NodeLayout(((6, 2), (3, 3))), torch.Generator().manual_seed(1)
+    factor = torch.randn(4, layout.entries, generator=draw, dtype=torch.float64)
+    nodes = torch.block_diag(*[torch.ones(2, 2)] * 6, *[torch.ones(3, 3)] * 3).bool()
+    coupling = (-strength / 4 * factor.T @ factor).masked_fill(nodes, 0.0)
+    unary = torch.randn(20, layout.entries, generator=draw, dtype=torch.float64)
+    values = torch.linalg.eigvalsh(torch.eye(layout.entries) - coupling)
+    start = layout.random_marginals(20, generator=draw, like=unary)
+    seen = []
+    for steps in (3, 30, 3000):
+        options = {"start": start, "steps": steps, "tolerance": tolerance}
+        found = [mean_field(lambda q: q @ coupling, unary, layout, damping=damping, **options) for damping in (0, 0.7)]
+        if values[0] > -1:
+            bounds = {"lipschitz": float(values[-1]), "margin": float(values[0])}
+            found.append(forward_backward(lambda q: q @ coupling, unary, layout, **bounds, **options))
+        for solution in found:
+            assert (solution.residual[solution.converged] < 10 * tolerance).all()
+            seen += solution.converged.tolist()
+    assert set(seen) == {True, False}

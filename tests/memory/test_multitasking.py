@@ -281,7 +281,7 @@ def test_same_generator_same_numbers():
 
 def test_state_dict_round_trip_into_a_fresh_memory():
     memory, _ = make("alone")
-    fresh = MultitaskingMemory()
+    fresh = MultitaskingMemory().double()
     fresh.load_state_dict(memory.state_dict())
     states = random_states(3, 40, generator=seeded())
     assert torch.equal(fresh.energy(states), memory.energy(states))
@@ -331,3 +331,11 @@ def test_storing_keeps_its_own_copy():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_recall_that_ends_too_early_warns():
+    patterns = diluted_patterns(6, 60, 0.3, generator=torch.Generator().manual_seed(0))
+    memory = MultitaskingMemory(max_steps=1)
+    memory.store(patterns)
+    with pytest.warns(RuntimeWarning, match="recall: states still move after max_steps = 1 sweeps"):
+        memory.recall(torch.randn(20, 60, generator=torch.Generator().manual_seed(1)))

@@ -1,3 +1,4 @@
+import functools
 import itertools
 import math
 
@@ -7,6 +8,7 @@ import torch
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
+from replica.memory import multitasking_phases, multitasking_thresholds
 from replica.memory.multitasking import MultitaskingMemory
 from replica.memory.multitasking_equations import hierarchical_overlaps, parallel_overlap, solve_overlaps
 from replica.memory.multitasking_losses import mattis_overlaps
@@ -155,6 +157,34 @@ def test_pure_state_limits():
     assert pure_state_temperature(2 / 3) == pure_state_temperature(0.9) == 1.0
     assert pure_state_temperature(0.6) < pure_state_temperature(0.65) < 1
     assert largest_multiplier(torch.tensor([0.7, 0.0]), 0.3, 0.0, entropy=0.2) == math.inf
+
+
+@pytest.mark.parametrize("start", ["hierarchical", "parallel", "pure"])
+@pytest.mark.parametrize(
+    ("temperature", "entropy"), [(0.0, 0.0), (0.0, 0.5), (0.3, 0.0), (0.9, 0.2), (1.0, 0.0), (1.3, 0.4)]
+)
+def test_what_has_converged_is_a_fixed_point_and_what_has_not_says_so(temperature, entropy, start):
+    for dilution in (0.0, 0.3, 0.8):
+        for most in (1, 10, 500):
+            found = solve_overlaps(3, dilution, temperature, entropy=entropy, start=start, max_iterations=most)
+            again = solve_overlaps(
+                3, dilution, temperature, entropy=entropy, start=found.data_overlaps, max_iterations=1
+            ).data_overlaps
+            if found.converged and start == "hierarchical":  # the others are held on a symmetry that they may lose
+                assert float((again - found.data_overlaps).abs().max()) <= 1e-10
+            assert found.converged is (found.change <= 1e-10)
+    if temperature == 1.0:  # critical: overlaps vanish as a power of the iterations
+        assert not found.converged
+
+
+def test_thresholds_and_phases_that_rest_on_no_solution_warn(monkeypatch):
+    few = functools.partial(solve_overlaps, max_iterations=2)
+    monkeypatch.setattr(multitasking_thresholds, "solve_overlaps", few)
+    monkeypatch.setattr(multitasking_phases, "solve_overlaps", few)
+    with pytest.warns(RuntimeWarning, match="learning_threshold: overlaps still change"):
+        learning_threshold(0.2, 2, 0.3, temperature=0.4)
+    with pytest.warns(RuntimeWarning, match="parallel_dilution: overlaps still change"):
+        parallel_dilution(2, 0.2)
 
 
 def test_multiplier_is_the_rate_of_the_iteration():

@@ -52,6 +52,27 @@ def test_free_energy_is_stationary_at_the_retrieval_solution(order, load, temper
     assert max(abs(float(slope)) for slope in slopes) < 1e-8
 
 
+@pytest.mark.parametrize("load", [5e-4, 0.01, 0.2])
+def test_past_the_end_of_retrieval_pairs_are_the_glass_or_paramagnet(load):
+    temperature = np.array([0.3, 0.8, 0.97, 1.4])
+    kept, glass = (
+        replica_symmetric(2, load, temperature, phase=phase, tolerance=1e-8) for phase in ("retrieval", "spin glass")
+    )
+    assert (kept.converged & glass.converged).all()
+    lost = kept.magnetization < 1e-6
+    assert lost[-1]
+    for name in ("overlap", "susceptibility", "free_energy", "entropy"):
+        ours, wanted = (getattr(state, name)[lost] for state in (kept, glass))
+        assert torch.allclose(ours, wanted, atol=1e-5), name
+    assert (kept.entropy < math.log(2)).all()
+
+
+@pytest.mark.parametrize("phase", ["retrieval", "spin glass"])
+def test_too_few_steps_are_told(phase):
+    assert not replica_symmetric(2, [0.01, 0.05], 0.5, phase=phase, max_steps=4).converged.any()
+    assert replica_symmetric(2, [0.01, 0.05], 0.5, phase=phase).converged.all()
+
+
 @pytest.mark.parametrize("order", [2, 3, 4])
 @pytest.mark.parametrize("temperature", [0.05, 0.4])
 def test_free_energy_by_adaptive_quadrature(order, temperature):

@@ -137,6 +137,13 @@ def test_a_network_that_does_not_come_to_rest_says_so() -> None:
     trainer = EquilibriumPropagation(net)
     trainer.step(inputs, labels)
     assert trainer.converged == 0
+    trainer.converged = 1.0
+    trainer.predict(inputs)
+    assert trainer.converged == 0
+    with pytest.warns(RuntimeWarning, match="LayeredDynamics: forward, 8 of 8 rows are not at rest after 2 sweeps"):
+        scores = net(inputs)
+    with pytest.warns(RuntimeWarning, match="LayeredDynamics: backward, 8 of 8"):
+        scores.sum().backward()
 
 
 def test_rows_that_leave_the_numbers_teach_nothing() -> None:
@@ -144,7 +151,7 @@ def test_rows_that_leave_the_numbers_teach_nothing() -> None:
     with torch.no_grad():
         net.layers[0].weight.mul_(0.3)
     inputs = inputs * torch.tensor([1e-2] * 4 + [1e6] * 4, dtype=torch.float64)[:, None]
-    trainer = EquilibriumPropagation(net)
+    trainer = EquilibriumPropagation(net, points=2)
     errors = trainer.errors(inputs, labels)
     assert trainer.converged == 0.5
     assert all(error[:4].abs().sum() > 0 for error in errors)
@@ -231,6 +238,25 @@ def test_with_tied_weights_finite_complex_nudges_give_the_gradient(gain: float, 
     assert trainer.converged == 1
     for (name, _), gradient in zip(net.named_parameters(), true, strict=True):
         assert relative(found[name], gradient) < 1e-6, name
+
+
+@pytest.mark.parametrize("points", [3, 4, 8])
+def test_rows_whose_nudges_leave_the_disc_where_the_dynamics_are_holomorphic_are_told(points: int) -> None:
+    net, (inputs, labels) = network(sweeps=400), data()
+    exact = torch.cat(EquilibriumPropagation(net, points=0).errors(inputs, labels), dim=1)
+    seen = []
+    for radius in (0.1, 0.5, 1.0, 2.0):
+        trainer, trusted, missed = EquilibriumPropagation(net, radius=radius, points=points), [], []
+        for row in range(ROWS):
+            found = torch.cat(trainer.errors(inputs[row : row + 1], labels[row : row + 1]), dim=1)
+            trusted.append(trainer.converged == 1)
+            missed.append(relative(found, exact[row : row + 1]))
+        seen.append(sum(trusted))
+        assert max((miss for miss, good in zip(missed, trusted, strict=True) if good), default=0) < 0.3
+        assert all(good for miss, good in zip(missed, trusted, strict=True) if miss < 1e-3)
+    assert seen[0] == ROWS
+    assert seen == sorted(seen, reverse=True)
+    assert seen[-1] < ROWS / 2
 
 
 def test_apart_finite_nudges_give_the_response_and_not_the_gradient() -> None:

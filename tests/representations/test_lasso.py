@@ -77,6 +77,7 @@ def test_says_when_it_has_not_arrived():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         covariance_lasso(covariance, cross, 0.1)
+        covariance_lasso(torch.eye(2), torch.tensor([[0.5], [0.1]]), 0.2, max_steps=3)
 
 
 def test_penalties_fall_in_equal_ratios():

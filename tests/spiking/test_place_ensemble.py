@@ -1,5 +1,7 @@
 """Places from an ensemble: scores, assignment and removal by brute force; curves beside scikit-learn's."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -101,6 +103,18 @@ def test_a_planted_unit_that_answers_everywhere_is_removed_and_matches_come_back
     assert choose_share(ensemble, responses[2:4], truth[2:4], [0.5, 2.0]) == 2.0
     with pytest.raises(ValueError, match="candidates"):
         choose_share(ensemble, responses, truth, [])
+
+
+@pytest.mark.parametrize(("score", "right"), [(0.0, False), (-math.inf, False), (2.0, True)])
+@pytest.mark.parametrize("places", [1, 3])
+def test_an_image_that_no_place_answers_is_wrong(score: float, right: bool, places: int) -> None:
+    scores, truth = torch.full((4, places), score), torch.zeros(4, dtype=torch.long)
+    assert match_precision(scores, truth) == right
+    assert precision_recall(scores, truth)[0][-1] == right
+
+
+def test_of_distances_the_least_is_the_match() -> None:
+    assert match_precision(torch.tensor([[-2.0, 0.0], [-1.0, -3.0]]), torch.tensor([1, 0])) == 1.0
 
 
 def test_one_region_and_unequal_numbers_of_images() -> None:

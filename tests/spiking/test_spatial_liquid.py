@@ -50,10 +50,9 @@ def written_out(
         for i, j in connected.nonzero().tolist():
             inhibitory = liquid.excitatory <= j < n
             low, high = (0 if j < liquid.excitatory else -liquid.largest), (0 if inhibitory else liquid.largest)
-            if both[j]:
-                w[i, j] = (w[i, j] + (gain if inhibitory else -loss) * trace[i]).clamp(low, high)
-            if s[i]:
-                w[i, j] = (w[i, j] + (-loss if inhibitory else gain) * trace[j]).clamp(low, high)
+            change = (gain if inhibitory else -loss) * trace[i] * (both[j] != 0)
+            change += (-loss if inhibitory else gain) * trace[j] * s[i]
+            w[i, j] = (w[i, j] + change).clamp(low, high)
         trace = (trace + rule.trace_step * (both != 0)) * math.exp(-1 / rule.trace_time)
         if rule.astrocyte is not None:
             cell = rule.astrocyte

@@ -12,11 +12,14 @@ Radhakrishnan, Belkin, Uhler 2022, arXiv 2204.14126 (limit and exponent); Koenig
 """
 
 import math
+import warnings
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from replica.training.mixed_precision import at_least_single
 
 from .dual_activations import Activation, DualActivation, dual_activation
 from .limit_types import LimitKind, limit_classifier_type
@@ -24,6 +27,7 @@ from .limit_types import LimitKind, limit_classifier_type
 # The grid of ln(δ/ξ): from δ = 1e-15 to ξ = 1e-25.
 _NODES = 2**14
 _FIRST, _LAST = -34.5, 57.5
+_TOLERANCE, _MOST_LAYERS = 1e-13, 10_000
 
 
 class LimitKernel(NamedTuple):
@@ -118,6 +122,9 @@ class SingularKernel(nn.Module):
     Raises:
         ValueError: if not exactly one of the two is given, or the activation's limit is no singular kernel.
 
+    Warns:
+        RuntimeWarning: if the table has not converged, as for slopes A' very near to 1.
+
     Example:
         >>> import torch
         >>> from replica.kernels import SingularKernel
@@ -142,9 +149,13 @@ class SingularKernel(nn.Module):
         self.step = (_LAST - _FIRST) / (_NODES - 1)
         place = _FIRST + self.step * torch.arange(_NODES, dtype=torch.float64)
         gap, sigma = torch.sigmoid(place), torch.sigmoid(-place)
-        ratio, residual, _ = _log_ratio(gap, sigma, dual, 1e-13, 10_000)
+        ratio, residual, layers = _log_ratio(gap, sigma, dual, _TOLERANCE, _MOST_LAYERS)
         self.register_buffer("table", ratio + sigma.log())
         self.residual = float(residual.max())
+        if not self.residual <= _TOLERANCE:
+            warnings.warn(
+                f"SingularKernel: residual {self.residual:.1e} after {layers} layers", RuntimeWarning, stacklevel=2
+            )
 
     def extra_repr(self) -> str:
         """What `print` shows."""
@@ -155,11 +166,20 @@ class SingularKernel(nn.Module):
 
         Args:
             gap: δ ≥ 0, any shape.
+
+        Raises:
+            ValueError: if a gap is NaN.
         """
+        given, gap = gap.dtype, at_least_single(gap)  # half precision does not tell the table's places apart
         table = self.table.to(gap.dtype)
         smallest = torch.finfo(gap.dtype).tiny
         logit = torch.log(gap.clamp_min(smallest) / (1 - gap).clamp_min(smallest))
-        low, high = (float(end) for end in torch.aminmax(logit.detach())) if logit.numel() else (0.0, 0.0)
+        if torch.compiler.is_compiling():  # a graph has no branches: it goes on at both sides, NaN stays NaN
+            low, high = -math.inf, math.inf
+        else:
+            low, high = (float(end) for end in torch.aminmax(logit.detach())) if logit.numel() else (0.0, 0.0)
+            if math.isnan(low):
+                raise ValueError("gap: got NaN, want numbers of 0 or more")
         inside, outside = logit, None
         if low < _FIRST:
             shift = ((_FIRST - logit) / self.period).ceil().clamp_min(0).detach() * self.period
@@ -168,11 +188,11 @@ class SingularKernel(nn.Module):
             above = (logit - _LAST).clamp_min(0)
             outside = -above if outside is None else outside - above
         place = ((inside - _FIRST) / self.step).clamp(0, _NODES - 1)
-        left = place.detach().long().clamp_max(_NODES - 2)
+        left = place.detach().long().clamp(0, _NODES - 2)
         flat = left.reshape(-1)  # index_select is the fastest way to read a table.
         start, rise = (part.index_select(0, flat).reshape(left.shape) for part in (table, table.diff()))
         value = torch.addcmul(start, place - left, rise)
-        return value if outside is None else value + outside
+        return (value if outside is None else value + outside).to(given)
 
 
 def _singular(activation: Activation | DualActivation) -> DualActivation:

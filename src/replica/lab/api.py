@@ -51,7 +51,8 @@ def compare(
             out of what it may learn from; 0 for none. Your own class or function declares a space in an attribute:
             ``space = {"beta": LogUniform(0.1, 10.0)}``, with the spaces of `replica.lab.claims`.
         **options: How trials run (``scale``, ``seeds``, ``device``, ``workers``, ``quiet`` …, see
-            `replica.lab.runner.settings.Settings`), and the problem's own options, such as ``stored=50``.
+            `replica.lab.runner.settings.Settings`), and the problem's own options, such as ``stored=50``; ``test_data`` takes all
+            that ``data`` does.
 
     Returns:
         The comparison: `table`, `tuning`, `figure()`, `report(path)`.
@@ -65,15 +66,16 @@ def compare(
     """
     given: dict[str, Any] = dict(options)
     settings = Settings(**{name: given.pop(name) for name in _SETTINGS & given.keys()})
-    if data is not None and not isinstance(data, str | os.PathLike):
-        data = keep_data(data, settings.store_path)
+    data, tests = (_as_path(source, settings) for source in (data, given.get("test_data")))
+    if tests is not None:
+        given["test_data"] = tests
     if sweep is not None and len(sweep) != 1:
         raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
     steps = [Sweep(name, tuple(values)) for name, values in (sweep or {}).items()]
     return Comparison(
         run_comparison(
             problem,
-            data=os.fspath(data) if data is not None else None,
+            data=data,
             entries=entries,
             options=given,
             sweep=steps[0] if steps else None,
@@ -82,6 +84,13 @@ def compare(
             settings=settings,
         )
     )
+
+
+def _as_path(source: Any, settings: Settings) -> str | None:
+    """Where data are: as the user names it, or where those in memory are kept."""
+    if source is None:
+        return None
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else keep_data(source, settings.store_path)
 
 
 def verify(*papers: str, claims: Sequence[str] = (), first_seed: int = 0, **settings: Any) -> list[PaperResult]:

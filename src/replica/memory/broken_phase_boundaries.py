@@ -23,6 +23,7 @@ class RetrievalBranch(NamedTuple):
         between: q₁, overlap of states in different valleys around the pattern.
         breaking_rate: y = βθ.
         residual: largest violation of the equations of state.
+        converged: whether the search for the largest load ended by its tolerance, not because no further state was found.
     """
 
     load: Float[Tensor, " points"]
@@ -30,6 +31,7 @@ class RetrievalBranch(NamedTuple):
     between: Float[Tensor, " points"]
     breaking_rate: Float[Tensor, " points"]
     residual: Float[Tensor, " points"]
+    converged: bool
 
 
 def one_step_retrieval_branch(order: int, *, start: float = 0.9, tolerance: float = 1e-7) -> RetrievalBranch:
@@ -58,7 +60,7 @@ def one_step_retrieval_branch(order: int, *, start: float = 0.9, tolerance: floa
     zero = torch.zeros_like(limit)
     for share in [start, *np.arange(start + 0.01, 0.995, 0.01)]:
         load = share * limit
-        state, there = _frozen_state(order, load, "retrieval", "hebbian", 1e-11)
+        state, there, _ = _frozen_state(order, load, "retrieval", "hebbian", 1e-11)
         if bool(there.all()):
             break
     else:
@@ -80,18 +82,26 @@ def one_step_retrieval_branch(order: int, *, start: float = 0.9, tolerance: floa
             if float(step) < 1e-6:
                 break
     # The maximum of a parabola through the three highest points, until the load no longer gains.
+    converged = False
     for _ in range(8):
-        top = sorted(points, key=lambda point: -float(point[0]))[:3]
-        loads, ms = (np.array([float(point[k]) for point in top]) for k in (0, 1))
-        curvature, slope, _ = np.polyfit(ms - ms[0], (loads - loads[0]) / loads[0], 2)
-        if not (curvature < 0 and follow(top[0][1] - slope / (2 * curvature))):
+        highest, move, curvature = _summit(points)
+        if not (curvature < 0 and follow(highest[1] + move)):
             break
-        if abs(float(points[-1][0]) / loads[0] - 1) < tolerance:
+        converged = abs(float(points[-1][0]) / float(highest[0]) - 1) < tolerance
+        if converged:
             break
     last = max(points, key=lambda point: float(point[0]))
     kept = sorted((point for point in points if float(point[1]) >= float(last[1])), key=lambda point: float(point[0]))
     branch = torch.cat(kept, 1)
-    return RetrievalBranch(branch[0], branch[1], branch[2], branch[4], branch[5])
+    return RetrievalBranch(branch[0], branch[1], branch[2], branch[4], branch[5], converged)
+
+
+def _summit(points: list[Tensor]) -> tuple[Tensor, float, float]:
+    """The highest point, how far in m from it a parabola through the three highest has its summit, and its curvature."""
+    top = sorted(points, key=lambda point: -float(point[0]))[:3]
+    loads, ms = (np.array([float(point[k]) for point in top]) for k in (0, 1))
+    curvature, slope, _ = np.polyfit(ms - ms[0], (loads - loads[0]) / loads[0], 2)
+    return top[0], -slope / (2 * curvature), curvature
 
 
 def glass_temperature(order: int, load: float = 1.0, *, couplings: Couplings = "hebbian") -> float:
@@ -124,11 +134,12 @@ def glass_temperature(order: int, load: float = 1.0, *, couplings: Couplings = "
     def slope(temperature: float) -> float:
         nonlocal c
         t = torch.full_like(alpha, temperature)
-        left = _violations(order, alpha, t, [zero, zero, c, 1 / t], couplings)
-        while float(left[2].abs()) > 1e-10:
-            c = c + left[2]
+        for _ in range(10_000):
             left = _violations(order, alpha, t, [zero, zero, c, 1 / t], couplings)
-        return float(left[3])
+            if float(left[2].abs()) <= 1e-10:
+                return float(left[3])
+            c = c + left[2]
+        raise ArithmeticError(f"order is {order}; the susceptibility of its glass was not found at T = {temperature}")
 
     # The random energy model (P → ∞) has 0.6006 in these units, and every finite order a little more.
     return float(brentq(slope, 0.6, 0.66, xtol=1e-8)) * math.sqrt(load / unit)

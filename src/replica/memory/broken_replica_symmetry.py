@@ -1,10 +1,12 @@
 """States of a dense network with one step of replica symmetry breaking: where its free energy is stationary."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -26,6 +28,8 @@ class OneStepBroken(NamedTuple):
         entropy: s.
         residual: largest violation of the four equations of state.
         broken: True where q₂ > q₁; elsewhere the replica-symmetric state is returned.
+        converged: whether the state solves its equations: a broken one to 1e-7, the replica-symmetric one to the tolerance.
+            False too where Newton's method was lost while the valleys were still apart, so that a broken state is missing.
     """
 
     magnetization: Float[Tensor, "..."]
@@ -37,7 +41,8 @@ class OneStepBroken(NamedTuple):
     energy: Float[Tensor, "..."]
     entropy: Float[Tensor, "..."]
     residual: Float[Tensor, "..."]
-    broken: Tensor
+    broken: Bool[Tensor, "..."]
+    converged: Bool[Tensor, "..."]
 
 
 # Breaking rates tried at T = 0, in units of 1/√V: glasses break at about 1, retrieval states at 5 and more.
@@ -45,6 +50,10 @@ RATES = {
     "spin glass": (0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 2.0, 3.0, 5.0, 8.0),
     "retrieval": (2.0, 3.5, 6.0, 10.0, 16.0, 25.0, 40.0, 70.0),
 }
+
+
+_SOLVED = 1e-7
+"""Violation of the equations up to which a broken state counts as found."""
 
 
 def _relaxed(
@@ -100,26 +109,10 @@ def _newton(
         units = (1.0, 1.0, scale, 1 / scale**2)
         return torch.stack([left[k] * units[k] for k in equations], -1)
 
-    def allowed(values: Tensor, at: Tensor) -> Tensor:
-        _, between, c, rate, alpha = values
-        gap = 1 - t[at] * c - between
-        good = (c > 0) & (rate > 0) & (gap > 0) & (between > -1e-9) & (alpha > 0)
-        good &= values.isfinite().all(0) & (rate < 1e12)  # a singular Jacobian sends a step to infinity
-        if order == 2 and couplings == "hebbian":
-            good &= c + rate * gap < 1
-        return good
-
     at = torch.arange(len(load))
     for _ in range(max_steps):
         values = whole[:, at]
-        with torch.enable_grad():
-            leaves = [value.clone().requires_grad_(k in free) for k, value in enumerate(values)]
-            left = evaluate(torch.stack(leaves), at)
-            rows = [
-                torch.stack(torch.autograd.grad(left[:, k].sum(), [leaves[j] for j in free], retain_graph=True), -1)
-                for k in range(len(equations))
-            ]
-        left, jacobian = left.detach(), torch.stack(rows, 1)
+        left, jacobian = _with_jacobian(partial(evaluate, at=at), values, free)
         size = left.abs().amax(-1)
         sizes[at] = size
         going = (size > tolerance) & jacobian.isfinite().all(-1).all(-1)
@@ -131,7 +124,7 @@ def _newton(
         done = torch.zeros_like(size, dtype=torch.bool)
         for halvings in range(5):
             tried = torch.where(done, values, values + move / 2**halvings)
-            good = allowed(tried, at) & ~done
+            good = _physical(order, t[at], tried, couplings) & ~done
             if bool(good.any()):
                 here = good.nonzero().squeeze(1)
                 # Far from the solution the violations may grow for a step; near it they fall, or rounding is reached.
@@ -149,6 +142,31 @@ def _newton(
     return list(whole), sizes
 
 
+def _with_jacobian(
+    function: Callable[[Tensor], Tensor], values: Float[Tensor, "5 points"], free: tuple[int, ...]
+) -> tuple[Float[Tensor, "points equations"], Float[Tensor, "points equations unknowns"]]:
+    """What a function gives at each point, and its derivatives with respect to the rows of `values` named in `free`."""
+    with torch.enable_grad():
+        leaves = [value.clone().requires_grad_(k in free) for k, value in enumerate(values)]
+        left = function(torch.stack(leaves))
+        rows = [
+            torch.stack(torch.autograd.grad(left[:, k].sum(), [leaves[j] for j in free], retain_graph=True), -1)
+            for k in range(left.shape[1])
+        ]
+    return left.detach(), torch.stack(rows, 1)
+
+
+def _physical(order: int, t: Tensor, values: Float[Tensor, "5 points"], couplings: str) -> Bool[Tensor, " points"]:
+    """Whether a state is one that a network may have."""
+    _, between, c, rate, alpha = values
+    gap = 1 - t * c - between
+    good = (c > 0) & (rate > 0) & (gap > 0) & (between > -1e-9) & (alpha > 0)
+    good &= values.isfinite().all(0) & (rate < 1e12)  # a singular Jacobian sends a step to infinity
+    if order == 2 and couplings == "hebbian":
+        good &= c + rate * gap < 1
+    return good
+
+
 def _unknowns(order: int, phase: str) -> tuple[int, ...]:
     """Which of m, q₁, C, y are to be solved for: a glass has m = 0, and above order 2 valleys without overlap."""
     if phase == "retrieval":
@@ -158,8 +176,8 @@ def _unknowns(order: int, phase: str) -> tuple[int, ...]:
 
 def _frozen_state(
     order: int, load: Tensor, phase: str, couplings: str, tolerance: float
-) -> tuple[list[Tensor], Tensor]:
-    """One-step states at T = 0, where f is largest over y; and which points have one."""
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """One-step states at T = 0, where f is largest over y; which points have one, and for which it was seen but lost."""
     symmetric = replica_symmetric(order, load.numpy(), 0.0, phase=phase, couplings=couplings)  # type: ignore[arg-type]
     m, c = symmetric.magnetization, symmetric.susceptibility
     noise = load * math.factorial(order - 1)
@@ -186,14 +204,15 @@ def _frozen_state(
     if phase == "retrieval":
         # Below this susceptibility the slope of f in y is lost in rounding.
         there &= (m > 0.1) & (found[0] > m / 2) & (c > 1e-3)
+    seen = there
     if bool(there.any()):
         solved, left = _newton(
             order, load[there], torch.zeros_like(load[there]), [v[there] for v in found], _unknowns(order, phase), couplings,
             tolerance,
         )  # fmt: skip
         found = [v.index_put((there,), new) for v, new in zip(found, solved[:4], strict=True)]
-        there = there.index_put((there,), left < 1e-7)
-    return found, there
+        there = there.index_put((there,), left < _SOLVED)
+    return found, there, seen & ~there
 
 
 def one_step_broken(
@@ -240,11 +259,43 @@ def one_step_broken(
     if not stride > 0:
         raise ValueError(f"stride is {stride}; wanted a number above 0")
     symmetric = replica_symmetric(order, alpha.numpy(), target.numpy(), phase=phase, couplings=couplings)
-    distinct, of = alpha.unique(return_inverse=True)
-    frozen, there = _frozen_state(order, distinct, phase, couplings, tolerance)
-    state, broken = [value[of] for value in frozen], there[of]
-    residual = symmetric.residual.clone()
-    scale = (alpha * math.factorial(order - 1)).sqrt()
+    state, broken, left, lost = _followed_from_zero(order, alpha, target, phase, couplings, stride, tolerance)
+    rs = [value.reshape(-1) for value in symmetric]
+    m, between, c, y = (
+        torch.where(broken, ours, theirs)
+        for ours, theirs in zip(state, (rs[0], rs[1], rs[2], torch.zeros_like(alpha)), strict=True)
+    )
+    f, s = rs[3].clone(), rs[5].clone()
+    if bool(broken.any()):
+        at = broken.nonzero().squeeze(1)
+        there = [value[at] for value in (m, between, c, y)]
+        f[at], s[at] = _free_energy_and_entropy(order, alpha[at], target[at], there, couplings)
+    residual = torch.where(broken, left, rs[7])
+    converged = (broken | rs[8]) & ~lost
+    values = (m, between, 1 - target * c, c, y, f, f + target * s, s, residual, broken, converged)
+    return OneStepBroken(*(value.reshape(shape) for value in values))
+
+
+def _free_energy_and_entropy(
+    order: int, load: Tensor, t: Tensor, state: list[Tensor], couplings: Couplings
+) -> tuple[Tensor, Tensor]:
+    """At a solution, where all derivatives of f but that by T vanish: minus that is the entropy."""
+    with torch.enable_grad():
+        t = t.clone().requires_grad_()
+        value = one_step_free_energy(order, load, t, *state, couplings=couplings)
+        (slope,) = torch.autograd.grad(value.sum(), t)
+    return value.detach(), -slope
+
+
+def _followed_from_zero(
+    order: int, load: Tensor, target: Tensor, phase: str, couplings: str, stride: float, tolerance: float
+) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
+    """States followed in temperature from T = 0; where they are broken, by how much they miss, and where they were lost."""
+    distinct, of = load.unique(return_inverse=True)
+    frozen, there, unsolved = _frozen_state(order, distinct, phase, couplings, tolerance)
+    state, broken, lost = [value[of] for value in frozen], there[of], unsolved[of]
+    residual = torch.zeros_like(load)
+    scale = (load * math.factorial(order - 1)).sqrt()
     count = max(1, math.ceil(float((target / scale).max()) / stride))
     free = _unknowns(order, phase)
     before = state
@@ -256,27 +307,14 @@ def one_step_broken(
         t = target[at] * k / count
         gap = 1 - t * start[2] - start[1]
         start = [torch.where(gap > 0, a, b[at]) for a, b in zip(start, state, strict=True)]
-        solved, left = _newton(order, alpha[at], t, start, free, couplings, tolerance)
+        solved, left = _newton(order, load[at], t, start, free, couplings, tolerance)
         before = state
         state = [value.index_put((at,), new) for value, new in zip(state, solved[:4], strict=True)]
         gap = 1 - t * solved[2] - solved[1]
-        still = (gap > 1e-4) & (t * solved[3] < 1) & (left < 1e-7)
+        still = (gap > 1e-4) & (t * solved[3] < 1)
         if phase == "retrieval":
             still &= solved[0] > 0.1
-        residual = residual.index_put((at,), torch.where(still, left, symmetric.residual.reshape(-1)[at]))
-        broken = broken.index_put((at,), still)
-    rs = [value.reshape(-1) for value in symmetric]
-    m, between, c, y = (
-        torch.where(broken, ours, theirs)
-        for ours, theirs in zip(state, (rs[0], rs[1], rs[2], torch.zeros_like(alpha)), strict=True)
-    )
-    f, s = rs[3].clone(), rs[5].clone()
-    if bool(broken.any()):
-        at = broken.nonzero().squeeze(1)
-        with torch.enable_grad():
-            t = target[at].requires_grad_()
-            value = one_step_free_energy(order, alpha[at], t, m[at], between[at], c[at], y[at], couplings=couplings)
-            (slope,) = torch.autograd.grad(value.sum(), t)
-        f[at], s[at] = value.detach(), -slope
-    values = (m, between, 1 - target * c, c, y, f, f + target * s, s, residual, broken)
-    return OneStepBroken(*(value.reshape(shape) for value in values))
+        lost = lost.index_put((at,), still & ~(left < _SOLVED))
+        broken = broken.index_put((at,), still & (left < _SOLVED))
+        residual = residual.index_put((at,), left)
+    return state, broken, residual, lost

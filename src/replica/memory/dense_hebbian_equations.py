@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -17,8 +17,9 @@ class OrderParameters(NamedTuple):
         magnetization: m, overlap of the state with the hidden pattern.
         learned: n, overlap of the state with the normalised average over that pattern's examples.
         overlap: q, overlap of two replicas.
-        susceptibility: β(1 − q), finite at zero temperature too.
-        residual: largest change that one more undamped step would make.
+        susceptibility: C = β(1 − q), finite at zero temperature too.
+        residual: largest amount by which an equation is missed.
+        converged: whether that came below the tolerance within the steps allowed; elsewhere the values are no solution.
     """
 
     magnetization: Float[Tensor, "..."]
@@ -26,6 +27,7 @@ class OrderParameters(NamedTuple):
     overlap: Float[Tensor, "..."]
     susceptibility: Float[Tensor, "..."]
     residual: Float[Tensor, "..."]
+    converged: Bool[Tensor, "..."]
 
 
 def dataset_entropy(quality: float, examples: float) -> float:
@@ -156,7 +158,7 @@ def dense_hebbian_equations(
         max_steps: limit of iterations.
 
     Returns:
-        Order parameters and the residual, float64, in the shape of the broadcast arguments.
+        Order parameters, float64, in the shape of the broadcast arguments, and whether they solve the equations.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -168,51 +170,79 @@ def dense_hebbian_equations(
         >>> [round(m, 3) for m in solution.magnetization.tolist()]
         [0.998, 0.0]
     """
-    if order < 2:
-        raise ValueError(f"order is {order}; wanted an integer of at least 2")
     if not 0 <= damping < 1:
         raise ValueError(f"damping is {damping}; wanted 0 <= damping < 1")
+    shape, loads, temperatures, entropies, m = _grid(order, load, temperature, entropy, start)
+    state = _first_state(order, temperatures, entropies, m)
+    residual, at = torch.full_like(m, math.inf), torch.arange(len(m))
+    for _ in range(max_steps):
+        new, change = _undamped_step(order, loads[at], temperatures[at], entropies[at], state[:, at])
+        residual[at] = change
+        state[:, at] = (1 - damping) * new + damping * state[:, at]
+        if order > 2:
+            state[3, at] = new[3]  # it only follows from the others, and no step depends on it
+        at = at[change > tolerance]
+        if not len(at):
+            break
+    return OrderParameters(*(value.reshape(shape) for value in (*state, residual, residual <= tolerance)))
+
+
+def _grid(
+    order: int, load: ArrayLike, temperature: ArrayLike, entropy: ArrayLike, start: ArrayLike
+) -> tuple[tuple[int, ...], Tensor, Tensor, Tensor, Tensor]:
+    """The shape that all four broadcast to, and their values in a row."""
+    if order < 2:
+        raise ValueError(f"order is {order}; wanted an integer of at least 2")
     grid = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (load, temperature, entropy, start)))
     for name, values in zip(("load", "temperature", "entropy"), grid, strict=False):
         if not (np.isfinite(values) & (values >= 0)).all():
             raise ValueError(f"{name} is {values.min()} at the least; wanted finite numbers of at least 0")
     if not ((grid[3] >= 0) & (grid[3] <= 1)).all():
         raise ValueError(f"start is {grid[3]}; wanted numbers in [0, 1]")
-    shape = grid[0].shape
     loads, temperatures, entropies, starts = (torch.from_numpy(value.reshape(-1).copy()) for value in grid)
+    return grid[0].shape, loads, temperatures, entropies, starts
 
-    def step(m: Tensor, n: Tensor, q: Tensor, c: Tensor, at: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        alpha, t, rho = loads[at], temperatures[at], entropies[at]
-        power = n ** (order - 1)
-        noise = math.factorial(order - 1) * alpha * q ** (order - 1)
-        if order == 2:
-            noise = noise / (1 - c).clamp_min(1e-6) ** 2
-        g = power / (1 + rho).sqrt()
-        s = (power**2 * rho / (1 + rho) + noise).clamp_min(1e-300).sqrt()
-        m_new, q_new, c_new = _gaussian_averages(g, s, t)
-        n_new = m_new / (1 + rho).sqrt() + rho / (1 + rho) * power * c_new
-        return m_new, n_new, q_new, c_new
 
-    m = starts.clone()
-    state = (
-        m,
-        m / (1 + entropies).sqrt(),
-        torch.where(temperatures == 0, torch.ones_like(m), m**2),
-        torch.zeros_like(m),
-    )
-    residual = torch.full_like(m, math.inf)
-    at = torch.arange(len(loads))
-    for _ in range(max_steps):
-        old = (state[0][at], state[1][at], state[2][at], state[3][at])
-        new = step(*old, at)
-        change = torch.stack([(a - b).abs() for a, b in zip(new[:3], old[:3], strict=True)]).amax(0)
-        residual[at] = change
-        for value, a, b in zip(state, new, old, strict=True):
-            value[at] = (1 - damping) * a + damping * b
-        at = at[change > tolerance]
-        if len(at) == 0:
-            break
-    return OrderParameters(*(value.reshape(shape) for value in (*state, residual)))
+def _first_state(order: int, temperature: Tensor, entropy: Tensor, m: Tensor) -> Float[Tensor, "4 points"]:
+    """m, n, q and C to start from."""
+    # Pairs feel the noise of q from the first step on: begun at q = 0, they would keep the paramagnet that it is.
+    q = torch.where((temperature == 0) | (order == 2), torch.ones_like(m), m**2)
+    return torch.stack([m, m / (1 + entropy).sqrt(), q, torch.zeros_like(m)])
+
+
+def _undamped_step(
+    order: int, load: Tensor, temperature: Tensor, entropy: Tensor, old: Float[Tensor, "4 points"]
+) -> tuple[Float[Tensor, "4 points"], Float[Tensor, " points"]]:
+    """Where a step leads, and by how much an equation is missed before it."""
+    new = _right_sides(order, load, temperature, entropy, old)
+    missed = (new[:3] - old[:3]).abs().amax(0)
+    if order == 2:
+        # Where other patterns add noise, it goes as 1/(1 − C)²: steps in C swing ever wider where C is large, those in
+        # C/(1 − C) do not.
+        noisy = load > 0
+        missed = torch.where(noisy, torch.maximum(missed, (new[3] - old[3]).abs()), missed)
+        new[3] = torch.where(noisy, new[3] / (new[3] + 1 - old[3]), new[3])
+    return new, missed
+
+
+def _right_sides(
+    order: int,
+    load: Float[Tensor, " points"],
+    temperature: Float[Tensor, " points"],
+    entropy: Float[Tensor, " points"],
+    state: Float[Tensor, "4 points"],
+) -> Float[Tensor, "4 points"]:
+    """What the equations of m, n, q and C = β(1 − q) give for a state of these four."""
+    _, n, q, c = state
+    power = n ** (order - 1)
+    noise = math.factorial(order - 1) * load * q ** (order - 1)
+    if order == 2:
+        noise = noise / (1 - c).clamp_min(1e-6) ** 2
+    g = power / (1 + entropy).sqrt()
+    s = (power**2 * entropy / (1 + entropy) + noise).clamp_min(1e-300).sqrt()
+    m, q, c = _gaussian_averages(g, s, temperature)
+    n = m / (1 + entropy).sqrt() + entropy / (1 + entropy) * power * c
+    return torch.stack([m, n, q, c])
 
 
 def critical_load(order: int, temperature: float = 0.0, entropy: float = 0.0, *, tolerance: float = 1e-5) -> float:

@@ -4,6 +4,8 @@ Feng, Winston and Kolter 2023, "Monotone deep Boltzmann machines", arXiv 2307.04
 the function f whose proximal operator is the softmax (negative entropy less half the squared norm, on the simplex).
 """
 
+import warnings
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -37,6 +39,9 @@ def softmax_prox(
 
     Raises:
         ValueError: if `step` is not above 0 and at most 1.
+
+    Warns:
+        RuntimeWarning: if Newton's method has not come to the precision, as with points that are no numbers.
 
     Source: Feng et al. 2023, Section 3 (the authors solve the same equations by two nested Newton methods).
 
@@ -79,6 +84,10 @@ def _newton(points: Tensor, step: float, start: Tensor | None, precision: float)
         before, x = x, log_x.exp()
         # Against the rounding of the numbers that the move came from.
         moved = (x - before).abs().div_(1 + misfit.abs() / slope)
-        if float(moved.amax()) <= precision:
+        if bool((moved <= precision).all()):
             break
+    else:
+        warnings.warn(
+            f"softmax_prox: not within {precision:g} after {_NEWTON_STEPS} steps", RuntimeWarning, stacklevel=3
+        )
     return x / x.sum(-1, keepdim=True)

@@ -7,6 +7,7 @@ states takes n · k entries.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from replica.training.mixed_precision import autocast_off
 
 from .mean_field_prox import softmax_prox
 
@@ -246,7 +249,7 @@ def _iterate(
     for name, given in (("start", start), ("known", known)):
         if given is not None and given.shape != unary.shape:
             raise ValueError(f"{name}: got shape {tuple(given.shape)}, want {tuple(unary.shape)}, that of unary")
-    with torch.no_grad():
+    with torch.no_grad(), autocast_off(unary.device):
         q = layout.softmax(torch.zeros_like(unary)) if start is None else start
         held = q
         ahead = q
@@ -343,10 +346,11 @@ class _FixedPoint(torch.autograd.Function):
         def adjoint(rows: Tensor) -> Tensor:
             return project(free * root * rows)
 
-        inner = conjugate_gradients(
-            lambda rows: rows - adjoint(couple(factor(rows))), adjoint(gradient), steps=steps, tolerance=tolerance
-        )
-        return free * (gradient + couple(factor(inner))), None
+        with autocast_off(gradient.device):
+            inner = conjugate_gradients(
+                lambda rows: rows - adjoint(couple(factor(rows))), adjoint(gradient), steps=steps, tolerance=tolerance
+            )
+            return free * (gradient + couple(factor(inner))), None
 
 
 def conjugate_gradients(
@@ -355,6 +359,9 @@ def conjugate_gradients(
     """Solves M x = r for each row, M symmetric and positive definite, until ‖r − M x‖ ≤ tolerance · ‖r‖ in all of them.
 
     Rows that are done stay as they are.
+
+    Warns:
+        RuntimeWarning: if some are not within the tolerance after the last step.
     """
     x, residual, direction = torch.zeros_like(right), right.clone(), right.clone()
     squared = residual.square().sum(-1, keepdim=True)
@@ -372,4 +379,11 @@ def conjugate_gradients(
         ratio = renewed / torch.where(active, squared, torch.ones_like(squared))
         direction = torch.where(active, residual + ratio * direction, direction)
         squared = torch.where(active, renewed, squared)
+    if not bool((squared <= goal).all()):
+        warnings.warn(
+            f"conjugate_gradients: {int((~(squared <= goal)).sum())} of {len(right)} rows not within {tolerance:g} after "
+            f"{steps} steps",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return x

@@ -8,12 +8,15 @@ encoder: input x_t, query o_t, attention z_t, what is read m_t, composition c_t,
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
+
+from replica.training.mixed_precision import in_own_precision
 
 Message = Callable[[str, Tensor], Tensor]
 
@@ -118,16 +121,7 @@ class MemoryController(nn.Module):
         if device is None:
             device = torch.get_default_device() if generator is None else generator.device
 
-        def made(
-            kind: Callable[..., nn.Module], *sizes: int, fan: int, gain: float = 3.0, **options: bool
-        ) -> nn.Module:
-            # PyTorch's own start runs on the meta device, where it leaves the global random state alone.
-            module = kind(*sizes, device="meta", dtype=dtype, **options).to_empty(device=device)
-            for parameter in module.parameters():
-                bound = math.sqrt(gain / fan)
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
-            return module
-
+        made = partial(_drawn, generator=generator, device=device, dtype=dtype)
         self.read_controller = made(nn.LSTM, in_dim, hidden, fan=hidden, gain=1.0, batch_first=True)
         self.shortcut = made(nn.Linear, in_dim, key_dim, fan=in_dim, bias=False)
         self.query = made(nn.Linear, hidden, key_dim, fan=hidden, gain=0.1)
@@ -137,13 +131,18 @@ class MemoryController(nn.Module):
         self.key_shift = made(nn.Linear, hidden, key_dim, fan=hidden, gain=0.1)
         self.value = made(nn.Linear, hidden + target_dim, value_dim, fan=hidden + target_dim)
         self.gates = made(nn.Linear, hidden, 2, fan=hidden)
-        with torch.no_grad():
-            # It starts as a memory of nearest neighbours: it writes all it sees, mostly to the slot used least, and
-            # answers what it reads. Without this, training first spends hundreds of steps at chance.
-            self.gates.bias.copy_(torch.tensor([-2.0, 2.0]))  # type: ignore[operator]
-            self.answer.weight[:, hidden:] = self.value.weight[:, hidden:].T  # type: ignore[index, operator]
-            self.answer.weight[:, :hidden] *= 0.1  # type: ignore[index, operator]
+        self._start_as_nearest_neighbours()
         self.log_sharpness = nn.Parameter(torch.full((), math.log(sharpness), device=device, dtype=dtype))
+
+    @torch.no_grad()
+    def _start_as_nearest_neighbours(self) -> None:
+        """Write all that is seen, mostly to the slot used least, and answer what is read.
+
+        Without this, training first spends hundreds of steps at chance.
+        """
+        self.gates.bias.copy_(torch.tensor([-2.0, 2.0]))  # type: ignore[operator]
+        self.answer.weight[:, self.hidden :] = self.value.weight[:, self.hidden :].T  # type: ignore[index, operator]
+        self.answer.weight[:, : self.hidden] *= 0.1  # type: ignore[index, operator]
 
     def extra_repr(self) -> str:
         """What `print` shows."""
@@ -191,7 +190,7 @@ class MemoryController(nn.Module):
         if state is None:
             state = self.initial_state(len(inputs))
         hand = _unchanged if message is None else message
-        reading, (h, c) = self.read_controller(inputs, _layers(state.read))
+        reading, (h, c) = self._read(inputs, state.read)
         read = torch.cat([h[0], c[0]], -1)
         queries = hand("query", self.shortcut(inputs) + self.query(reading))
         directions = self.log_sharpness.exp() * normalize(queries, dim=-1)
@@ -217,6 +216,11 @@ class MemoryController(nn.Module):
             read, torch.cat([writing, cell], -1), memory, usage
         )
 
+    @in_own_precision  # not every processor has an LSTM in half precision
+    def _read(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        found: tuple[Tensor, tuple[Tensor, Tensor]] = self.read_controller(inputs, _layers(state))
+        return found
+
 
 def _layers(state: Tensor) -> tuple[Tensor, Tensor]:
     h, c = state.chunk(2, -1)
@@ -225,3 +229,22 @@ def _layers(state: Tensor) -> tuple[Tensor, Tensor]:
 
 def _unchanged(name: str, value: Tensor) -> Tensor:
     return value
+
+
+def _drawn(
+    kind: Callable[..., nn.Module],
+    *sizes: int,
+    fan: int,
+    gain: float = 3.0,
+    generator: torch.Generator | None,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
+    **options: bool,
+) -> nn.Module:
+    """A module whose parameters are uniform with variance gain / (3 fan)."""
+    # PyTorch's own start runs on the meta device, where it leaves the global random state alone.
+    module = kind(*sizes, device="meta", dtype=dtype, **options).to_empty(device=device)
+    for parameter in module.parameters():
+        bound = math.sqrt(gain / fan)
+        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    return module

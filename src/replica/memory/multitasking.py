@@ -1,10 +1,14 @@
 """The multitasking Hebbian network: patterns with blank entries, recalled several at once."""
 
+import warnings
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from replica.training.mixed_precision import in_own_precision
+from replica.training.tracing import is_exported
 
 from .multitasking_losses import mattis_overlaps, squared_error_losses
 from .multitasking_patterns import _positive
@@ -126,10 +130,12 @@ class MultitaskingMemory(nn.Module):
         """Overlaps n_f of states with the memory's features: the Mattis overlaps m_μ of stored patterns."""
         return mattis_overlaps(self._states(states), self.features)
 
+    @in_own_precision
     def energy(self, states: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
         """Cost H(σ) = −(N/2) Σ_f c_f n_f² of each state (extensive: divide by N for the cost a neuron)."""
         return self._cost(self.overlaps(states))
 
+    @in_own_precision
     def fields(self, states: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Field on each neuron from the others, h_i = Σ_{j≠i} J_ij σ_j, J_ij = (1/N) Σ_f c_f a_fi a_fj."""
         states = self._states(states)
@@ -159,6 +165,7 @@ class MultitaskingMemory(nn.Module):
         level = ((1 + self.features.square().mean(-1)) / 2).square()
         return -self._dim / 2 * ((level - to_pattern * to_mirror) * self.weights).sum(-1)
 
+    @in_own_precision
     @torch.no_grad()
     def sweep(
         self,
@@ -235,6 +242,9 @@ class MultitaskingMemory(nn.Module):
 
         Raises:
             ValueError: If the memory is empty or the width is not its own.
+
+        Warns:
+            RuntimeWarning: If at T = 0 something still moves after ``max_steps`` sweeps.
         """
         states = self._states(cues).sign()
         field = self._drive(self.overlaps(states))
@@ -243,8 +253,13 @@ class MultitaskingMemory(nn.Module):
         for _ in range(self.max_steps):
             before = states
             states = self.sweep(states, generator=self.generator)
-            if self.temperature == 0 and torch.equal(before, states):
+            if self.temperature == 0 and not is_exported() and torch.equal(before, states):
                 break
+        else:
+            if self.temperature == 0:
+                warnings.warn(
+                    f"recall: states still move after max_steps = {self.max_steps} sweeps", RuntimeWarning, stacklevel=2
+                )
         return states.to(cues.dtype)
 
     def agreement(self, states: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch features"]:
@@ -308,7 +323,7 @@ class MultitaskingMemory(nn.Module):
         for name in ("features", "weights"):
             saved = state_dict.get(prefix + name)
             if saved is not None:
-                setattr(self, name, torch.empty_like(saved, device=getattr(self, name).device))
+                setattr(self, name, getattr(self, name).new_empty(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 

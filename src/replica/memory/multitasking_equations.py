@@ -1,6 +1,7 @@
 """Theory of the multitasking Hebbian network at low load: how strongly each of a few patterns is recalled."""
 
 import math
+import warnings
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,15 +18,16 @@ class OverlapSolution(NamedTuple):
         overlaps: Overlap m_μ of the state with each pattern, in [−(1 − d), 1 − d].
         data_overlaps: Overlap n_μ with the average example over r, ``overlaps`` itself if there is no
             dataset noise.
-        change: Largest change in the last iteration; the equations are solved where it is below the
-            tolerance.
+        change: Largest change in the last iteration.
         iterations: How many were made.
+        converged: Whether the change came down to the tolerance; if not, this is no solution yet.
     """
 
     overlaps: Float[Tensor, " patterns"]
     data_overlaps: Float[Tensor, " patterns"]
     change: float
     iterations: int
+    converged: bool
 
     @property
     def example_multiplier(self) -> Float[Tensor, " patterns"]:
@@ -148,30 +150,48 @@ def solve_overlaps(
         [0.75, 0.1875, 0.046875]
     """
     _check(patterns, dilution, temperature, entropy)
-    filled = 1 - dilution
-    if isinstance(start, Tensor):
-        if start.shape != (patterns,):
-            raise ValueError(f"start must have shape ({patterns},), not {tuple(start.shape)}.")
-        current = start.to(torch.float64).clone()
-    elif start == "hierarchical":
-        current = hierarchical_overlaps(patterns, dilution)
-    elif start == "parallel":
-        current = torch.full((patterns,), parallel_overlap(patterns, dilution), dtype=torch.float64)
-    elif start == "pure":
-        current = torch.tensor([filled] + [0.0] * (patterns - 1), dtype=torch.float64)
-    else:
-        raise ValueError(f'start must be "hierarchical", "parallel", "pure" or a tensor, not {start!r}.')
+    current = _first_overlaps(start, patterns, dilution)
     equations = _Equations(patterns, dilution, temperature, entropy, nodes)
     change, iteration = math.inf, 0
     while change > tolerance and iteration < max_iterations:
-        updated = equations.data_overlaps(current)
-        if isinstance(start, str) and start == "parallel":  # rounding must not break the symmetry
-            updated = updated.mean().expand(patterns)
-        elif isinstance(start, str) and start == "pure":
-            updated = torch.cat([updated[:1], torch.zeros(patterns - 1, dtype=torch.float64)])
+        updated = _held(equations.data_overlaps(current), start)
         change = (updated - current).abs().max().item()
         current, iteration = updated.clone(), iteration + 1
-    return OverlapSolution(equations.overlaps(current), current, change, iteration)
+    return OverlapSolution(equations.overlaps(current), current, change, iteration, change <= tolerance)
+
+
+def _first_overlaps(start: Start | Tensor, patterns: int, dilution: float) -> Float[Tensor, " patterns"]:
+    """Where the iteration begins."""
+    if isinstance(start, Tensor):
+        if start.shape != (patterns,):
+            raise ValueError(f"start must have shape ({patterns},), not {tuple(start.shape)}.")
+        return start.to(torch.float64).clone()
+    if start == "hierarchical":
+        return hierarchical_overlaps(patterns, dilution)
+    if start == "parallel":
+        return torch.full((patterns,), parallel_overlap(patterns, dilution), dtype=torch.float64)
+    if start == "pure":
+        return torch.tensor([1 - dilution] + [0.0] * (patterns - 1), dtype=torch.float64)
+    raise ValueError(f'start must be "hierarchical", "parallel", "pure" or a tensor, not {start!r}.')
+
+
+def _held(overlaps: Float[Tensor, " patterns"], start: Start | Tensor) -> Float[Tensor, " patterns"]:
+    """On the symmetry of the start, which rounding must not break."""
+    if isinstance(start, str) and start == "parallel":
+        return overlaps.mean().expand(len(overlaps))
+    if isinstance(start, str) and start == "pure":
+        return torch.cat([overlaps[:1], torch.zeros_like(overlaps[1:])])
+    return overlaps
+
+
+def _warn_unless_solved(solution: OverlapSolution, used_by: str) -> None:
+    """For what rests on solutions and has no place to say that one is none."""
+    if not solution.converged:
+        warnings.warn(
+            f"{used_by}: overlaps still change by {solution.change:.1e} after {solution.iterations} iterations",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 class _Equations:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 from torch import Tensor
 
-from .multitasking_equations import _check, _Equations, solve_overlaps
+from .multitasking_equations import _check, _Equations, _warn_unless_solved, solve_overlaps
 
 
 def critical_dilution(patterns: int) -> float:
@@ -133,6 +133,9 @@ def parallel_dilution(patterns: int, temperature: float, *, entropy: float = 0.0
         ValueError: If an argument is out of range, or both noises are 0, where the regime shrinks to the
         limit d → 1.
 
+    Warns:
+        RuntimeWarning: If overlaps were not solved for, as very near to the critical temperature.
+
     Source: stability of the parallel regime in arXiv 2308.04106, worked out anew in our units.
 
     Example:
@@ -145,6 +148,7 @@ def parallel_dilution(patterns: int, temperature: float, *, entropy: float = 0.0
 
     def excess(dilution: float) -> float:
         solution = solve_overlaps(patterns, dilution, temperature, entropy=entropy, start="parallel")
+        _warn_unless_solved(solution, "parallel_dilution")
         return largest_multiplier(solution.data_overlaps, dilution, temperature, entropy=entropy) - 1
 
     low, high = 0.0, 0.995

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 from torch import Tensor
 
-from .multitasking_equations import solve_overlaps
+from .multitasking_equations import _warn_unless_solved, solve_overlaps
 
 
 def dataset_entropy(quality: float, examples: float) -> float:
@@ -78,6 +78,9 @@ def learning_threshold(
     Raises:
         ValueError: If an argument is out of range.
 
+    Warns:
+        RuntimeWarning: If overlaps were not solved for, as very near to the critical temperature.
+
     Source: "the thresholds for learning" of arXiv 2308.04106; ``level`` makes one number of a crossover.
 
     Example:
@@ -88,11 +91,16 @@ def learning_threshold(
         raise ValueError(f"level must lie in (0, 1), not {level}.")
     if not 0 <= temperature < 1:
         raise ValueError(f"temperature must lie in [0, 1) for patterns to be recalled, not {temperature}.")
-    stored = solve_overlaps(patterns, dilution, temperature).overlaps
+
+    def overlaps(entropy: float) -> Tensor:
+        solution = solve_overlaps(patterns, dilution, temperature, entropy=entropy)
+        _warn_unless_solved(solution, "learning_threshold")
+        return solution.overlaps
+
+    stored = overlaps(0.0)
 
     def excess(log_entropy: float) -> float:
-        noisy = solve_overlaps(patterns, dilution, temperature, entropy=math.exp(log_entropy)).overlaps
-        return relative_signal(noisy, stored).item() - level
+        return relative_signal(overlaps(math.exp(log_entropy)), stored).item() - level
 
     return examples_for_entropy(quality, math.exp(brentq(excess, math.log(1e-3), math.log(1e3), xtol=1e-5)))
 

@@ -185,7 +185,7 @@ def parallel_tempering(
     Raises:
         ValueError: if a shape is wrong, a temperature is not above 0, or `burn_in` is not below `sweeps`.
 
-    Source: Hukushima and Nemoto 1996 (exchange Monte Carlo); used for arXiv 2111.12997's glassy phase.
+    Source: Hukushima and Nemoto 1996 (exchange Monte Carlo); for the glassy phase of arXiv 2111.12997.
 
     Example:
         >>> draw = torch.Generator().manual_seed(0)
@@ -199,55 +199,71 @@ def parallel_tempering(
         raise ValueError(f"temperatures is {temperatures}; wanted one row of numbers above 0")
     if not 0 <= burn_in < sweeps:
         raise ValueError(f"burn_in is {burn_in}; wanted 0 <= burn_in < sweeps = {sweeps}")
-    samples, copies = len(couplings), len(temperatures)
-    wanted = (samples, copies, dim)
-    options = {"dtype": couplings.dtype, "device": couplings.device}
-    if start is not None and start.shape != wanted:
-        raise ValueError(f"start has shape {tuple(start.shape)}; wanted {wanted}")
-    tensor = symmetric_tensor(couplings, order, dim)
-    if start is None:
-        spins = torch.randint(0, 2, wanted, generator=generator, device=couplings.device).to(couplings) * 2 - 1
-    else:
-        spins = start.to(couplings).clone()
+    spins = _first_states((len(couplings), len(temperatures), dim), start, couplings, generator)
+    tensor = symmetric_tensor(couplings, order, dim).reshape(len(couplings), dim, dim, -1)
     beta = 1 / temperatures.to(couplings)
-    # Which temperature each copy has: temperatures move, states stay.
-    rank = torch.arange(copies, device=couplings.device).expand(samples, copies).clone()
     energy = -(spins * _fields(tensor, spins, order)).sum(-1) / order
-    total = torch.zeros(samples, copies, **options)  # type: ignore[call-overload]
-    lowest = energy.amin(1)
-    accepted, offered = torch.zeros(copies - 1, **options), torch.zeros(copies - 1, **options)  # type: ignore[call-overload]
-    flat = tensor.reshape(samples, dim, dim, -1)
+    # Which copy has each temperature: temperatures move, states stay.
+    place = torch.arange(len(beta), device=couplings.device).expand(energy.shape).clone()
+    total, lowest, accepted = torch.zeros_like(energy), energy.amin(1), couplings.new_zeros(len(beta) - 1)
     for sweep in range(sweeps):
-        noise = torch.rand(wanted, generator=generator, **options)  # type: ignore[call-overload]
-        own = beta[rank]
-        for i in torch.randperm(dim, generator=generator, device=couplings.device).tolist():
-            field = _contracted(torch.bmm(spins, flat[:, i]), spins, order)
-            new = torch.where(noise[:, :, i] < torch.sigmoid(2 * own * field), 1.0, -1.0).to(couplings)
-            energy -= (new - spins[:, :, i]) * field
-            spins[:, :, i] = new
+        _heat_bath(spins, energy, tensor, beta[place.argsort(1)], order, generator)
         lowest = torch.minimum(lowest, energy.amin(1))
-        place = rank.argsort(1)
-        for parity in (0, 1):
-            low = torch.arange(copies - 1, device=couplings.device)[parity::2]
-            if len(low) == 0:
-                continue
-            ordered = energy.gather(1, place)
-            gain = (beta[low] - beta[low + 1]) * (ordered[:, low] - ordered[:, low + 1])
-            swap = torch.rand(gain.shape, generator=generator, **options) < gain.exp()  # type: ignore[call-overload]
-            first, second = place[:, low], place[:, low + 1]
-            place[:, low], place[:, low + 1] = torch.where(swap, second, first), torch.where(swap, first, second)
-            accepted[low] += swap.to(couplings).mean(0)
-            offered[low] += 1
-        rank = place.argsort(1)
-        if sweep >= burn_in:
-            total += energy.gather(1, place)
-    place = rank.argsort(1)
-    return Tempered(
-        total / ((sweeps - burn_in) * dim),
-        lowest / dim,
-        spins.gather(1, place.unsqueeze(2).expand(wanted)),
-        accepted / offered.clamp_min(1),
-    )
+        _exchange(place, energy, beta, accepted, generator)
+        total += energy.gather(1, place) if sweep >= burn_in else 0
+    last = spins.gather(1, place.unsqueeze(2).expand_as(spins))
+    return Tempered(total / ((sweeps - burn_in) * dim), lowest / dim, last, accepted / sweeps)
+
+
+def _first_states(
+    wanted: tuple[int, int, int], start: Tensor | None, like: Tensor, generator: torch.Generator | None
+) -> Float[Tensor, "samples copies dim"]:
+    if start is None:
+        return torch.randint(0, 2, wanted, generator=generator, device=like.device).to(like) * 2 - 1
+    if start.shape != wanted:
+        raise ValueError(f"start has shape {tuple(start.shape)}; wanted {wanted}")
+    return start.to(like).clone()
+
+
+def _heat_bath(
+    spins: Float[Tensor, "samples copies dim"],
+    energy: Float[Tensor, "samples copies"],
+    tensor: Float[Tensor, "samples dim dim rest"],
+    beta: Float[Tensor, "samples copies"],
+    order: int,
+    generator: torch.Generator | None,
+) -> None:
+    """Update every neuron of every copy once, in a random order; states and energies change in place."""
+    noise = torch.rand(spins.shape, generator=generator, dtype=spins.dtype, device=spins.device)
+    for i in torch.randperm(spins.shape[2], generator=generator, device=spins.device).tolist():
+        field = _contracted(torch.bmm(spins, tensor[:, i]), spins, order)
+        new = torch.where(noise[:, :, i] < torch.sigmoid(2 * beta * field), 1.0, -1.0).to(spins)
+        energy -= (new - spins[:, :, i]) * field
+        spins[:, :, i] = new
+
+
+def _exchange(
+    place: Int[Tensor, "samples temperatures"],
+    energy: Float[Tensor, "samples copies"],
+    beta: Float[Tensor, " temperatures"],
+    accepted: Float[Tensor, " neighbours"],
+    generator: torch.Generator | None,
+) -> None:
+    """Offer all even, then all odd pairs of neighbouring temperatures an exchange of their copies.
+
+    Which copy has each temperature, `place`, and the share of samples that accepted, summed, change in place.
+    """
+    for parity in (0, 1):
+        low = torch.arange(len(beta) - 1, device=beta.device)[parity::2]
+        if len(low) == 0:
+            continue
+        ordered = energy.gather(1, place)
+        gain = (beta[low] - beta[low + 1]) * (ordered[:, low] - ordered[:, low + 1])
+        drawn = torch.rand(gain.shape, generator=generator, dtype=gain.dtype, device=gain.device)
+        swap = drawn < gain.exp()
+        first, second = place[:, low], place[:, low + 1]
+        place[:, low], place[:, low + 1] = torch.where(swap, second, first), torch.where(swap, first, second)
+        accepted[low] += swap.to(beta).mean(0)
 
 
 def _contracted(partial: Tensor, spins: Tensor, order: int) -> Tensor:
@@ -259,6 +275,4 @@ def _contracted(partial: Tensor, spins: Tensor, order: int) -> Tensor:
 
 
 def _fields(tensor: Tensor, spins: Tensor, order: int) -> Tensor:
-    samples, _, dim = spins.shape
-    flat = tensor.reshape(samples, dim, dim, -1)
-    return torch.stack([_contracted(torch.bmm(spins, flat[:, i]), spins, order) for i in range(dim)], -1)
+    return torch.stack([_contracted(torch.bmm(spins, tensor[:, i]), spins, order) for i in range(spins.shape[2])], -1)

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -27,6 +27,7 @@ class ReplicaSymmetric(NamedTuple):
         entropy: s; below zero where replica symmetry cannot be right.
         stability: eigenvalue of de Almeida and Thouless; below zero replica symmetry breaks (−∞ at T = 0).
         residual: largest change that one more step of the equations would make.
+        converged: whether that came below the tolerance within the steps allowed; elsewhere the values are no solution.
     """
 
     magnetization: Float[Tensor, "..."]
@@ -37,6 +38,7 @@ class ReplicaSymmetric(NamedTuple):
     entropy: Float[Tensor, "..."]
     stability: Float[Tensor, "..."]
     residual: Float[Tensor, "..."]
+    converged: Bool[Tensor, "..."]
 
 
 def grid_of(
@@ -196,7 +198,7 @@ def replica_symmetric(
     noise = curvature * q / (order - 1)
     _, fourth = _local_averages(m ** (order - 1), noise.clamp_min(1e-300).sqrt(), t)
     stability = 1 - curvature * fourth / t
-    values = (m, q, c, f, f + t * s, s, stability, residual)
+    values = (m, q, c, f, f + t * s, s, stability, residual, residual <= tolerance)
     return ReplicaSymmetric(*(value.reshape(shape) for value in values))
 
 

@@ -1,6 +1,7 @@
 """Layers of units that drive one another until they rest, with feedback weights of their own."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,9 @@ import torch
 from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from replica.training.mixed_precision import in_own_precision
+from replica.training.tracing import is_exported
 
 from .holomorphic import shifted_sigmoid
 from .settling import Settling, States
@@ -33,6 +37,8 @@ class LayeredDynamics(nn.Module):
     then the network descends an energy. Layers are updated in turn, up and down, each given its neighbours, which has the
     same fixed points as the paper's update of all at once; with symmetric weights and a bounded, increasing σ every turn
     lowers the energy, so that it converges.
+
+    Under autocast the dynamics run in the type of the weights: no fixed point is found in half precision.
 
     `forward` is differentiable by the implicit function theorem: the gradient of a function of the scores is that of
     backpropagation through all time (recurrent backpropagation; Almeida, 1987), whatever the weights.
@@ -176,15 +182,22 @@ class LayeredDynamics(nn.Module):
                 else:
                     weight.mul_(1 / math.sqrt(weight.shape[1]))
 
+    @in_own_precision
     def forward(self, inputs: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
-        """Scores at the fixed point, differentiable through it."""
+        """Scores at the fixed point, differentiable through it.
+
+        Warns:
+            RuntimeWarning: if rows, or on the way back their errors, are not at rest after the last sweep.
+        """
         settled = self.settle(inputs)
+        _warn_unless_at_rest(settled, "forward")
         drives = [
             self._constant(level, inputs) + self._incoming(level, settled.states, self._weights(None))
             for level in range(len(self.layers))
         ]
         return self.readout(_AtRest.apply(self, *drives)[-1])
 
+    @in_own_precision
     @torch.no_grad()
     def settle(
         self,
@@ -229,6 +242,7 @@ class LayeredDynamics(nn.Module):
             for layer in self.layers
         ]
 
+    @in_own_precision
     def scores(
         self, states: Sequence[Inexact[Tensor, "*nudges batch units"]]
     ) -> Inexact[Tensor, "*nudges batch classes"]:
@@ -236,6 +250,7 @@ class LayeredDynamics(nn.Module):
         top = states[-1]
         return nn.functional.linear(top, self.readout.weight.to(top.dtype), _like(self.readout.bias, top))
 
+    @in_own_precision
     def slopes(
         self, inputs: Float[Tensor, "batch features"], states: Sequence[Float[Tensor, "batch units"]]
     ) -> list[Float[Tensor, "batch units"]]:
@@ -248,6 +263,7 @@ class LayeredDynamics(nn.Module):
                 found.append(torch.autograd.grad(self.activation(drive).sum(), drive)[0])
         return found
 
+    @in_own_precision
     @torch.no_grad()
     def respond(
         self,
@@ -274,6 +290,7 @@ class LayeredDynamics(nn.Module):
             sweeps,
         )
 
+    @in_own_precision
     def jacobian_product(self, vectors: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
         """J times vectors over the units of all layers, the first layer's first; differentiable in the weights.
 
@@ -347,7 +364,7 @@ class LayeredDynamics(nn.Module):
             made += 2
             assert change is not None
             converged = change <= tolerance  # a change that is no number is above any
-            if bool(converged.all()) or made >= limit:
+            if made >= limit or (not is_exported() and bool(converged.all())):
                 return Settling(states, change, converged, made)
 
 
@@ -368,7 +385,19 @@ class _AtRest(torch.autograd.Function):
             at = drive.detach().requires_grad_()
             with torch.enable_grad():
                 slopes.append(torch.autograd.grad(ctx.dynamics.activation(at).sum(), at)[0])
-        return None, *ctx.dynamics.respond(slopes, errors, transposed=True).states
+        settled = ctx.dynamics.respond(slopes, errors, transposed=True)
+        _warn_unless_at_rest(settled, "backward")
+        return None, *settled.states
+
+
+def _warn_unless_at_rest(settled: Settling, way: str) -> None:
+    if not bool(settled.converged.all()):
+        moving = int((~settled.converged).sum())
+        warnings.warn(
+            f"LayeredDynamics: {way}, {moving} of {len(settled.converged)} rows are not at rest after {settled.sweeps} sweeps",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _undrawn(inputs: int, outputs: int, **options: Any) -> nn.Linear:

@@ -82,16 +82,40 @@ def cauchy_derivative(
         >>> cauchy_derivative(torch.exp, radius=1.0, points=8)
         tensor(1.0000)
     """
+    return value_and_derivative(function, radius, points, dtype=dtype, device=device)[1]
+
+
+def value_and_derivative(
+    function: Callable[[Inexact[Tensor, " nudges"]], Inexact[Tensor, "nudges *shape"]],
+    radius: float,
+    points: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+) -> tuple[Inexact[Tensor, "*shape"], Inexact[Tensor, "*shape"]]:
+    """What the same points tell of f(0) itself, their mean, beside `cauchy_derivative`, whose arguments these are.
+
+    The mean of a function that is holomorphic within the circle is its value at the centre, up to O(r^N): where the two
+    differ by a share of r f′(0) that is not small, the derivative is not to be trusted. (With one point it is f(0).)
+
+    Example:
+        >>> value, _ = value_and_derivative(torch.exp, radius=0.1, points=4)
+        >>> value
+        tensor(1.0000)
+        >>> value, _ = value_and_derivative(lambda z: 1 / (1 - z), radius=2.0, points=4)  # a pole within
+        >>> value
+        tensor(-0.0667)
+    """
     if not (0 < radius < math.inf):
         raise ValueError(f"radius: got {radius}, want a positive finite number")
     if points < 1:
         raise ValueError(f"points: got {points}, want 1 or more")
     if points == 1:
         near, rest = function(torch.tensor([radius, 0.0], dtype=dtype, device=device))
-        return (near - rest) / radius
+        return rest, (near - rest) / radius
     if points == 2:
         above, below = function(torch.tensor([radius, -radius], dtype=dtype, device=device))
-        return (above - below) / (2 * radius)
+        return (above + below) / 2, (above - below) / (2 * radius)
     half = torch.arange(points // 2 + 1, dtype=dtype, device=device)
     nudges = torch.polar(torch.full_like(half, radius), 2 * math.pi * half / points)
     values = function(nudges)
@@ -101,4 +125,5 @@ def cauchy_derivative(
     if points % 2 == 0:
         twice[-1] = 1.0
     shares = twice / (points * nudges)
-    return torch.tensordot(shares.to(values.dtype), values, dims=1).real
+    mean = torch.tensordot((twice / points).to(values.dtype), values, dims=1).real
+    return mean, torch.tensordot(shares.to(values.dtype), values, dims=1).real

@@ -129,32 +129,40 @@ def compare_layers(
     if not pairs:
         raise ValueError("layers: got none, want at least one")
     found: list[UnitStatistics] = []
-    # A module that both share is listed twice with the same mode.
-    modes = [(module, module.training) for model in (first, second) for module in model.modules()]
-    first.eval()
-    second.eval()
-    try:
-        with (
-            torch.no_grad(),
-            captured_activations(first, [pair[0] for pair in pairs]) as ours,
-            captured_activations(second, [pair[1] for pair in pairs]) as theirs,
-        ):
-            for batch in batches:
-                inputs = batch[0] if isinstance(batch, tuple | list) else batch
-                first(inputs)
-                if second is not first:
-                    second(inputs)
-                for place, (one, other) in enumerate(pairs):
-                    rows, others = unit_samples(ours[one], unit_axis), unit_samples(theirs[other], unit_axis)
-                    if shuffle is not None:
-                        order = torch.randperm(len(others), generator=shuffle, device=shuffle.device)
-                        others = others[order.to(others.device)]
-                    if place == len(found):
-                        found.append(UnitStatistics(rows.shape[1], others.shape[1], device=rows.device))
-                    found[place].update(rows, others)
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with (
+        _in_evaluation(first, second),
+        captured_activations(first, [pair[0] for pair in pairs]) as ours,
+        captured_activations(second, [pair[1] for pair in pairs]) as theirs,
+    ):
+        for batch in batches:
+            for model in (first,) if second is first else (first, second):
+                model(batch[0] if isinstance(batch, tuple | list) else batch)
+            for place, (one, other) in enumerate(pairs):
+                rows, others = unit_samples(ours[one], unit_axis), unit_samples(theirs[other], unit_axis)
+                if shuffle is not None:
+                    others = _shuffled(others, shuffle)
+                if place == len(found):
+                    found.append(UnitStatistics(rows.shape[1], others.shape[1], device=rows.device))
+                found[place].update(rows, others)
     if not found:
         raise ValueError("batches: got none, want at least one")
     return found
+
+
+def _shuffled(rows: Tensor, generator: torch.Generator) -> Tensor:
+    return rows[torch.randperm(len(rows), generator=generator, device=generator.device).to(rows.device)]
+
+
+@contextmanager
+def _in_evaluation(*models: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards every module is in the mode that it was in."""
+    # A module that two models share is listed twice with the same mode.
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    try:
+        for model in models:
+            model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

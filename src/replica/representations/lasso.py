@@ -47,14 +47,7 @@ def covariance_lasso(
         >>> covariance_lasso(torch.eye(2), torch.tensor([[0.5], [0.1]]), 0.2)[:, 0]
         tensor([0.3000, 0.0000])
     """
-    if covariance.dim() != 2 or covariance.shape[0] != covariance.shape[1]:
-        raise ValueError(f"covariance: got shape {tuple(covariance.shape)}, want a square matrix")
-    if cross.dim() != 2 or cross.shape[0] != covariance.shape[0]:
-        raise ValueError(f"cross: got shape {tuple(cross.shape)}, want ({covariance.shape[0]}, targets)")
-    if not penalty >= 0:
-        raise ValueError(f"penalty: got {penalty}, want 0 or more")
-    if start is not None and start.shape != cross.shape:
-        raise ValueError(f"start: got shape {tuple(start.shape)}, want {tuple(cross.shape)} as cross")
+    _check(covariance, cross, penalty, start)
     weights = torch.zeros_like(cross) if start is None else start
     largest = float(cross.abs().max())
     # The largest eigenvalue bounds the curvature; that of a matrix of zeros does not matter.
@@ -63,21 +56,37 @@ def covariance_lasso(
         return torch.zeros_like(cross)
     limit = tolerance * largest
     ahead, momentum = weights, torch.ones(cross.shape[1], dtype=cross.dtype, device=cross.device)
-    for step in range(max_steps):
+    for step in range(1, max_steps + 1):
         slope = covariance @ ahead - cross
         moved = torch.nn.functional.softshrink(ahead - slope / curvature, penalty / curvature)
-        change = moved - weights
-        uphill = ((ahead - moved) * change).sum(0) > 0
-        following = torch.where(uphill, 1.0, (1 + (1 + 4 * momentum.square()).sqrt()) / 2)
-        inertia = torch.where(uphill, 0.0, (momentum - 1) / following)
         # The proximal step's length is the violation of the optimality conditions; reading it at every step would
         # make the host wait for the device.
-        if step % 10 == 9 and float((ahead - moved).abs().max()) * curvature <= limit:
+        if (step % 10 == 0 or step == max_steps) and float((ahead - moved).abs().max()) * curvature <= limit:
             return moved
-        weights, momentum = moved, following
-        ahead = moved + inertia * change
+        ahead, momentum = _extrapolated(ahead, moved, weights, momentum)
+        weights = moved
     warnings.warn(f"covariance_lasso: not within {tolerance:g} after {max_steps} steps", RuntimeWarning, stacklevel=2)
     return weights
+
+
+def _extrapolated(ahead: Tensor, moved: Tensor, before: Tensor, momentum: Tensor) -> tuple[Tensor, Tensor]:
+    """Nesterov's next point, without momentum for the targets that it carried uphill; and the momentum after it."""
+    change = moved - before
+    uphill = ((ahead - moved) * change).sum(0) > 0
+    following = torch.where(uphill, 1.0, (1 + (1 + 4 * momentum.square()).sqrt()) / 2)
+    inertia = torch.where(uphill, 0.0, (momentum - 1) / following)
+    return moved + inertia * change, following
+
+
+def _check(covariance: Tensor, cross: Tensor, penalty: float, start: Tensor | None) -> None:
+    if covariance.dim() != 2 or covariance.shape[0] != covariance.shape[1]:
+        raise ValueError(f"covariance: got shape {tuple(covariance.shape)}, want a square matrix")
+    if cross.dim() != 2 or cross.shape[0] != covariance.shape[0]:
+        raise ValueError(f"cross: got shape {tuple(cross.shape)}, want ({covariance.shape[0]}, targets)")
+    if not penalty >= 0:
+        raise ValueError(f"penalty: got {penalty}, want 0 or more")
+    if start is not None and start.shape != cross.shape:
+        raise ValueError(f"start: got shape {tuple(start.shape)}, want {tuple(cross.shape)} as cross")
 
 
 def lasso_path(

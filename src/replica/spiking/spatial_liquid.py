@@ -156,7 +156,7 @@ class SpatialLiquid(nn.Module):
         weight = self.weight.to(events.dtype)
         within = weight[:, : self.neurons].T
         drive = events @ weight[:, self.neurons :].T
-        potential, current, waiting = (torch.zeros_like(drive[0]) for _ in range(3))
+        potential, current, waiting = (drive.new_zeros(drive.shape[1:]) for _ in range(3))
         spikes = torch.empty_like(drive)
         for entering, sent in zip(drive.unbind(0), spikes.unbind(0), strict=True):
             sent.copy_((potential >= self.threshold) & (waiting <= 0))
@@ -260,12 +260,16 @@ class SpatialLiquid(nn.Module):
             weights = flat.index_select(0, at)
             arriving_now = (amounts[row, source] / self.synaptic_time).index_select(0, which).mul_(weights)
             current.mul_(math.exp(-1 / self.synaptic_time))
-            current.view(-1).index_add_(0, reached + event_row * self.neurons, arriving_now)
+            target = reached + event_row * self.neurons
+            current.view(-1).index_add_(0, target, arriving_now)
             potential.mul_(1 - 1 / self.membrane_time).add_(current)
             waiting.sub_(1).masked_fill_(fired, self.refractory)
             rate = torch.where((source >= self.excitatory) & (source < self.neurons), gain[row], -loss[row])
             change = rate.index_select(0, which).mul_(trace.view(-1).index_select(0, reached + event_row * units))
-            flat.index_copy_(0, at, within(weights.add_(change), touched))
+            # Where the receiver fires too, the bounds hold for the sum of both changes.
+            both = fired.view(-1).index_select(0, target)
+            weights.add_(change)
+            flat.index_copy_(0, at, torch.where(both, weights, within(weights.clone(), touched)))
             # Where a receiver fires, they change with the senders' traces.
             row, target = fired.nonzero(as_tuple=True)
             which, touched = _each(target, *arriving)

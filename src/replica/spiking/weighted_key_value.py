@@ -113,6 +113,7 @@ class _WeightedKeyValue(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, keys: Tensor, values: Tensor, decay: Tensor, bonus: Tensor) -> Tensor:
+        keys, values, decay, bonus = (each.detach() for each in (keys, values, decay, bonus))  # see `_Integrate`
         (numerator, denominator), scale = _faded_sums(keys, (values, torch.ones_like(values)), decay)
         own = bonus + keys
         top = torch.maximum(scale, own)
@@ -158,13 +159,13 @@ def _faded_sums(scores: Tensor, values: tuple[Tensor, Tensor], decay: Tensor) ->
     # The scale: the greatest logarithm of a weight so far, in each piece, then from piece to piece, then both.
     scale = scores.clone()
     for j in range(1, length):
-        torch.maximum(scale[:, j], scale[:, j - 1] - decay, out=scale[:, j])
+        scale[:, j].clamp_(min=scale[:, j - 1] - decay)
     ends = scale[:, -1].clone()
     for c in range(1, pieces):
-        torch.maximum(ends[c], ends[c - 1] - length * decay, out=ends[c])
+        ends[c].clamp_(min=ends[c - 1] - length * decay)
     ages = torch.arange(1, length + 1, device=decay.device, dtype=decay.dtype)
     fading = (ages[:, None] * decay).reshape(length, *(1,) * (scale.ndim - 3), -1)
-    torch.maximum(scale[1:], ends[:-1, None] - fading, out=scale[1:])
+    scale[1:].clamp_(min=ends[:-1, None] - fading)
     # Where nothing came before, all weights are 0; any finite number spares −∞ − (−∞).
     finite = scale.clamp(min=torch.finfo(scale.dtype).min / 4)
     weights = (scores - finite).exp_()

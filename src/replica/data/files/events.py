@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data.files.arrays import open_arrays
-from replica.data.files.sources import check_bytes, in_memory, user_file
+from replica.data.files.arrays import Arrays, named_arrays
+from replica.data.files.sources import check_bytes
 from replica.data.sets.events import EventSet
 from replica.data.sets.labelled import encode_labels
 from replica.data.sets.patterns import refuse, shown
@@ -61,10 +61,7 @@ def read_events(source: str | os.PathLike[str] | Any, steps: int = STEPS) -> Eve
     Raises:
         ReplicaError: In one line that names the file, what is wrong with it and what is wanted.
     """
-    data = user_file(source, EVENT_FORMATS, _WANTED) if isinstance(source, str | os.PathLike) else in_memory(source)
-    if not isinstance(data, Path | dict):
-        raise refuse("data", "holds no events", _WANTED)
-    file, arrays = _read(data)
+    file, arrays = _read(named_arrays(source, EVENT_FORMATS, _WANTED))
     time, sample, label = arrays["time"], _whole(file, "sample", arrays["sample"]), arrays["label"]
     recordings = int(sample.max()) + 1
     if len(label) == len(time):
@@ -88,9 +85,8 @@ def read_events(source: str | os.PathLike[str] | Any, steps: int = STEPS) -> Eve
     return EventSet(events[labels >= 0], labels[labels >= 0], classes, shape, notes=(*notes, *told, *more))
 
 
-def _read(data: Path | dict[str, NDArray[Any]]) -> tuple[Path | str, dict[str, NDArray[Any]]]:
+def _read(arrays: Arrays) -> tuple[Path | str, dict[str, NDArray[Any]]]:
     """The arrays under the names that this reader gives them."""
-    arrays = open_arrays(data, _WANTED)
     names = {ours: next((name for name in known if name in arrays.headers), ours) for ours, known in _NAMES.items()}
     pixels = names["unit"] not in arrays.headers and names["x"] in arrays.headers
     needed = ["time", *(("x", "y") if pixels else ("unit",)), "sample", "label"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,14 +155,12 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
 
     given: list[tuple[str, str | None]] = []
     loose: list[str] = []
-    rest = iter(words)
-    for word in rest:
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
         name, equals, value = word.removeprefix("--").partition("=")
         if word.startswith("--") and name:
-            follows = value if equals else next(rest, None)
-            if follows is not None and follows.startswith("--") and not equals:
-                rest = iter([follows, *rest])
-                follows = None
+            follows = rest.popleft() if not equals and rest and not rest[0].startswith("--") else value
             given.append((name.replace("-", "_"), follows or None))
         elif word.startswith("-") and len(word) > 1:
             raise ReplicaError(f"No such option: {word!r:.60}. See replica compare --help.")
@@ -170,17 +169,19 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
     if not loose:
         raise ReplicaError(f"Name a problem, as in replica compare PROBLEM. Problems: {', '.join(names())}.")
     problem = get(loose[0])
-    known = [option.name for option in problem.options]
+    known = {option.name: option for option in problem.options}
     options: dict[str, str] = {}
     for name, text in given:
         flag = "--" + name.replace("_", "-")
         if name not in known:
             near = nearest(name, [*known, *(other.removeprefix("as_") for other in own)])
+            listed = ", ".join("--" + other.replace("_", "-") for other in known)
             raise ReplicaError(
-                f"No such option: {flag:.60}.{near.replace('_', '-')} Options of problem {problem.name}: --{', --'.join(known)}; "
+                f"No such option: {flag:.60}.{near.replace('_', '-')} Options of problem {problem.name}: {listed}; "
                 "for the command's own see replica compare --help."
             )
-        if text is None:
+        text = text or known[name].alone
+        if not text:
             raise ReplicaError(f"Option {flag} needs a value, as in {flag} VALUE.")
         if name in options:
             raise ReplicaError(f"Option {flag} is given twice.")

@@ -49,7 +49,8 @@ def draw_comparison(figure: Figure, comparison: Any, problem: Problem) -> None:
 
     Args:
         figure: An empty figure of any size; colours of text, lines and paper are the current style's, so that it suits any page.
-        comparison: Has ``sweep``, ``curves``, ``rows`` in rank order, ``examples``, ``dataset`` and ``options``.
+        comparison: Has ``sweep``, ``curves``, ``rows`` in rank order, ``examples``, ``dataset`` and ``options``; and may have
+            ``metrics``, where another than the problem's first ranks.
         problem: The problem that was compared in.
     """
     methods = [str(row["method"]) for row in comparison.rows]
@@ -65,7 +66,8 @@ def draw_comparison(figure: Figure, comparison: Any, problem: Problem) -> None:
         left, right = (figure.add_subfigure(grid[0, column]) for column in range(2))
         for part in (left, right):
             part.set_facecolor("none")
-    draw_ranking(left.subplots(), comparison, metric=problem.metrics[0], baselines=baselines, sweep_label=label)
+    metric = getattr(comparison, "metrics", problem.metrics)[0]
+    draw_ranking(left.subplots(), comparison, metric=metric, baselines=baselines, sweep_label=label)
     if shown:
         own.draw(right, comparison, shown, method_styles(methods, baselines))
 

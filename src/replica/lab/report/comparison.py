@@ -71,14 +71,15 @@ class Comparison:
 
     @property
     def settings(self) -> str:
-        """Options, seeds, scale and device in one line."""
+        """Options, seeds, scale and device in one line, numbers as trials really used them."""
         results = self.results
-        swept = results.sweep.option if results.sweep else None
-        settings = [
-            f"{name} {', '.join(map(_plain, results.sweep.values)) if results.sweep and name == swept else _plain(value)}"
-            for name, value in results.options.items()
-            if value != ""  # such as the column of labels, where the data set knows it
-        ]
+        swept = {results.sweep.option: ", ".join(map(_plain, results.sweep.values))} if results.sweep else {}
+        words = {**{name: _plain(value) for name, value in results.options.items()}, **results.used, **swept}
+        read = [option for option in results.problem.options if option.name in results.problem.data_options]
+        for option in read:  # such as the column of labels, where the data set knows it
+            if isinstance(option.default, str) and results.options[option.name] == option.default:
+                del words[option.name]
+        settings = [f"{name} {text}" for name, text in words.items() if text]
         seeds = f"{results.seeds} seed{'s' if results.seeds != 1 else ''}"
         return " · ".join([*settings, seeds, f"{results.scale} scale", results.device])
 

@@ -75,6 +75,14 @@ class Results:
     tuning: Tuning | None = None
 
     @property
+    def used(self) -> Mapping[str, str]:
+        """Options of which trials took another value than was asked for, the same at all points of the sweep."""
+        values = [self.sweep.values[0], self.sweep.values[-1]] if self.sweep else []
+        points = [{**self.options, self.sweep.option: value} for value in values] if self.sweep else [self.options]
+        first, *rest = (self.problem.used(self.dataset, point, self.scale) for point in points)
+        return {name: text for name, text in first.items() if all(other[name] == text for other in rest)}
+
+    @property
     def errors(self) -> list[Row]:
         """Trials that ended in an error, of all methods."""
         return [row for method in self.methods for row in method.errors]
