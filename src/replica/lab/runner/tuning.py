@@ -171,7 +171,8 @@ def read_space(method: Method, problem: str) -> tuple[dict[str, Space], dict[str
     """
     if method.attribute:
         spaces, defaults = asked(method.source, partial(_space_in_file, method, problem))
-        return {name: _space(**plain) for name, plain in spaces.items()}, defaults
+        kinds: dict[str, Any] = {kind.__name__: kind for kind in (Choice, Integer, LogUniform, Uniform)}
+        return {name: kinds[plain.pop("kind")](**plain) for name, plain in spaces.items()}, defaults
     return _read_space(method, problem)
 
 
@@ -377,12 +378,6 @@ def _space_plain(space: Space) -> dict[str, Any]:
     if isinstance(space, Choice):
         return {"kind": kind, "values": list(space.values)}
     return {"kind": kind, "low": space.low, "high": space.high}
-
-
-def _space(kind: str, **ends: Any) -> Space:
-    """The space of a JSON form."""
-    space: Space = {"Choice": Choice, "Integer": Integer, "LogUniform": LogUniform, "Uniform": Uniform}[kind](**ends)
-    return space
 
 
 def _mean(scores: Sequence[float | None]) -> float | None:
