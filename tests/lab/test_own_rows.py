@@ -106,7 +106,7 @@ def test_rows_to_test_and_groups_in_a_comparison(tmp_path: Path) -> None:
     assert "3 columns" in grouped.results.dataset.description
     assert "10 groups by site" in grouped.results.dataset.description
     assert "groups site · " in grouped.settings
-    tests = get("credit").load(tested.results.dataset.name, tested.results.options).content.tests
+    tests = get("credit").load(tested.results.source, tested.results.options).content.tests
     assert tests.tolist() == [False] * 24 + [True] * 16
 
 

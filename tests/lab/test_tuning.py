@@ -213,6 +213,7 @@ def tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
         )
 
     monkeypatch.setattr("replica.lab.runner.participants.records", dict)  # no papers
+    monkeypatch.setattr(EntryJob, "isolated", False)  # other processes have not the data that is set here
     return run
 
 

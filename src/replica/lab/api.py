@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "find", "verify"]
 
+MOST_FIRST_SEED = 10**9
+"""Generators of libraries take 32 bits."""
 _SETTINGS = frozenset(field.name for field in fields(Settings))
 
 
@@ -129,8 +131,8 @@ def verify(*papers: str, claims: Sequence[str] = (), first_seed: int = 0, **sett
     unknown = settings.keys() - _SETTINGS
     if unknown:
         raise ReplicaError(f"verify has no setting {min(unknown)!r}. It has: {', '.join(sorted(_SETTINGS))}.")
-    if first_seed < 0:
-        raise ReplicaError(f"The first seed must be 0 or more, not {first_seed}.")
+    if not 0 <= first_seed <= MOST_FIRST_SEED:
+        raise ReplicaError(f"The first seed must be from 0 to {MOST_FIRST_SEED}, not {first_seed!s:.40}.")
     how = Settings(**settings)
     results = (verify_source(find_source(name), how, first_seed, claims) for name in dict.fromkeys(papers))
     return Verdicts(Verdict(result.source, result.claims) for result in results)

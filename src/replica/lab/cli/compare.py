@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
-from .run_options import BACKEND, DEVICE, FIGURE, JOBS, JSON, LIMIT_MEMORY, LIMIT_SECONDS, STORE, TRACK, settings
+from . import run_options as run
 
 if TYPE_CHECKING:
     from replica.lab.report import Comparison, Tracker
@@ -23,8 +23,8 @@ EXAMPLES = (
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 PROBLEM = typer.Argument(..., help="The problem, as replica problems names it.")
-DATA = typer.Option(None, help="A named data set of the problem, or your own file or folder.")
-ENTRY = typer.Option([], metavar="FILE.py:NAME", help="A method of your own; repeatable.")
+DATA = typer.Option(None, callback=run.path_given, help="A named data set of the problem, or your own file or folder.")
+ENTRY = typer.Option([], callback=run.path_given, metavar="FILE.py:NAME", help="A method of your own; repeatable.")
 ONLY = typer.Option([], metavar="METHOD", help="Only this method (your entries always take part); repeatable.")
 SWEEP = typer.Option([], metavar="OPTION=A,B,C", help="Run at several values of one option, for curves.")
 TUNE = typer.Option(
@@ -36,7 +36,9 @@ SEEDS = typer.Option(
     None, help="Trials a method and point; more for narrower intervals.", show_default="5; 1 at smoke scale"
 )
 SCALE = typer.Option("laptop", help="smoke, laptop or full.")
-OUT = typer.Option(None, help="Where the report goes.", show_default="replica-PROBLEM-DATA.html here")
+OUT = typer.Option(
+    None, callback=run.path_given, help="Where the report goes.", show_default="replica-PROBLEM-DATA.html here"
+)
 OPEN = typer.Option(False, "--open", help="Open the report in the browser.")
 
 
@@ -71,16 +73,16 @@ def compare(
     seeds: int = SEEDS,
     scale: str = SCALE,
     out: Path = OUT,
-    figure: Path = FIGURE,
+    figure: Path = run.FIGURE,
     open_report: bool = OPEN,
-    device: str = DEVICE,
-    jobs: int = JOBS,
-    backend: str = BACKEND,
-    limit_seconds: float = LIMIT_SECONDS,
-    limit_memory: str = LIMIT_MEMORY,
-    store: Path = STORE,
-    track: str = TRACK,
-    as_json: bool = JSON,
+    device: str = run.DEVICE,
+    jobs: int = run.JOBS,
+    backend: str = run.BACKEND,
+    limit_seconds: float = run.LIMIT_SECONDS,
+    limit_memory: str = run.LIMIT_MEMORY,
+    store: Path = run.STORE,
+    track: str = run.TRACK,
+    as_json: bool = run.JSON,
 ) -> None:
     """Run every fitting method on the same data, budget and seeds; rank them, say who is tied with the best.
 
@@ -105,7 +107,7 @@ def compare(
         comparison = run_compare(
             problem, data=data, entries=entry, sweep=_read_sweep(sweep), only=only, tune=tune,
             standings=not as_json, **options,
-            **settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory),
+            **run.settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory),
         )  # fmt: skip
     _tell(comparison, path, figure, tracker, as_json)
     if open_report:

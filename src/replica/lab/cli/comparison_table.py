@@ -8,18 +8,21 @@ if TYPE_CHECKING:
     from replica.lab.report import Comparison
     from replica.lab.runner import Results
 
+OUTPUT_LINES = 8
+
 
 def print_comparison(comparison: Comparison) -> None:
     """Print question, data, settings, the table, and what failed or was left out."""
     from rich.markup import escape
 
+    from replica.lab.catalogue.printable import printable
     from replica.lab.report.ranking_table import terminal_table
 
     from .output import console
 
     results, out = comparison.results, console()
     out.print(f"\n[bold]{escape(results.problem.question)}[/bold]")
-    out.print(f"[dim]{escape(results.dataset.description)}[/dim]")
+    out.print(f"[dim]{escape(printable(results.dataset.description, 1000))}[/dim]")
     out.print(f"[dim]{escape(comparison.settings)}[/dim]\n")
     table, hidden = terminal_table(results, out.width)
     out.print(table)
@@ -33,10 +36,15 @@ def print_comparison(comparison: Comparison) -> None:
     for name, reason in results.left_out.items():
         out.print(f"[dim]left out: {escape(name)} ({escape(reason)})[/dim]")
     for failed in {(error.subject, error.error): error for error in results.errors}.values():
-        out.print(f"[red]{escape(failed.subject)}, seed {failed.seed}: {escape(failed.error)}[/red]", soft_wrap=True)
+        said = escape(printable(failed.error, 400))
+        out.print(f"[red]{escape(failed.subject)}, seed {failed.seed}: {said}[/red]", soft_wrap=True)
         last = [line for line in failed.traceback.strip().splitlines() if line.startswith("  File")][-1:]
         for line in last:
             out.print(f"[dim]{escape(line)}[/dim]", soft_wrap=True)
+    for method, text in results.output.items():
+        out.print(f"{escape(method)} printed, the last lines of its first trial:")
+        for line in text.strip().splitlines()[-OUTPUT_LINES:]:
+            out.print(f"  [dim]{escape(printable(line))}[/dim]", soft_wrap=True)
 
 
 def _print_tuning(results: Results) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .run_options import BACKEND, DEVICE, FIGURE, JOBS, JSON, LIMIT_MEMORY, LIMIT_SECONDS, STORE, TRACK, settings
+from . import run_options as run
 
 if TYPE_CHECKING:
     from replica.lab.report import Tracker
@@ -24,7 +24,9 @@ MEANING = (
 )
 
 
-PAPERS = typer.Argument(..., metavar="SLUG...", help="Papers by slug, or paper files of your own (my_paper.py).")
+PAPERS = typer.Argument(
+    ..., callback=run.path_given, metavar="SLUG...", help="Papers by slug, or paper files of your own (my_paper.py)."
+)
 SCALE = typer.Option("laptop", help="smoke (seconds; not judged), laptop, or full (the paper's own size).")
 SEEDS = typer.Option(None, help="Trials a claim.", show_default="5, 10, 20, 40 in turn, until it is decided")
 FIRST_SEED = typer.Option(
@@ -45,17 +47,17 @@ def verify(
     seeds: int | None = SEEDS,
     first_seed: int = FIRST_SEED,
     claim: list[str] = CLAIM,
-    figure: Path | None = FIGURE,
-    device: str = DEVICE,
-    jobs: int = JOBS,
-    backend: str = BACKEND,
-    limit_seconds: float = LIMIT_SECONDS,
-    limit_memory: str = LIMIT_MEMORY,
-    store: Path | None = STORE,
+    figure: Path | None = run.FIGURE,
+    device: str = run.DEVICE,
+    jobs: int = run.JOBS,
+    backend: str = run.BACKEND,
+    limit_seconds: float = run.LIMIT_SECONDS,
+    limit_memory: str = run.LIMIT_MEMORY,
+    store: Path | None = run.STORE,
     record: bool = RECORD,
     refresh: bool = REFRESH,
-    track: str | None = TRACK,
-    as_json: bool = JSON,
+    track: str | None = run.TRACK,
+    as_json: bool = run.JSON,
 ) -> None:
     """Re-test what a paper claims and say what holds.
 
@@ -73,7 +75,7 @@ def verify(
         raise ReplicaError(
             "--record measures all claims with their own seeds; leave out --claim, --seeds and --first-seed."
         )
-    how = settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory)
+    how = run.settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory)
     with standard_output_kept():
         tracker = Tracker(track) if track is not None else None
         if record or refresh:

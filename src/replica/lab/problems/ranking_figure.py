@@ -14,6 +14,8 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
+from replica.lab.catalogue.printable import printable
+
 from .problem import Metric, Problem, Value
 
 if TYPE_CHECKING:
@@ -153,7 +155,9 @@ def _draw_curves(
         ends.append((method, float(rows["position"].iloc[-1]), float(rows["mean"].iloc[-1])))
     if numeric and min(positions) > 0 and max(positions) >= 10 * min(positions):
         axes.set_xscale("log")
-    _set_ticks(axes, positions, [f"{value:g}" if isinstance(value, (int, float)) else value for value in values])
+    _set_ticks(
+        axes, positions, [f"{value:g}" if isinstance(value, (int, float)) else printable(value, 30) for value in values]
+    )
     if metric.unit.startswith("share"):
         axes.set_ylim(-0.03, 1.03)
     elif _spans_decades(curves):

@@ -92,7 +92,8 @@ def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Picture:
         axes = figure.add_subplot(rows, columns, place)
         assert claim.draw is not None
         claim.draw(axes, pd.DataFrame(series))
-        axes.set_title(_wrapped(claim.registration.sentence) + (f"\n{verdict}" if verdict else ""))
+        title = _wrapped(claim.registration.sentence) + (f"\n{verdict}" if verdict else "")
+        axes.set_title(title, parse_math=False)
     return figure
 
 

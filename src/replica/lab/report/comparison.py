@@ -131,6 +131,7 @@ class Comparison:
             "rows": results.rows,
             "curves": results.curves.replace([np.inf, -np.inf], None).to_dict("records"),
             "left_out": dict(results.left_out),
+            "output": results.output,
             "tuning": results.tuning.plain() if results.tuning else None,
             "errors": [
                 {
@@ -145,7 +146,7 @@ class Comparison:
 
     def figure(self, name: Theme = "light") -> Picture:
         """The comparison's picture: curves over the sweep, and examples to look at. A notebook shows it."""
-        with theme(name):
+        with theme(name, formulas=False):
             figure = Picture(figsize=SIZE, layout="constrained")
             self.results.problem.draw(figure, self.results)
             return figure
@@ -161,7 +162,7 @@ class Comparison:
         try:
             # Whole or not at all: a report that is being read is never half of one.
             with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, suffix=".html", delete=False, encoding="utf-8"
+                "w", dir=path.parent, suffix=".html", delete=False, encoding="utf-8", errors="backslashreplace"
             ) as file:
                 try:
                     file.write(text)
@@ -179,7 +180,7 @@ class Comparison:
 
     def _svg(self, name: Theme) -> bytes:
         buffer = io.BytesIO()
-        with theme(name):
+        with theme(name, formulas=False):
             self.figure(name).savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue()
 

@@ -24,7 +24,7 @@ from .progress import Reporter, reporter
 from .run import run
 from .settings import Settings
 from .store import Row, Store
-from .sweeps import Sweep, checked_sweep
+from .sweeps import Sweep, check_values, checked_sweep
 from .tuning import Tuning, check_trials, read_space, tune as run_tuning
 
 Place = tuple[str, int, Value | None]
@@ -97,6 +97,12 @@ class Results:
         return [row for method in self.methods for row in method.errors]
 
     @property
+    def output(self) -> dict[str, str]:
+        """The end of what the first trial of a method printed, for users' methods that print."""
+        printed = {result.method.name: [row.output for row in result.rows.values()] for result in self.methods}
+        return {name: found for name, texts in printed.items() if (found := next(filter(str.strip, texts), ""))}
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """One mapping a method, as ``replica compare --json`` gives it."""
         by_name = {metric.name: metric for metric in self.metrics}
@@ -167,6 +173,7 @@ def run_comparison(
     given = dict(options or {})
     resolved = problem.resolve(given)
     source = data or problem.default_data
+    check_values(resolved)
     dataset = problem.load(source, resolved)
     sweep = checked_sweep(problem, dataset, sweep, given, resolved, tune)
     methods, left_out = participants(problem, resolved, entries, only)
