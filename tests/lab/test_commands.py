@@ -318,7 +318,9 @@ def test_problems_json(replica: Replica) -> None:
     every, (recall,) = replica("problems", "--json").json, replica("problems", "recall", "--json").json
     assert recall in every
     assert {"digits", "mnist"} == set(recall["data"])
-    assert {option["name"] for option in recall["options"]} == {"stored", "kind", "damage", "values", "cues"}
+    assert {option["name"] for option in recall["options"]} == {
+        *("stored", "kind", "damage", "values", "cues", "drop", "keep", "colour")
+    }
     assert {"nearest-neighbour", "random-guess"} <= {baseline["name"] for baseline in recall["baselines"]}
     assert "hopfield" in recall["papers"]
     done = replica("problems", "recall")
