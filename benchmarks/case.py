@@ -10,7 +10,7 @@ import torch
 
 @dataclass(frozen=True)
 class Case:
-    """Two ways of doing the same work.
+    """Two ways of doing the same work, or a part beside another that takes its place.
 
     Args:
         name: What is done, and beside which peer.
@@ -20,6 +20,7 @@ class Case:
         target: What the ratio ours / peer must stay under.
         memory: Measure peak memory too.
         updates: Spin updates in one call, for Monte Carlo; its rate is printed.
+        other_work: The peer does other work in its place: the ratio is a cost, in no mean and under no target.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Case:
     target: float
     memory: bool = False
     updates: float = 0.0
+    other_work: bool = False
 
 
 def median_seconds(*work: Callable[[], object], rounds: int = 7, budget: float = 12.0) -> list[float]:

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+from replica.lab.api import verify
 from replica.lab.runner import Store
-from replica.lab.runner.verify import verify
 
 PAPER = """
 import time

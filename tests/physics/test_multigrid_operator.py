@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from replica.physics import MgNO, MultigridOperator, OperatorLayer, meet_boundary
+from replica.physics.grid_boundaries import _cut
 
 BOUNDARIES = ("dirichlet", "neumann", "periodic")
 EXTENSIONS = {"dirichlet": "constant", "neumann": "reflect", "periodic": "circular"}
@@ -302,6 +303,18 @@ def test_meeting_the_boundary_leaves_a_function_that_meets_it_alone():
     parabola = (x**2 * (1 - x) ** 2).expand(1, 1, 33)
     assert (meet_boundary(parabola, "neumann") - parabola).abs().max() < 3 * (1 / 32) ** 3
     assert meet_boundary(sine[None, None], "periodic").equal(sine[None, None])
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 8), (7, 7)])
+def test_cut_to_the_finer_grid_keeps_the_layout_of_the_gradient(size):
+    values = torch.randn(2, 3, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
+    layouts = []
+    fine = values * 1.0
+    fine.register_hook(lambda gradient: layouts.append(gradient.is_contiguous(memory_format=torch.channels_last)))
+    cut = _cut(fine, size)
+    assert cut.equal(values[:, :, : size[0], : size[1]])
+    cut.square().sum().backward()
+    assert layouts == [True]
 
 
 # --- The nets

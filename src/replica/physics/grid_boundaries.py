@@ -38,7 +38,7 @@ def meet_boundary(values: Float[Tensor, "batch channels *grid"], boundary: Bound
     if min(values.shape[2:], default=0) < 3:
         raise ValueError(f"values: got shape {tuple(values.shape)}, want (batch, channels, *grid) of 3 points each way")
     if boundary == "dirichlet":
-        inside = _cut(values, [size - 2 for size in values.shape[2:]], first=1)
+        inside = functional.pad(values, (-1, -1) * len(axes))
         return functional.pad(inside, (1, 1) * len(axes))
     for axis in axes:
         size = values.shape[axis]
@@ -48,11 +48,13 @@ def meet_boundary(values: Float[Tensor, "batch channels *grid"], boundary: Bound
     return values
 
 
-def _cut(values: Tensor, size: Sequence[int], first: int = 0) -> Tensor:
-    """So many points each way, from the first or a later one."""
-    for axis, points in enumerate(size, start=2):
-        values = values.narrow(axis, first, points)
-    return values
+def _cut(values: Tensor, size: Sequence[int]) -> Tensor:
+    """So many points each way, from the first; the values themselves where there are no more."""
+    spare = [have - want for have, want in zip(values.shape[2:], size, strict=True)]
+    # Padding keeps the memory layout of the gradient, which slicing does not: convolutions would convert it back.
+    return (
+        functional.pad(values, [side for points in reversed(spare) for side in (0, -points)]) if any(spare) else values
+    )
 
 
 def _check_boundary(boundary: str) -> None:
