@@ -15,25 +15,41 @@ from replica.lab.runner import Store
 
 PAPER = """
 import time
-from replica.lab.claims import Paper, above
+from replica.lab.claims import Paper
 paper = Paper("cost")
 
-@paper.claim("It costs nothing.", expect={"x": above(0)})
-def nothing(trial):
+
+def at_once(trial):
     return {"x": 1.0}
 
-@paper.claim("It computes.", expect={"x": above(0)})
-def computes(trial):
+
+def by_computing(trial):
     end, x = time.process_time() + 0.15, 0
     while time.process_time() < end:
         x += 1
     return {"x": 1.0}
 
-@paper.claim("It waits.", expect={"x": above(0)})
-def waits(trial):
+
+def by_waiting(trial):
     time.sleep(0.15)
     return {"x": 1.0}
+
+
+def judge(study, name):
+    def mean(table):
+        return {"x": table["x"].mean()}
+
+    mean.__name__ = name
+    paper.claim(study, figure=lambda axes, table: axes.plot(table["x"]))(mean)
+
+
+for study, name in ((at_once, "nothing"), (by_computing, "computes"), (by_waiting, "waits")):
+    judge(study, name)
 """
+REGISTERED = "departures = []\n" + "".join(
+    f'[{name}]\nsentence = "It costs that."\nregistered = 2026-11-30\nsetting = "own"\nexpect.x = "above 0"\nwhy = "{{x}}"\n'
+    for name in ("nothing", "computes", "waits")
+)
 
 
 def overhead(folder: Path, trials: int = 200) -> float:
@@ -146,6 +162,7 @@ def rows() -> list[dict[str, float | str]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "cost.py").write_text(PAPER)
+        (folder / "cost.toml").write_text(REGISTERED)
         found = [
             {"name": "overhead of a trial", "value": overhead(folder) * 1e3, "unit": "ms", "target": "at most 20"},
             {"name": "reading 1,000 stored trials", "value": reading(folder), "unit": "s", "target": "at most 1"},

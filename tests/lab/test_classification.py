@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from sklearn import metrics
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from replica.data import Labelled
@@ -20,6 +21,7 @@ from replica.errors import ReplicaError
 from replica.lab.claims import Trial
 from replica.lab.problems import get
 from replica.lab.problems.classification.calibration import expected_calibration_error, log_loss
+from replica.lab.problems.classification.class_metrics import auroc, balanced_accuracy, confusion_matrix, macro_f1
 from replica.lab.problems.classification.data import load, prepare
 from replica.lab.problems.labelled_rows import stratified_split
 from replica.lab.problems.problem import Dataset
@@ -29,7 +31,7 @@ problem = get("classification")
 
 @pytest.fixture(scope="module")
 def wine() -> Dataset:
-    return load("wine", "")
+    return load("wine", {})
 
 
 def run(
@@ -159,6 +161,111 @@ def test_calibration_error_against_a_loop() -> None:
             total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     assert expected_calibration_error(probabilities, labels) == pytest.approx(total)
     assert expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0  # confidence 1 is in the last bin
+
+
+@settings(max_examples=30, derandomize=True)
+@given(st.integers(2, 5), st.integers(2, 60), st.integers(0, 10**6), st.booleans())
+def test_measures_in_which_classes_count_alike_are_scikit_learns(
+    classes: int, rows: int, seed: int, coarse: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    truth, predicted = rng.integers(classes, size=(2, rows))
+    chances = rng.dirichlet(np.ones(classes), rows)
+    chances = np.round(chances, 1) if coarse else chances  # ties
+    confusion = confusion_matrix(truth, predicted, classes)
+    np.testing.assert_array_equal(confusion, metrics.confusion_matrix(truth, predicted, labels=range(classes)))
+    wanted = metrics.recall_score(truth, predicted, labels=np.unique(truth), average="macro")
+    assert balanced_accuracy(confusion) == pytest.approx(wanted)
+    assert macro_f1(confusion) == pytest.approx(metrics.f1_score(truth, predicted, average="macro"))
+    there = [c for c in range(classes) if 0 < (truth == c).sum() < rows]
+    areas = [metrics.roc_auc_score(truth == c, chances[:, c]) for c in there]
+    assert auroc(chances, truth) == pytest.approx(np.mean(areas) if areas else 0.5)
+
+
+def test_the_chosen_measure_ranks_and_is_tuned_by(wine: Dataset) -> None:
+    chosen = problem.metrics_for(problem.resolve({"rank_by": "auroc"}))
+    assert chosen[0].name == "auroc"
+    assert set(chosen) == set(problem.metrics)
+    assert problem.metrics_for(problem.resolve({})) == problem.metrics
+    with pytest.raises(ReplicaError, match="rank_by must be one of accuracy, log_loss"):
+        problem.resolve({"rank_by": "profit"})
+    with pytest.raises(ReplicaError, match="forward_transfer, which is not measured"):
+        get("stream").metrics_for(get("stream").resolve({"rank_by": "forward_transfer"}))
+
+
+# --- the user's own rows to test, and groups -----------------------------------------------------------------------------
+
+
+def own(rows: int = 60, **parts: Any) -> Dataset:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=rows)
+    content = Labelled(pd.DataFrame({"v": np.arange(rows) * 1.0}), labels, ("a", "b", "c"), **parts)
+    return Dataset("own", "", content, "own")
+
+
+@pytest.mark.parametrize("scale", ["smoke", "laptop"])
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_rows_to_test_are_those_that_are_told(scale: Any, split: Any) -> None:
+    tests = np.arange(60) % 4 == 0
+    dataset = own(tests=tests)
+    train, test = problem.rows(Trial(0, scale), dataset.content, problem.resolve({}), split)
+    if split == "test":
+        assert sorted(test) == np.flatnonzero(tests).tolist()
+        assert sorted(train) == np.flatnonzero(~tests).tolist()
+    assert not tests[train].any()
+    assert not set(train) & set(test)
+    fewer, _ = problem.rows(Trial(0, scale), dataset.content, problem.resolve({"train": 6}), "test")
+    assert len(fewer) == 6
+    assert set(dataset.content.labels[fewer]) == {0, 1, 2}
+    problem.check(dataset, problem.resolve({}))
+    with pytest.raises(ReplicaError, match="none is left"):
+        problem.check(own(tests=np.zeros(60, bool)), problem.resolve({}))
+
+
+@settings(max_examples=60, derandomize=True)
+@given(
+    st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=3, max_size=12),
+    st.floats(0.05, 0.9), st.integers(0, 9),
+)  # fmt: skip
+def test_no_group_is_split_and_every_class_is_learned(members: list[list[int]], share: float, seed: int) -> None:
+    labels = np.concatenate([np.array(part) for part in members])
+    groups = np.repeat(np.arange(len(members)), [len(part) for part in members])
+    _, labels = np.unique(labels, return_inverse=True)
+    content = Labelled(pd.DataFrame({"v": labels}), labels, tuple("abc"[: labels.max() + 1]), groups=groups)
+    dataset, options = Dataset("own", "", content, "own"), problem.resolve({"test": share, "train": 0})
+    train, test = problem.rows(Trial(seed), content, options, "test")
+    assert sorted([*train, *test]) == list(range(len(labels)))
+    assert not set(groups[train]) & set(groups[test])
+    assert set(labels[train]) == set(labels)
+    free = [g for g in range(len(members)) if set(labels[groups != g]) == set(labels)]
+    if not free:
+        with pytest.raises(ReplicaError, match="No group of own can be tested"):
+            problem.check(dataset, options)
+        return
+    problem.check(dataset, options)
+    assert len(test)
+    learned, held_out = problem.rows(Trial(seed), content, options, "validation")
+    assert sorted([*learned, *held_out]) == sorted(train)
+    assert not set(groups[learned]) & set(groups[held_out])
+
+
+def test_the_share_of_groups_to_test_is_near_to_what_is_asked() -> None:
+    groups = np.repeat(np.arange(40), 5)
+    content = Labelled(pd.DataFrame({"v": groups}), np.arange(200) % 2, ("a", "b"), groups=groups)
+    drawn = [problem.rows(Trial(seed), content, problem.resolve({}), "test")[1] for seed in range(3)]
+    assert [len(rows) for rows in drawn] == [50, 50, 50]
+    assert len({tuple(np.unique(groups[rows])) for rows in drawn}) == 3
+    few = Labelled(content.features, content.labels, content.classes, groups=groups // 20)
+    with pytest.raises(ReplicaError, match="every class in three groups or more"):
+        problem.check_validation(Dataset("own", "", few, "own"), problem.resolve({}))
+
+
+@pytest.mark.parametrize(
+    ("scale", "used"),
+    [("smoke", {"train": "100 rows", "test": "45 rows"}), ("laptop", {"train": "133 rows", "test": "45 rows"})],
+)
+def test_sizes_are_those_that_are_used(wine: Dataset, scale: Any, used: dict[str, str]) -> None:
+    assert problem.used(wine, problem.resolve({}), scale) == used
 
 
 # --- protocol ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The commands as people and programs use them: help, JSON, what they import, comparisons on the user's own things."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,8 +16,13 @@ from PIL import Image
 
 from replica.lab.catalogue import record
 from replica.lab.catalogue.evidence import VERDICTS
+from replica.lab.cli.doctor import GPU_FILES
 from replica.lab.cli.main import main
+from replica.lab.cli.papers import _titled
 from replica.lab.cli.show import exports
+from replica.lab.problems.registry import get
+from replica.lab.runner import progress
+from replica.lab.runner.participants import participants
 from tests.lab.toy_papers import write_paper
 
 COMMANDS = ("compare", "verify", "papers", "show", "problems", "doctor")
@@ -190,6 +196,7 @@ HEAVY = {"torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "rich.tab
         (("papers", "hopfield", "--wing", "memory"), HEAVY),
         (("papers", "--json"), HEAVY),
         (("show", "hopfield", "--bibtex"), HEAVY),
+        (("doctor",), HEAVY - {"rich.table"} - ({"torch"} if any(map(os.path.exists, GPU_FILES)) else set())),
     ],
     ids=lambda value: " ".join(value) or "import replica" if isinstance(value, tuple) else "",
 )
@@ -210,6 +217,7 @@ def test_papers_json(replica: Replica) -> None:
     assert replica("papers", "zzzz", "--json").json == []
     built = replica("papers", "--status", "built", "--json").json
     assert {"hopfield", "dense_hebbian"} <= {paper["slug"] for paper in built}
+    assert [paper["slug"] for paper in found[: len(built)]] == [paper["slug"] for paper in built], "built ones first"
 
 
 def test_papers_for_people(replica: Replica) -> None:
@@ -222,6 +230,23 @@ def test_papers_for_people(replica: Replica) -> None:
     nothing = replica("papers", "zzzz")
     assert (nothing.code, nothing.out.count("\n")) == (0, 1)
     assert "There are 229" in nothing.out
+
+
+def test_a_log_has_a_line_for_each_method_and_json_is_alone(compare: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+    said = compare(*CHEAP).err
+    for method in ("nearest-neighbour", "random-guess"):
+        assert re.search(rf"^{method}: exact recall .* a trial$", said, re.MULTILINE)
+    assert "exact recall" not in compare(*CHEAP, "--json").err
+
+
+@pytest.mark.parametrize("width", [40, 80, 140])
+def test_papers_show_whole_titles_within_the_terminal(width: int) -> None:
+    start, title = "hopfield  2020  memory  3 holds  ", " ".join(["Memories"] * 20)
+    lines = _titled(start, title, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert " ".join(" ".join(lines).split()) == f"{' '.join(start.split())} {title}"
+    assert _titled(start, title, sys.maxsize) == start + title, "a program gets one line a paper"
 
 
 def test_show_json(replica: Replica) -> None:
@@ -257,6 +282,24 @@ def test_show_names_a_papers_own_parts_first(replica: Replica, slug: str, first:
     assert exports(known.wing, known.module)[0] == first
 
 
+@pytest.mark.parametrize(
+    ("slug", "names"),
+    [
+        ("hopfield", {"HopfieldPooling", "HopfieldLookup", "HopfieldAssociation", "Retrieval", "storage_bound"}),
+        ("auglocal", {"AugLocal", "selected_layers", "tapered_depths"}),
+        ("multitasking_hebbian", {"MultitaskingMemory", "parallel_overlap", "critical_dilution"}),
+        ("hopular", {"HopularClassifier", "HopularRegressor", "Hopular", "Lamb"}),
+    ],
+)
+def test_show_names_all_parts_of_a_paper_and_no_other_s(replica: Replica, slug: str, names: set[str]) -> None:
+    known = record(slug)
+    found = exports(known.wing, known.module)
+    assert names <= set(found)
+    assert all(name in replica("show", slug).out for name in names)
+    for other in {"hopfield", "hopular", "multitasking_hebbian"} - {slug}:
+        assert exports("memory", record(other).module)[0] not in found
+
+
 def test_show_for_people(replica: Replica) -> None:
     done = replica("show", "hopfield")
     assert done.code == 0
@@ -275,7 +318,9 @@ def test_problems_json(replica: Replica) -> None:
     every, (recall,) = replica("problems", "--json").json, replica("problems", "recall", "--json").json
     assert recall in every
     assert {"digits", "mnist"} == set(recall["data"])
-    assert {option["name"] for option in recall["options"]} == {"stored", "kind", "damage", "values", "cues"}
+    assert {option["name"] for option in recall["options"]} == {
+        *("stored", "kind", "damage", "values", "cues", "drop", "keep", "colour")
+    }
     assert {"nearest-neighbour", "random-guess"} <= {baseline["name"] for baseline in recall["baselines"]}
     assert "hopfield" in recall["papers"]
     done = replica("problems", "recall")
@@ -399,7 +444,7 @@ def test_one_process_and_two_agree(compare: Replica, tmp_path: Path) -> None:
     alone = compare(*arguments, jobs=1).json
     done = compare(*arguments, jobs=2, store="other.db")
     assert exact(done.json) == exact(alone)
-    assert "talks" not in done.out
+    assert done.json["output"] == alone["output"]
 
 
 def test_sweep(compare: Replica) -> None:
@@ -481,7 +526,8 @@ def test_the_user_s_own_method(compare: Replica, tmp_path: Path, name: str) -> N
     assert set(rows) == {name, "nearest-neighbour", "random-guess"}
     assert rows[name]["paper"] is None
     assert rows[name]["metrics"]["exact"]["mean"] == rows["nearest-neighbour"]["metrics"]["exact"]["mean"]
-    assert ("talks" in done.err) == (name == "make"), "what a method prints must not spoil the JSON"
+    assert ("talks" in done.json["output"].get(name, "")) == (name == "make"), "what a method prints is in its row"
+    assert "talks" not in done.err
 
 
 def test_a_changed_method_is_measured_again_and_the_others_are_not(compare: Replica, tmp_path: Path) -> None:
@@ -506,4 +552,7 @@ def test_real_patterns_have_a_psnr_and_leave_binary_methods_out(compare: Replica
         "--values", "real", "--kind", "gaussian", "--only", "nearest-neighbour", "--stored", 5, "--json"
     ).json
     assert list(comparison["rows"][0]["metrics"]) == ["exact", "psnr", "recall_seconds", "memory_bytes"]
-    assert "hopfield-hebb" in comparison["left_out"]
+    assert comparison["left_out"] == {}, "who chooses methods knows that others are left out"
+    recall = get("recall")
+    _, left_out = participants(recall, recall.resolve({"values": "real", "kind": "gaussian"}), (), ())
+    assert left_out["hopfield-hebb"] == "needs values to be binary"

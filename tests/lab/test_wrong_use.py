@@ -260,7 +260,7 @@ REFUSED = [
     option("stored 0", "--stored", "0", says=r"stored must be a whole number, 1 or more, not '0'"),
     option("stored -1", "--stored", "-1", says=r"stored must be a whole number, 1 or more, not '-1'"),
     option("stored 1e9", "--stored", "1e9", says=r"stored must be a whole number.*not '1e9'"),
-    option("stored too many", "--stored", "1000000000", says=r"stored is 1000000000.*digits.*give --stored 1752 or less"),
+    option("stored too many", "--stored", "1000000", says=r"stored is 1000000.*digits.*give --stored 1752 or less"),
     option("stored abc", "--stored=abc", says=r"stored must be a whole number.*not 'abc'"),
     option("stored without a value", "--stored", says=r"--stored needs a value"),
     option("stored twice", "--stored", "3", "--stored", "4", says=r"--stored is given twice"),
@@ -277,11 +277,36 @@ REFUSED = [
     option("seeds 0", "--seeds", "0", says=r"--seeds must be a whole number from 1 to \d+, not 0"),
     option("seeds far too many", "--seeds", "1000000000", says=r"--seeds must be.*to \d+, not 1000000000"),
     option("seeds abc", "--seeds", "abc", says=r"--seeds.*'abc' is not a valid int"),
-    option("jobs -1", "--jobs", "-1", says=r"--jobs must be 0.*or more, not -1"),
-    option("limit-seconds 0", "--limit-seconds", "0", says=r"--limit-seconds must be a positive number, not 0"),
-    option("limit-seconds nan", "--limit-seconds", "nan", says=r"--limit-seconds must be a positive number, not nan"),
+    option("jobs -1", "--jobs", "-1", says=r"--jobs must be 0.*or more, at most \d+, not -1"),
+    option("limit-seconds 0", "--limit-seconds", "0", says=r"--limit-seconds must be a positive number.*not 0"),
+    option("limit-seconds nan", "--limit-seconds", "nan", says=r"--limit-seconds must be a positive number.*not nan"),
     option("limit-memory foo", "--limit-memory", "foo", says=r"--limit-memory.*such as 500MB.*not 'foo'"),
     option("limit-memory 0", "--limit-memory", "0GB", says=r"--limit-memory.*such as 500MB.*not '0GB'"),
+    *(
+        option(f"{flag} {value:.9}", flag, value, says=says)
+        for flag, says in {
+            "--stored": r"stored must be a (whole )?number", "--damage": r"damage must be a number from 0 to 1",
+            "--seeds": r"--seeds", "--jobs": r"--jobs", "--tune": r"--tune", "--limit-seconds": r"--limit-seconds",
+            "--limit-memory": r"--limit-memory must be an amount",
+        }.items()
+        for value in ("1" + "0" * 40, "9" * 5000, "1e400", "inf", "-inf", "nan")
+        if (flag, value) != ("--limit-memory", "1" + "0" * 40)  # more than there is: no limit
+    ),
+    *(
+        option(f"{flag} {name}", flag, text, says=says)
+        for flag in ("--data", "--out", "--store", "--figure", "--entry")
+        for name, text, says in (
+            ("too long", "x" * 5000 + ".npy:Mine", r"is no path: File name too long"),
+            ("long folders", "long/" * 2000 + "x.npy:Mine", r"is no path: File name too long"),
+            ("of nobody", "~nosuchuser/mine.npy:Mine", r"no user '~nosuchuser'"),
+        )
+    ),
+    *(
+        option(f"{flag:.9} of 5,000 letters", flag, "x" * 5000, says=r"[xy]{50}")
+        for flag in ("--only", "--sweep", "--scale", "--device", "--backend", "--track", "--kind", "--" + "y" * 5000)
+    ),
+    option("device of another system", "--device", "mps", says=r"'mps' cannot be used \(.{10,120}\)\. Use --device cpu"),
+    option("name with control characters", "--only", "\x1b[31mred\a\r", says=r"No method of recall"),
     option("figure of no picture", "--figure", "picture.txt", says=r"must end in .png, .svg, .pdf"),
     option("scale", "--scale", "lap", says=r"smoke, laptop, full, not 'lap'"),
     option("device", "--device", "tpu", says=r"cpu, or a GPU.*not 'tpu'"),
@@ -334,7 +359,7 @@ FAILED = [
     case("text", "list.py:Words", code=1, says=r"recall.*str"),
     case("raises", "fails.py:Fails", code=1, says=r"KeyError.*what I lack"),
     case("exits", "leaves.py:Leaves", code=1, says=r"SystemExit"),
-    case("takes too long", "slow.py:Slow", "--limit-seconds", "3", code=1, says=r"3 s"),
+    case("takes too long", "slow.py:Slow", "--limit-seconds", "0.5", code=1, says=r"0\.5 s"),
     case(
         "takes too much memory",
         "large.py:Large",

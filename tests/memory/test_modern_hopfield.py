@@ -234,7 +234,7 @@ def test_gradients():
 @pytest.mark.parametrize("standardize", [False, True])
 def test_state_dict_round_trip(standardize):
     memory = ModernHopfield(normal(9, 5), beta=2.0, standardize=standardize)
-    fresh = ModernHopfield(beta=2.0, standardize=standardize)
+    fresh = ModernHopfield(beta=2.0, standardize=standardize).double()
     fresh.load_state_dict(memory.state_dict())
     torch.testing.assert_close(fresh.recall(normal(3, 5)), memory.recall(normal(3, 5)), atol=0, rtol=0)
     fresh.load_state_dict(ModernHopfield(normal(4, 7)).state_dict(), strict=not standardize)
@@ -242,6 +242,7 @@ def test_state_dict_round_trip(standardize):
     outer = torch.nn.Sequential(ModernHopfield(), torch.nn.Linear(2, 2))
     outer.load_state_dict(torch.nn.Sequential(ModernHopfield(normal(3, 2)), torch.nn.Linear(2, 2)).state_dict())
     assert outer[0].count == 3
+    assert outer(torch.zeros(1, 2)).dtype == torch.float32  # a module's type is its own, also while it is empty
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,7 @@ def test_same_generator_same_numbers():
 
 def test_state_dict_round_trip_into_a_fresh_memory():
     memory, _ = make("alone")
-    fresh = MultitaskingMemory()
+    fresh = MultitaskingMemory().double()
     fresh.load_state_dict(memory.state_dict())
     states = random_states(3, 40, generator=seeded())
     assert torch.equal(fresh.energy(states), memory.energy(states))

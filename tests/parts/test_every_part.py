@@ -93,6 +93,9 @@ class Part:
         smooth: Whether gradients flow from outputs to inputs.
         meta: Whether its steps do not depend on values, so that it runs on the meta device, which proves that no tensor
             is made on a device of its own.
+        near: How far half precision may be from single, in every number; None where rounding can turn over a spike.
+        breaks: Why ``torch.compile`` needs more than one graph for it.
+        stays: Why ``torch.export`` refuses it.
     """
 
     make: Callable[[torch.Generator], nn.Module]
@@ -102,6 +105,9 @@ class Part:
     drawn: bool = True
     smooth: bool = True
     meta: bool = True
+    near: float | None = 0.05
+    breaks: str = ""
+    stays: str = ""
 
 
 def memory_of(kind: Callable[..., Any], **options: Any) -> Callable[[torch.Generator], nn.Module]:
@@ -225,14 +231,17 @@ PARTS: dict[str, Part] = {
         use=lambda module, cues: module.recall(cues),
         smooth=False,
         meta=False,
+        breaks="who moves is chosen by values",
+        stays="cues that cycle are relaxed again in other ways, until all are at rest",
     ),
     "memory.MultitaskingMemory": Part(
-        memory_of(MultitaskingMemory),
+        memory_of(MultitaskingMemory, max_steps=5),
         lambda n, draw: (draw(n, 16).sign(),),
         ((lambda: MultitaskingMemory(temperature=-1.0), "temperature"),),
         use=lambda module, cues: module.recall(cues),
         smooth=False,
         meta=False,
+        breaks="stops where nothing moves",
     ),
     "memory.Hopular": Part(
         lambda g: Hopular(
@@ -282,6 +291,7 @@ PARTS: dict[str, Part] = {
             (lambda: MemoryController(4, 3)(torch.zeros(2, 4), torch.zeros(2, 3)), "inputs: got"),
         ),
         use=lambda module, inputs, targets: module(inputs, targets)[0],
+        breaks="PyTorch keeps recurrent networks out of graphs",
     ),
     "memory.SyntheticGradient": Part(
         lambda g: learned_feedback(SyntheticGradient(4, context_dim=2, hidden=8, generator=g), g),
@@ -341,13 +351,17 @@ PARTS: dict[str, Part] = {
         ),
         use=lambda module, fields: module.readout(module.infer(fields=(fields,)))[1],
         meta=False,  # stops where all have converged
+        breaks="its solver stops where all have converged",
+        stays="its solver stops where all have converged, at a step size that follows from the weights",
     ),
     "memory.ConvolutionalMonotoneBoltzmann": Part(
-        lambda g: ConvolutionalMonotoneBoltzmann((4, 4), 2, 3, hidden=(2, 2), rank=4, label_rank=4, tolerance=1e-7, generator=g),
+        lambda g: ConvolutionalMonotoneBoltzmann((4, 4), 2, 3, hidden=(2, 2), rank=4, label_rank=4, tolerance=1e-5, generator=g),
         lambda n, draw: (draw(n, 16, 2),),
         ((lambda: ConvolutionalMonotoneBoltzmann((4, 5), 2, 3), "cell"),),
         use=lambda module, fields: module.readout(module.infer(fields=(fields,)))[2],
         meta=False,  # stops where all have converged
+        breaks="its solver stops where all have converged",
+        stays="its solver stops where all have converged, at a step size that follows from the weights",
     ),
     "memory.DiscreteKeyValueBottleneck": Part(
         bottleneck,
@@ -379,7 +393,10 @@ PARTS: dict[str, Part] = {
     "kernels.SingularKernel": Part(
         lambda g: SingularKernel(optimal_activation(3)),
         lambda n, draw: (draw(n, 5).sigmoid(),),
-        ((lambda: SingularKernel(), "activation"),),
+        (
+            (lambda: SingularKernel(), "activation"),
+            (lambda: SingularKernel(optimal_activation(3))(torch.tensor([0.5, torch.nan])), "gap: got NaN"),
+        ),
         drawn=False,
         meta=False,  # a table is searched
     ),
@@ -457,18 +474,17 @@ PARTS: dict[str, Part] = {
         use=over_time,
     ),
     "spiking.DelayedSpikingNetwork": Part(
-        lambda g: DelayedSpikingNetwork(5, (8, 8), 3, max_delay=4, generator=g),
+        lambda g: DelayedSpikingNetwork(5, (8,), 3, max_delay=3, generator=g),
         lambda n, draw: (draw(n, 7, 5),),
         ((lambda: DelayedSpikingNetwork(5, (8,), 3, max_delay=4, dropout=1.0), "dropout"),),
         use=over_time,
-        meta=False,  # the decay is read as a number
+        near=None,
     ),
     "spiking.RecurrentLeakyIntegrateAndFire": Part(
         lambda g: RecurrentLeakyIntegrateAndFire(5, generator=g),
         lambda n, draw: (draw(n, 7, 5).abs(),),
         ((lambda: RecurrentLeakyIntegrateAndFire(5, threshold=-1.0), "threshold"),),
         use=over_time,
-        meta=False,  # the decay is read as a number
     ),
     "spiking.SpatialLiquid": Part(
         lambda g: SpatialLiquid(5, (3, 3, 3), threshold=3.0, input_density=0.5, generator=g),
@@ -476,13 +492,13 @@ PARTS: dict[str, Part] = {
         ((lambda: SpatialLiquid(5, length=0.0), "length"), (one_row(SpatialLiquid(5, (2, 2, 2)), 3, 1, 4), "events: got")),
         use=over_time,
         smooth=False,
+        near=None,
     ),
     "spiking.SpikeGPT": Part(
-        lambda g: SpikeGPT(7, dim=8, layers=2, generator=g),
+        lambda g: SpikeGPT(7, dim=8, layers=1, generator=g),
         lambda n, draw: (draw(n, 5).abs().long().clamp(max=6),),
         ((lambda: SpikeGPT(7, dim=1, layers=2), "dim"),),
         smooth=False,  # tokens are numbers of rows
-        meta=False,  # the neurons' decay is read as a number
     ),
     "spiking.SpikeGPTBlock": Part(
         lambda g: SpikeGPTBlock(8, spiking=False, generator=g),
@@ -500,7 +516,7 @@ PARTS: dict[str, Part] = {
         lambda n, draw: (draw(n, 7, 6).abs(),),
         ((lambda: ResistiveLiquid(6, 5, input_gain=0.0), "input_gain"), (one_row(ResistiveLiquid(6, 5), 3, 2, 7), "events")),
         use=lambda module, events: module(events.transpose(0, 1)),
-        meta=False,  # the decay is read as a number
+        near=None,
     ),
     "spiking.AlignedProjections": Part(
         lambda g: AlignedProjections(6, 5, dim=4, generator=g),
@@ -529,10 +545,11 @@ PARTS: dict[str, Part] = {
         smooth=False,  # counts of spikes
     ),
     "plasticity.LayeredDynamics": Part(
-        lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, generator=g),
+        lambda g: LayeredDynamics.of_sizes((4, 6, 5), 3, feedback_gain=0.3, sweeps=40, generator=g),
         lambda n, draw: (draw(n, 4),),
         ((lambda: LayeredDynamics.of_sizes((4, 6), 3, damping=2.0), "damping"),),
         meta=False,  # whether it rests is looked at
+        breaks="stops where all are at rest",
     ),
     "plasticity.CounterCurrentLearning": Part(
         lambda g: CounterCurrentLearning(
@@ -570,6 +587,8 @@ PARTS: dict[str, Part] = {
         drawn=False,
         smooth=False,
         meta=False,
+        breaks="it accumulates, and has no call",
+        stays="it accumulates, and has no call",
     ),
     "physics.UNet": Part(
         drawn_globally(lambda: UNet(1, 2, 2, width=4, levels=2)),

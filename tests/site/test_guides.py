@@ -35,7 +35,7 @@ def test_commands_and_their_options_exist(path):
         options = {name for parameter in known[command].params for name in parameter.opts} | {"--help"}
         if command == "compare" and words:
             assert words[0] in names()
-            options |= {f"--{option.name}" for option in get(words[0]).options}
+            options |= {"--" + option.name.replace("_", "-") for option in get(words[0]).options}
         given = {word.split("=")[0] for word in words if word.startswith("--")}
         assert given <= options, f"{path.name}: replica {command} has no {given - options}"
 

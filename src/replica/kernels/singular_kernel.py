@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from replica.training.mixed_precision import at_least_single
+
 from .dual_activations import Activation, DualActivation, dual_activation
 from .limit_types import LimitKind, limit_classifier_type
 
@@ -164,11 +166,20 @@ class SingularKernel(nn.Module):
 
         Args:
             gap: δ ≥ 0, any shape.
+
+        Raises:
+            ValueError: if a gap is NaN.
         """
+        given, gap = gap.dtype, at_least_single(gap)  # half precision does not tell the table's places apart
         table = self.table.to(gap.dtype)
         smallest = torch.finfo(gap.dtype).tiny
         logit = torch.log(gap.clamp_min(smallest) / (1 - gap).clamp_min(smallest))
-        low, high = (float(end) for end in torch.aminmax(logit.detach())) if logit.numel() else (0.0, 0.0)
+        if torch.compiler.is_compiling():  # a graph has no branches: it goes on at both sides, NaN stays NaN
+            low, high = -math.inf, math.inf
+        else:
+            low, high = (float(end) for end in torch.aminmax(logit.detach())) if logit.numel() else (0.0, 0.0)
+            if math.isnan(low):
+                raise ValueError("gap: got NaN, want numbers of 0 or more")
         inside, outside = logit, None
         if low < _FIRST:
             shift = ((_FIRST - logit) / self.period).ceil().clamp_min(0).detach() * self.period
@@ -177,11 +188,11 @@ class SingularKernel(nn.Module):
             above = (logit - _LAST).clamp_min(0)
             outside = -above if outside is None else outside - above
         place = ((inside - _FIRST) / self.step).clamp(0, _NODES - 1)
-        left = place.detach().long().clamp_max(_NODES - 2)
+        left = place.detach().long().clamp(0, _NODES - 2)
         flat = left.reshape(-1)  # index_select is the fastest way to read a table.
         start, rise = (part.index_select(0, flat).reshape(left.shape) for part in (table, table.diff()))
         value = torch.addcmul(start, place - left, rise)
-        return value if outside is None else value + outside
+        return (value if outside is None else value + outside).to(given)
 
 
 def _singular(activation: Activation | DualActivation) -> DualActivation:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from replica.errors import ReplicaError
 
 from .catalogue.search import find as find
+from .problems.registry import get
 from .report.comparison import Comparison
-from .report.given_data import keep_data
+from .report.given_data import called, in_words, keep_data
+from .report.notebook import Verdict, Verdicts
+from .report.ranking_table import growing_table
 from .runner.compare import run_comparison
 from .runner.settings import Settings
 from .runner.sources import find_source
 from .runner.sweeps import Sweep
-from .runner.verify import PaperResult, verify_source
+from .runner.verify import verify_source
 
 if TYPE_CHECKING:
     from .problems.problem import Value
 
 __all__ = ["compare", "find", "verify"]
 
+MOST_FIRST_SEED = 10**9
+"""Generators of libraries take 32 bits."""
 _SETTINGS = frozenset(field.name for field in fields(Settings))
 
 
@@ -34,6 +40,7 @@ def compare(
     sweep: Mapping[str, Sequence[Any]] | None = None,
     only: Sequence[str] = (),
     tune: int = 0,
+    standings: bool = True,
     **options: Value | None,
 ) -> Comparison:
     """Run every fitting method of a problem on the same data, options, budget and seeds, and rank them.
@@ -42,17 +49,20 @@ def compare(
         problem: The problem's name, as ``replica problems`` lists it.
         data: A named data set, a file or folder of your own; or an array or tensor, a data frame, a pair ``(X, y)``, or arrays
             by name as in an ``.npz`` file (``{"X": features, "y": labels}``). The problem's default where None.
-        entries: Your own methods: ``{"mine": MyMemory}`` (a class, or a function that makes one), or texts ``"file.py:Name"``.
+        entries: Your own methods: ``{"mine": MyMemory}`` (a class, a function that makes one, or an object such as
+            ``SVC(C=3)``, of which every trial gets a fresh copy), or texts ``"file.py:Name"``.
         sweep: One option with the values it takes in turn: ``{"stored": [10, 30, 100]}``.
         only: Only these methods beside your own.
         tune: Trials in which each method with a search space is tuned first, for each seed and point, on validation data held
             out of what it may learn from; 0 for none. Your own class or function declares a space in an attribute:
             ``space = {"beta": LogUniform(0.1, 10.0)}``, with the spaces of `replica.lab.claims`.
+        standings: Show the table as it grows, on standard error; a line for each method where that is no terminal.
         **options: How trials run (``scale``, ``seeds``, ``device``, ``workers``, ``quiet`` …, see
-            `replica.lab.runner.settings.Settings`), and the problem's own options, such as ``stored=50``.
+            `replica.lab.runner.settings.Settings`), and the problem's own options, such as ``stored=50``; ``test_data`` takes all
+            that ``data`` does.
 
     Returns:
-        The comparison: `table`, `tuning`, `figure()`, `report(path)`.
+        The comparison: `table`, `tuning`, `figure()`, `report(path)`. A notebook shows its table and picture.
 
     Raises:
         ReplicaError: In one line, what is wrong with the problem, data, options or methods.
@@ -63,26 +73,40 @@ def compare(
     """
     given: dict[str, Any] = dict(options)
     settings = Settings(**{name: given.pop(name) for name in _SETTINGS & given.keys()})
-    if data is not None and not isinstance(data, str | os.PathLike):
-        data = keep_data(data, settings.store_path)
+    formats = get(problem).data_formats
+    in_memory = data is not None and not isinstance(data, str | os.PathLike)
+    data, tests = (_as_path(source, settings, formats) for source in (data, given.get("test_data")))
+    kept = Path(data) if in_memory and data else None
+    if tests is not None:
+        given["test_data"] = tests
     if sweep is not None and len(sweep) != 1:
         raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
     steps = [Sweep(name, tuple(values)) for name, values in (sweep or {}).items()]
-    return Comparison(
-        run_comparison(
+    with called(kept):
+        results = run_comparison(
             problem,
-            data=os.fspath(data) if data is not None else None,
+            data=data,
             entries=entries,
             options=given,
             sweep=steps[0] if steps else None,
             only=only,
             tune=tune,
             settings=settings,
+            show=growing_table if standings else None,
         )
-    )
+    read = results.dataset
+    read = replace(read, name=in_words(read.name, kept), description=in_words(read.description, kept))
+    return Comparison(replace(results, dataset=read))
 
 
-def verify(*papers: str, claims: Sequence[str] = (), first_seed: int = 0, **settings: Any) -> list[PaperResult]:
+def _as_path(source: Any, settings: Settings, formats: Sequence[str]) -> str | None:
+    """Where data are: as the user names it, or where those in memory are kept."""
+    if source is None or isinstance(source, str | os.PathLike):
+        return None if source is None else os.fspath(source)
+    return str(keep_data(source, settings.store_path, formats))
+
+
+def verify(*papers: str, claims: Sequence[str] = (), first_seed: int = 0, **settings: Any) -> Verdicts:
     """Test the claims of papers: run what the store lacks, look by look until they are decided, and judge.
 
     Args:
@@ -91,6 +115,9 @@ def verify(*papers: str, claims: Sequence[str] = (), first_seed: int = 0, **sett
         first_seed: The first seed. Seeds from 1000 on, say, are fresh: the verdict is given on them alone, and with the record.
         **settings: How trials run: ``scale``, ``seeds`` (in one look, in place of the claims' planned ones), ``device``, … (see
             `replica.lab.runner.settings.Settings`).
+
+    Returns:
+        A list with the result of each paper; a notebook shows their tables and figures.
 
     Raises:
         ReplicaError: An unknown paper, claim or setting, or a store that cannot be used.
@@ -104,7 +131,8 @@ def verify(*papers: str, claims: Sequence[str] = (), first_seed: int = 0, **sett
     unknown = settings.keys() - _SETTINGS
     if unknown:
         raise ReplicaError(f"verify has no setting {min(unknown)!r}. It has: {', '.join(sorted(_SETTINGS))}.")
-    if first_seed < 0:
-        raise ReplicaError(f"The first seed must be 0 or more, not {first_seed}.")
+    if not 0 <= first_seed <= MOST_FIRST_SEED:
+        raise ReplicaError(f"The first seed must be from 0 to {MOST_FIRST_SEED}, not {first_seed!s:.40}.")
     how = Settings(**settings)
-    return [verify_source(find_source(name), how, first_seed, claims) for name in dict.fromkeys(papers)]
+    results = (verify_source(find_source(name), how, first_seed, claims) for name in dict.fromkeys(papers))
+    return Verdicts(Verdict(result.source, result.claims) for result in results)

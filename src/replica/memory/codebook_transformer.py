@@ -51,7 +51,11 @@ def codebook_transformer(
     dim = model.tokens.embedding_dim
     for layer, block in enumerate(model.blocks):
         codebooks[f"blocks.{layer}.attention.heads"] = CodebookLayer(
-            dim, head_codes, active=active, groups=block.attention.count, generator=generator
+            dim,
+            head_codes,
+            active=active,
+            groups=block.attention.count,  # type: ignore[union-attr,arg-type]
+            generator=generator,
         )
         codebooks[f"blocks.{layer}.mlp"] = CodebookLayer(dim, mlp_codes, active=active, generator=generator)
     attach_codebooks(model, codebooks)

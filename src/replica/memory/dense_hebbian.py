@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from replica.training.mixed_precision import in_own_precision
+
 from .dense_hebbian_fields import _powers
 from .dense_hebbian_model import DenseHebbianModel
 
@@ -84,6 +86,7 @@ class DenseHebbianMemory(DenseHebbianModel):
             raise ValueError(f"max_sweeps is {max_sweeps}; wanted at least 1")
         self.max_sweeps = max_sweeps
 
+    @in_own_precision
     @torch.no_grad()
     def relax(
         self,
@@ -179,6 +182,7 @@ class DenseHebbianMemory(DenseHebbianModel):
             )
         return spins
 
+    @in_own_precision
     @torch.no_grad()
     def sample(
         self,
@@ -226,6 +230,7 @@ class DenseHebbianMemory(DenseHebbianModel):
                 mean += spins
         return Sampled(spins, mean / (sweeps - burn_in))
 
+    @in_own_precision
     @torch.no_grad()
     def mean_field(
         self,
@@ -315,8 +320,8 @@ class DenseHebbianMemory(DenseHebbianModel):
             raise ValueError(f"cues has shape {tuple(cues.shape)}; wanted (batch, {self.patterns.shape[1]})")
         spins = cues.to(self.patterns.dtype).sign()
         self._check(spins)
-        if bool(spins.abs().amin() == 0):
-            unknown = spins == 0
+        unknown = spins == 0
+        if bool(unknown.any()):
             field = self.overlaps(spins) ** (self.order - 1) @ self.patterns
             spins = torch.where(unknown, torch.where(field < 0, -1.0, 1.0).to(spins.dtype), spins)
         return spins

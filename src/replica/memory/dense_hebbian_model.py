@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from replica.training.mixed_precision import in_own_precision
+
 from .dense_hebbian_fields import _evaluate, _field_polynomials, _powers, _symmetric_means
 
 
@@ -42,10 +44,9 @@ class DenseHebbianModel(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         stored = state_dict.get(prefix + "patterns")
         if stored is not None:
-            self.patterns = torch.empty_like(stored, device=self.patterns.device)
-            self.strength = self.strength.to(stored.dtype)
-            self._binary = bool((stored.abs() == 1).all())
+            self.patterns = self.patterns.new_empty(stored.shape)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+        self._binary = bool((self.patterns.abs() == 1).all())
 
     # What is stored
 
@@ -119,6 +120,7 @@ class DenseHebbianModel(nn.Module):
         self._check(state)
         return (state / self.patterns.shape[1]) @ self.patterns.T
 
+    @in_own_precision
     def energy(self, state: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
         """Energy E of each state; of a real state in [−1, 1]^N the mean energy of independent neurons with those means.
 
@@ -132,6 +134,7 @@ class DenseHebbianModel(nn.Module):
             groups = _symmetric_means(self._group_sums(state, self.order), dim, self.order)[-1]
         return -self.strength * dim / self.order * groups.sum(1)
 
+    @in_own_precision
     def local_field(self, state: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
         """Field h_i on every neuron: half of what the energy falls when σ_i goes from −1 to +1, the others held.
 

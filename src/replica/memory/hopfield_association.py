@@ -190,7 +190,7 @@ class HopfieldAssociation(nn.Module):
         if read and values.shape != (*stored.shape[:2], self.value_dim):
             wanted = (*stored.shape[:2], self.value_dim)
             raise ValueError(f"values: got shape {tuple(values.shape)}, want {wanted}")
-        batch = max(state.shape[0], stored.shape[0])
+        batch = stored.shape[0] if state.shape[0] == 1 else state.shape[0]
         queries = self._by_head(self.query(self.state_norm(state)), batch)
         keys = self._by_head(self.key(self.stored_norm(stored)), batch)
         contents = self._by_head(self.value(self.value_norm(values)), batch) if read else keys
@@ -213,7 +213,7 @@ class HopfieldAssociation(nn.Module):
             queries = update if moving is None else torch.where(moving, update, queries)
             still_moving = moved > self.tolerance * queries.detach().norm(dim=-1, keepdim=True)
             moving = still_moving if moving is None else moving & still_moving
-            if not moving.any():
+            if not torch.compiler.is_compiling() and not moving.any():
                 break
         return queries
 

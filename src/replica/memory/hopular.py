@@ -246,9 +246,9 @@ class Hopular(nn.Module):
         Raises:
             ValueError: if a shape does not fit.
         """
-        for name, rows in (("values", values), ("memory", memory)):
-            if rows.dim() != 2 or rows.shape[1] != self.columns.width or not len(rows):
-                wanted = f"(rows, {self.columns.width}) with one row or more"
+        for name, rows, least in (("values", values, 0), ("memory", memory, 1)):
+            if rows.dim() != 2 or rows.shape[1] != self.columns.width or len(rows) < least:
+                wanted = f"(rows, {self.columns.width}) with {least} rows or more"
                 raise ValueError(f"{name}: got shape {tuple(rows.shape)}, want {wanted}")
         for name, mask, shape in (
             ("hidden", hidden, (len(values), len(self.columns))),

@@ -87,7 +87,7 @@ def _newton(points: Tensor, step: float, start: Tensor | None, precision: float)
         before, x = x, log_x.exp()
         # Against the rounding of the numbers that the move came from.
         moved = before.sub_(x).abs_().div_(misfit.abs_().div_(slope).add_(1))
-        if float(moved.amax()) <= precision:
+        if bool((moved <= precision).all()):
             break
     else:
         warnings.warn(

@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from replica.training.mixed_precision import autocast_off
+
 from .mean_field_prox import softmax_prox
 
 Couple = Callable[[Tensor], Tensor]
@@ -252,7 +254,7 @@ def _iterate(
     for name, given in (("start", start), ("known", known)):
         if given is not None and given.shape != unary.shape:
             raise ValueError(f"{name}: got shape {tuple(given.shape)}, want {tuple(unary.shape)}, that of unary")
-    with torch.no_grad():
+    with torch.no_grad(), autocast_off(unary.device):
         q = layout.softmax(torch.zeros_like(unary)) if start is None else start
         held = q
         ahead = q
@@ -349,10 +351,11 @@ class _FixedPoint(torch.autograd.Function):
         def adjoint(rows: Tensor) -> Tensor:
             return project(free * root * rows)
 
-        inner = conjugate_gradients(
-            lambda rows: rows - adjoint(couple(factor(rows))), adjoint(gradient), steps=steps, tolerance=tolerance
-        )
-        return free * (gradient + couple(factor(inner))), None
+        with autocast_off(gradient.device):
+            inner = conjugate_gradients(
+                lambda rows: rows - adjoint(couple(factor(rows))), adjoint(gradient), steps=steps, tolerance=tolerance
+            )
+            return free * (gradient + couple(factor(inner))), None
 
 
 def conjugate_gradients(

@@ -16,6 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
+from replica.training.mixed_precision import in_own_precision
+
 Message = Callable[[str, Tensor], Tensor]
 
 
@@ -188,7 +190,7 @@ class MemoryController(nn.Module):
         if state is None:
             state = self.initial_state(len(inputs))
         hand = _unchanged if message is None else message
-        reading, (h, c) = self.read_controller(inputs, _layers(state.read))
+        reading, (h, c) = self._read(inputs, state.read)
         read = torch.cat([h[0], c[0]], -1)
         queries = hand("query", self.shortcut(inputs) + self.query(reading))
         directions = self.log_sharpness.exp() * normalize(queries, dim=-1)
@@ -213,6 +215,11 @@ class MemoryController(nn.Module):
         return self.answer(torch.stack(answers, 1)), ControllerState(
             read, torch.cat([writing, cell], -1), memory, usage
         )
+
+    @in_own_precision  # not every processor has an LSTM in half precision
+    def _read(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        found: tuple[Tensor, tuple[Tensor, Tensor]] = self.read_controller(inputs, _layers(state))
+        return found
 
 
 def _layers(state: Tensor) -> tuple[Tensor, Tensor]:

@@ -195,6 +195,15 @@ class ModernHopfield(nn.Module):
         state = update
         taken = torch.ones(state.shape[0], dtype=torch.int64, device=state.device)
         for _ in range(steps - 1):
+            if (
+                torch.compiler.is_compiling()
+            ):  # a graph has no branches: all are updated, who stands still keeps its state
+                going = change > limit
+                update = _attend(state, self.patterns, self.patterns, beta)
+                change = torch.where(going, _distance(update, state), change)
+                state = torch.where(going[:, None], update, state)
+                taken = taken + going
+                continue
             moving = (change > limit).nonzero().squeeze(-1)
             if not moving.numel():
                 break
@@ -353,10 +362,10 @@ def _adopt_stored_shapes(module: nn.Module, state: dict[str, Any], prefix: str, 
     # A memory holds any number of patterns, so a saved one fits a fresh one only if that takes its shapes.
     if prefix + "patterns" not in state:
         return
-    device = module.get_buffer("patterns").device
+    own = module.get_buffer("patterns")
     for name in ("patterns", "values"):
         saved = state.get(prefix + name)
-        module.register_buffer(name, None if saved is None else torch.empty_like(saved, device=device))
+        module.register_buffer(name, None if saved is None else own.new_empty(saved.shape))
 
 
 def _check_steps(steps: int) -> None:

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
+from replica.training.mixed_precision import at_least_single, in_own_precision
+
 from .mean_field_solvers import Couple
 from .monotone_machine import _MonotoneMachine, _shrinkage
 
@@ -94,10 +96,11 @@ class MonotoneBoltzmann(_MonotoneMachine):
         node = torch.arange(len(states), device=factor.device).repeat_interleave(states)
         self.register_buffer("_node", node, persistent=False)
 
+    @in_own_precision
     def scaled_factor(self) -> Float[Tensor, "rank entries"]:
-        """Â: A with the columns of each node shrunk to a spectral norm of √(1 − m) at most."""
+        """Â: A with the columns of each node shrunk to a spectral norm of √(1 − m) at most; float32 of half precision."""
         parts = []
-        for nodes in self.layout.split(self.factor):  # (rank, nodes, states)
+        for nodes in self.layout.split(at_least_single(self.factor)):  # (rank, nodes, states)
             grams = torch.einsum("rns,rnt->nst", nodes, nodes)
             parts.append(nodes * _shrinkage(grams, self.margin).unsqueeze(-1))
         return self.layout.join(parts)
@@ -211,12 +214,13 @@ class ConvolutionalMonotoneBoltzmann(_MonotoneMachine):
     def coupling(self) -> tuple[Couple, float]:
         """See the base class: L = 1 + ‖Â‖₂², the norm found by power iteration, with a tenth to spare."""
         (nodes, states), (height, width), side = self._hidden, self._cells, self.kernel.shape[-1]
-        pixel_taps = self.kernel[:, : -nodes * states].unflatten(1, (-1, self._levels))
-        hidden_taps = self.kernel[:, -nodes * states :].unflatten(1, (nodes, states))
+        kernel, hidden_rows, label_rows = map(at_least_single, (self.kernel, self.hidden_rows, self.label_rows))
+        pixel_taps = kernel[:, : -nodes * states].unflatten(1, (-1, self._levels))
+        hidden_taps = kernel[:, -nodes * states :].unflatten(1, (nodes, states))
         pixel_blocks = torch.einsum("rnsyx,rntyx->nst", pixel_taps, pixel_taps)
         hidden_blocks = torch.einsum("rnsyx,rntyx->nst", hidden_taps, hidden_taps).repeat(height * width, 1, 1)
-        hidden_blocks = hidden_blocks + torch.einsum("rns,rnt->nst", self.hidden_rows, self.hidden_rows)
-        label_block = self.label_rows.T @ self.label_rows
+        hidden_blocks = hidden_blocks + torch.einsum("rns,rnt->nst", hidden_rows, hidden_rows)
+        label_block = label_rows.T @ label_rows
         pixel_shrinkage = _shrinkage(pixel_blocks, self.margin)  # by place in the cell
         hidden_shrinkage, label_shrinkage = (_shrinkage(block, self.margin) for block in (hidden_blocks, label_block))
 
@@ -236,11 +240,11 @@ class ConvolutionalMonotoneBoltzmann(_MonotoneMachine):
             return pixels * rows, hidden * hidden_shrinkage.unsqueeze(-1), label * label_shrinkage
 
         def squares(pixels: Tensor, hidden: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # AᵀA q
-            image = conv2d(to_cells(pixels, hidden), self.kernel, padding=side - 1)
-            own_pixels, own_hidden = from_cells(conv_transpose2d(image, self.kernel, padding=side - 1))
-            rows = torch.einsum("rns,bns->br", self.hidden_rows, hidden) + label.squeeze(1) @ self.label_rows.T
-            far = torch.einsum("rns,br->bns", self.hidden_rows, rows)
-            return own_pixels, own_hidden + far, (rows @ self.label_rows).unsqueeze(1)
+            image = conv2d(to_cells(pixels, hidden), kernel, padding=side - 1)
+            own_pixels, own_hidden = from_cells(conv_transpose2d(image, kernel, padding=side - 1))
+            rows = torch.einsum("rns,bns->br", hidden_rows, hidden) + label.squeeze(1) @ label_rows.T
+            far = torch.einsum("rns,br->bns", hidden_rows, rows)
+            return own_pixels, own_hidden + far, (rows @ label_rows).unsqueeze(1)
 
         def blocks(pixels: Tensor, hidden: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # blkdiag(AᵀA) q
             places = pixels.unflatten(1, (height, self._cell, width, self._cell))
@@ -255,7 +259,7 @@ class ConvolutionalMonotoneBoltzmann(_MonotoneMachine):
 
         with torch.no_grad():
             # A start without symmetry, the same every time.
-            vector = torch.arange(1, self.layout.entries + 1, device=self.biases.device, dtype=self.biases.dtype)
+            vector = torch.arange(1, self.layout.entries + 1, device=kernel.device, dtype=kernel.dtype)
             vector = (vector * 12.9898).sin().unsqueeze(0)
             norm = torch.ones_like(vector[0, 0])
             for _ in range(_POWER_STEPS):

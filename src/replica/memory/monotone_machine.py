@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from replica.training.mixed_precision import at_least_single, in_own_precision
+
 from .mean_field_solvers import Couple, MeanField, NodeLayout, attach_gradient, forward_backward
 
 UNKNOWN = -1
@@ -70,10 +72,12 @@ class _MonotoneMachine(nn.Module, ABC):
     def coupling(self) -> tuple[Couple, float]:
         """The map q ↦ Φ q, differentiable in the parameters, and an upper bound L of the eigenvalues of I − Φ."""
 
+    @in_own_precision
     def couplings(self) -> Float[Tensor, "entries entries"]:
         """Φ written out: symmetric, zero within each node, its eigenvalues at most 1 − m."""
         couple, _ = self.coupling()
-        return couple(torch.eye(self.layout.entries, device=self.biases.device, dtype=self.biases.dtype))
+        biases = at_least_single(self.biases)
+        return couple(torch.eye(self.layout.entries, device=biases.device, dtype=biases.dtype))
 
     def forward(
         self,
@@ -83,6 +87,7 @@ class _MonotoneMachine(nn.Module, ABC):
         """Marginals of every layer, given the states of some nodes; see `infer`."""
         return self.infer(*states, fields=fields).marginals
 
+    @in_own_precision
     def infer(
         self,
         *states: Int[Tensor, "batch nodes"] | None,
@@ -94,6 +99,9 @@ class _MonotoneMachine(nn.Module, ABC):
 
         Any nodes can be known and any asked for: pixels given the label, the label given some pixels, or both given
         the other pixels.
+
+        Under autocast it runs in the parameters' own type, and half precision is solved in float32: the fixed point would
+        not be found to the tolerance otherwise.
 
         Args:
             states: for each layer the state of its nodes, −1 where unknown; None, or left out, where all are.
@@ -108,9 +116,10 @@ class _MonotoneMachine(nn.Module, ABC):
             ValueError: if there are more layers than the machine has, shapes do not fit, or a state is out of range.
         """
         given, known, unary = self._evidence(states, fields, batch)
+        given, unary = at_least_single(given), at_least_single(unary)
         couple, lipschitz = self.coupling()
         if start is not None:
-            given = torch.where(known, given, start.expand_as(given))
+            given = torch.where(known, given, start.expand_as(given).to(given.dtype))
         with torch.no_grad():
             solution = forward_backward(
                 couple, unary.detach(), self.layout,
@@ -122,7 +131,10 @@ class _MonotoneMachine(nn.Module, ABC):
         marginals = torch.where(known, given, fixed)
         if marginals.requires_grad:
             logits = couple(marginals) + unary  # now with the gradient of q
-        return Inference(self.layout.split(marginals), self.layout.split(logits), solution)
+        given_back = self.biases.dtype
+        return Inference(
+            self.layout.split(marginals.to(given_back)), self.layout.split(logits.to(given_back)), solution
+        )
 
     def readout(self, inference: Inference) -> tuple[Float[Tensor, "batch nodes states"], ...]:
         """Log-probabilities of every node's states, ln softmax(τ² (Φ q + b)), with a learned scale τ² a layer.

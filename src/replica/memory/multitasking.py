@@ -7,6 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from replica.training.mixed_precision import in_own_precision
+from replica.training.tracing import is_exported
+
 from .multitasking_losses import mattis_overlaps, squared_error_losses
 from .multitasking_patterns import _positive
 
@@ -127,10 +130,12 @@ class MultitaskingMemory(nn.Module):
         """Overlaps n_f of states with the memory's features: the Mattis overlaps m_μ of stored patterns."""
         return mattis_overlaps(self._states(states), self.features)
 
+    @in_own_precision
     def energy(self, states: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
         """Cost H(σ) = −(N/2) Σ_f c_f n_f² of each state (extensive: divide by N for the cost a neuron)."""
         return self._cost(self.overlaps(states))
 
+    @in_own_precision
     def fields(self, states: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Field on each neuron from the others, h_i = Σ_{j≠i} J_ij σ_j, J_ij = (1/N) Σ_f c_f a_fi a_fj."""
         states = self._states(states)
@@ -160,6 +165,7 @@ class MultitaskingMemory(nn.Module):
         level = ((1 + self.features.square().mean(-1)) / 2).square()
         return -self._dim / 2 * ((level - to_pattern * to_mirror) * self.weights).sum(-1)
 
+    @in_own_precision
     @torch.no_grad()
     def sweep(
         self,
@@ -247,7 +253,7 @@ class MultitaskingMemory(nn.Module):
         for _ in range(self.max_steps):
             before = states
             states = self.sweep(states, generator=self.generator)
-            if self.temperature == 0 and torch.equal(before, states):
+            if self.temperature == 0 and not is_exported() and torch.equal(before, states):
                 break
         else:
             if self.temperature == 0:
@@ -317,7 +323,7 @@ class MultitaskingMemory(nn.Module):
         for name in ("features", "weights"):
             saved = state_dict.get(prefix + name)
             if saved is not None:
-                setattr(self, name, torch.empty_like(saved, device=getattr(self, name).device))
+                setattr(self, name, getattr(self, name).new_empty(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 

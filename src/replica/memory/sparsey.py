@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from replica.training.mixed_precision import autocast_off, in_own_precision
+
 from .sparsey_codes import _INACTIVE, _SPARSE, FamiliarityRamp, SparseyCode, _Source, familiarity
 
 
@@ -254,6 +256,7 @@ class SparseyLayer(nn.Module):
 
     # Reading codes back
 
+    @in_own_precision
     def reconstruct(self, winners: Int[Tensor, "batch macs modules"]) -> Float[Tensor, "batch inputs"]:
         """How strongly a code calls for each input through the reverse weights, in [0, 1].
 
@@ -324,14 +327,17 @@ class SparseyLayer(nn.Module):
     def _share(source: _Source) -> Float[Tensor, "batch macs units"]:
         """Share of the active sources that each unit has learned from; of none 0, or 1 if they are not bottom-up."""
         weights, active, count = source.weights, source.active, source.count
-        if len(active) == 1 or float(count.sum()) * _SPARSE < active.numel():
+        if not torch.compiler.is_compiling() and (
+            len(active) == 1 or float(count.sum()) * _SPARSE < active.numel() > 0
+        ):
             # Few sums are bound by reading weights: only the rows of active sources are read.
             place = active.flatten(1).nonzero(as_tuple=True)[1]  # place in (macs, field), as in the flattened weights
             ends = count.flatten().long().cumsum(0)
             starts = functional.pad(ends[:-1], (1, 0))
             sums = functional.embedding_bag(place, weights.flatten(0, 1), starts, mode="sum").view(*count.shape[:2], -1)
         else:
-            sums = torch.matmul(active.transpose(0, 1), weights).transpose(0, 1)
+            with autocast_off(weights.device):  # sums are counts, and counts are to be exact
+                sums = torch.matmul(active.transpose(0, 1), weights).transpose(0, 1)
         share = sums / count.clamp_min(1)
         return share if source.bottom_up else torch.where(count > 0, share, 1.0)
 

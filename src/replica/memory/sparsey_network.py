@@ -88,7 +88,7 @@ class SparseyNetwork(nn.Module):
         Raises:
             ValueError: if the shape does not fit or there is no sequence.
         """
-        self._check(sequences, "sequences")
+        self._check(sequences, "sequences", least=1)
         runs = [self._run(sequence[None], learn=True, generator=generator) for sequence in sequences]
         return SequenceCodes(
             tuple(torch.cat(parts) for parts in zip(*(run.winners for run in runs), strict=True)),
@@ -99,7 +99,7 @@ class SparseyNetwork(nn.Module):
         """The codes that sequences bring back, all of them at once, without noise and without learning.
 
         Raises:
-            ValueError: if the shape does not fit or there is no sequence.
+            ValueError: if the shape does not fit or there is no frame.
         """
         self._check(sequences, "sequences")
         return self._run(sequences, learn=False, generator=None)
@@ -144,10 +144,11 @@ class SparseyNetwork(nn.Module):
 
     # Inside
 
-    def _check(self, sequences: Tensor, name: str) -> None:
+    def _check(self, sequences: Tensor, name: str, least: int = 0) -> None:
         inputs = self._layer(0).inputs
-        if sequences.dim() != 3 or sequences.shape[-1] != inputs or 0 in sequences.shape:
-            raise ValueError(f"{name}: got shape {tuple(sequences.shape)}, want (count, time, {inputs}), none empty")
+        if sequences.dim() != 3 or sequences.shape[-1] != inputs or len(sequences) < least or not sequences.shape[1]:
+            wanted = f"(count, time, {inputs}), a count of {least} and a time of 1 or more"
+            raise ValueError(f"{name}: got shape {tuple(sequences.shape)}, want {wanted}")
 
     def _layer(self, index: int) -> SparseyLayer:
         layer = self.layers[index]

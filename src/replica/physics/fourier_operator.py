@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from replica.training.mixed_precision import at_least_single, autocast_off
+
 from .grid_convolutions import DIMENSIONS, draw_weights, grid_convolution
 
 
@@ -19,7 +21,8 @@ class SpectralConvolution(nn.Module):
     r"""Convolution with a learned periodic kernel of few Fourier modes: v = F⁻¹(R · F u), modes |k| < `modes` kept.
 
     R is a complex matrix (in × out) for each kept mode; negative modes of the last dimension follow from the output
-    being real. The transform is normalised by the number of points, so that R means the same on every grid.
+    being real. The transform is normalised by the number of points, so that R means the same on every grid. Half
+    precision is transformed in float32, whose results are then rounded.
 
     Args:
         in_channels: functions in.
@@ -85,14 +88,21 @@ class SpectralConvolution(nn.Module):
                 f"values: got a grid of {tuple(grid)}, want at least {2 * self.modes} points each way "
                 f"for {self.modes} modes"
             )
+        if not len(values):  # transforms refuse it; gradients pass, all of them 0
+            return values[:, :1].expand(-1, self.weight.shape[-2], *grid) + 0 * self.weight.sum()
+        with autocast_off(values.device):
+            return self._convolve(at_least_single(values), at_least_single(self.weight)).to(values.dtype)
+
+    def _convolve(self, values: Tensor, weight: Tensor) -> Tensor:
+        grid = values.shape[2:]
         if self.dimensions == 1:
             low = torch.fft.rfft(values, norm="forward")[..., : self.modes]
-            return torch.fft.irfft(_mix(low, self.weight), n=grid[0], norm="forward")
+            return torch.fft.irfft(_mix(low, weight), n=grid[0], norm="forward")
         # Only kept columns are transformed along the other dimension, and transformed back.
         half = torch.fft.rfft(values, norm="forward")[..., : self.modes]
         spectrum = torch.fft.fft(half, dim=-2, norm="forward")
         low = torch.cat([spectrum[..., : self.modes, :], spectrum[..., -self.modes :, :]], -2)
-        mixed = _mix(low, self.weight)
+        mixed = _mix(low, weight)
         gap = mixed.new_zeros(*mixed.shape[:2], grid[0] - 2 * self.modes, self.modes)
         rows = torch.cat([mixed[..., : self.modes, :], gap, mixed[..., self.modes :, :]], -2)
         return torch.fft.irfft(torch.fft.ifft(rows, dim=-2, norm="forward"), n=grid[1], norm="forward")

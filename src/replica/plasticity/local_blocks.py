@@ -174,7 +174,7 @@ class _GlobalMean(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch channels *grid"]) -> Float[Tensor, "batch channels *ones"]:
         axes = tuple(range(2, inputs.ndim))
-        return inputs.sum(axes, keepdim=True) / inputs[0, 0].numel()
+        return inputs.sum(axes, keepdim=True) / math.prod(inputs.shape[2:])
 
 
 def lean_averages(module: M) -> M:

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from replica.training.mixed_precision import autocast_off
+
 # Rows multiplied at once: few enough that a float32 product of them keeps its digits, enough to hide the sum's cost.
 _ROWS = 1024
 
@@ -92,7 +94,8 @@ class UnitStatistics(nn.Module):
             raise ValueError(f"second: got {len(second)} samples, want {len(first)} as in first")
         for ours, theirs in zip(first.split(_ROWS), second.split(_ROWS), strict=True):
             if len(ours):
-                self._merge_rows(ours, theirs)
+                with autocast_off(self.mean.device):
+                    self._merge_rows(ours, theirs)
 
     def _merge_rows(self, first: Tensor, second: Tensor) -> None:
         blocks = [rows.float() if rows.dtype.itemsize < 4 else rows for rows in (first, second)]

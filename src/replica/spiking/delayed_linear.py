@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from replica.training.mixed_precision import at_least_single, autocast_off, cast_operands
+
 # Width of a kernel that counts as one step: its other taps are zero in any precision.
 _SHARP = 1e-3
 
@@ -131,7 +133,7 @@ class DelayedLinear(nn.Module):
             outputs = convolve_spectrum(inputs, taps)
         else:
             outputs = convolve_taps(inputs, taps)
-        return outputs if self.bias is None else outputs + self.bias
+        return outputs if self.bias is None else outputs + self.bias.to(outputs.dtype)
 
     def step(
         self,
@@ -149,7 +151,7 @@ class DelayedLinear(nn.Module):
             past = current.new_zeros(self.max_delay, *current.shape)
         window = torch.cat([current[None], past])
         outputs = torch.einsum("kbi,kio->bo", window, self._taps(self._heard_rounded))
-        return (outputs if self.bias is None else outputs + self.bias), window[: self.max_delay]
+        return (outputs if self.bias is None else outputs + self.bias.to(outputs.dtype)), window[: self.max_delay]
 
     def discretise(self) -> None:
         """Make every delay the nearest whole number of steps, for good, with no width."""
@@ -231,7 +233,7 @@ def convolve_taps(
         >>> convolve_taps(torch.tensor([1.0, 2.0, 0.0]).reshape(3, 1, 1), torch.tensor([10.0, 1.0]).reshape(2, 1, 1)).flatten()
         tensor([10., 21.,  2.])
     """
-    return _Taps.apply(inputs, taps)
+    return _Taps.apply(*cast_operands(inputs, taps))
 
 
 class _Taps(torch.autograd.Function):
@@ -247,7 +249,7 @@ class _Taps(torch.autograd.Function):
         outputs = torch.mm(_late(padded, 0, ctx.shape, before), taps[0])
         for k in range(1, before + 1):
             outputs.addmm_(_late(padded, k, ctx.shape, before), taps[k])
-        return outputs.view(time, batch, -1)
+        return outputs.view(time, batch, taps.shape[-1])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -280,12 +282,19 @@ def convolve_spectrum(
     """The same, as one product for each frequency of the sequence padded to time + taps − 1 steps.
 
     The transforms along time are matrix products too: at the lengths of interest they are faster than the fast transform, and
-    the layout stays time first.
+    the layout stays time first. Half precision, and autocast's, is transformed in float32: in its own it would lose the steps.
 
     Example:
         >>> inputs, taps = torch.rand(9, 2, 3), torch.rand(4, 3, 5)
         >>> torch.testing.assert_close(convolve_spectrum(inputs, taps), convolve_taps(inputs, taps))
     """
+    given, taps = cast_operands(inputs, taps)
+    inputs, taps = at_least_single(given), at_least_single(taps)
+    with autocast_off(inputs.device):
+        return _convolve_spectrum(inputs, taps).to(given.dtype)
+
+
+def _convolve_spectrum(inputs: Tensor, taps: Tensor) -> Tensor:
     (time, batch, features), (count, _, outputs) = inputs.shape, taps.shape
     length = time + count - 1
     frequencies = length // 2 + 1
@@ -295,8 +304,8 @@ def convolve_spectrum(
     angles = turns.to(torch.float64) * (2 * math.pi / length)
     cosine, sine = angles.cos(), -angles.sin()
     transform = torch.cat([cosine, sine]).to(inputs.dtype)
-    heard = (transform[:, :time] @ inputs.reshape(time, -1)).view(2, frequencies, batch, features)
-    kernel = (transform[:, :count] @ taps.reshape(count, -1)).view(2, frequencies, features, outputs)
+    heard = (transform[:, :time] @ inputs.reshape(time, batch * features)).view(2, frequencies, batch, features)
+    kernel = (transform[:, :count] @ taps.reshape(count, features * outputs)).view(2, frequencies, features, outputs)
     # Complex products as real ones: (a + ib)(c + id) is [a b] [[c, d], [−d, c]].
     wide = torch.cat([torch.cat([kernel[0], kernel[1]], 2), torch.cat([-kernel[1], kernel[0]], 2)], 1)
     product = torch.bmm(torch.cat([heard[0], heard[1]], 2), wide).view(frequencies, batch, 2, outputs)

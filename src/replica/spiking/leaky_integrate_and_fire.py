@@ -166,17 +166,18 @@ class _Settings(NamedTuple):
 def _forward(currents: Tensor, decay: Tensor, settings: _Settings, potential: Tensor | None) -> tuple[Tensor, Tensor]:
     """Spikes and potentials u before the reset; every step works in place on one row of each."""
     threshold, reset, _, _ = settings
+    currents, decay = (
+        currents.detach(),
+        decay.detach(),
+    )  # torch.export runs this with gradients, where `out=` is refused
     before = torch.empty_like(currents, memory_format=torch.contiguous_format)
     spikes = torch.empty_like(before)
-    value: float | Tensor = float(decay) if decay.ndim == 0 else decay
     carried = potential
     for current, u, s in zip(currents.unbind(0), before.unbind(0), spikes.unbind(0), strict=True):
         if carried is None:
             u.copy_(current)
-        elif isinstance(value, float):
-            torch.add(current, carried, alpha=value, out=u)
         else:
-            torch.addcmul(current, carried, value, out=u)
+            torch.addcmul(current, carried, decay, out=u)
         torch.ge(u, threshold, out=s)
         carried = after_reset(u, s, threshold, reset)
     return spikes, before
@@ -216,16 +217,13 @@ class _Integrate(torch.autograd.Function):
             kept = (before < threshold).to(before.dtype)
             through = kept if detach else kept.sub_(slopes.mul_(before))
         # In place from the end: g_t = grad_t + β k_t g_{t+1}, since v_t reaches u_{t+1} alone.
-        value: float | Tensor = float(decay) if decay.ndim == 0 else decay
         rows = grads.unbind(0)
-        factors = None if through is None else through.mul_(value).unbind(0)
+        factors = None if through is None else through.mul_(decay).unbind(0)
         for t in range(len(rows) - 2, -1, -1):
             if factors is not None:
                 rows[t].addcmul_(rows[t + 1], factors[t])
-            elif isinstance(value, float):
-                rows[t].add_(rows[t + 1], alpha=value)
             else:
-                rows[t].addcmul_(rows[t + 1], value)
+                rows[t].addcmul_(rows[t + 1], decay)
         grad_decay = None
         if ctx.needs_input_grad[1]:
             after = before[:-1]
@@ -244,7 +242,7 @@ class _Leak(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, currents: Tensor, decay: float) -> Tensor:
         ctx.decay = decay
-        potentials = currents.clone(memory_format=torch.contiguous_format)
+        potentials = currents.detach().clone(memory_format=torch.contiguous_format)
         rows = potentials.unbind(0)
         for earlier, later in pairwise(rows):
             later.add_(earlier, alpha=decay)

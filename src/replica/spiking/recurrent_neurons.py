@@ -87,13 +87,18 @@ class _IntegrateRecurrent(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, currents: Tensor, weight: Tensor, neurons: LeakyIntegrateAndFire) -> Tensor:
-        threshold, reset, decay = neurons.threshold, neurons.reset, float(neurons.decay)
+        threshold, reset, decay = neurons.threshold, neurons.reset, neurons.decay.to(currents.dtype)
+        currents, weight, decay = (
+            currents.detach(),
+            weight.detach(),
+            decay.detach(),
+        )  # torch.export has gradients on here
         before = currents.clone(memory_format=torch.contiguous_format)
         spikes = torch.empty_like(before)
         carried, last = None, None
         for u, s in zip(before.unbind(0), spikes.unbind(0), strict=True):
             if carried is not None and last is not None:
-                u.addmm_(last, weight.T).add_(carried, alpha=decay)
+                u.addmm_(last, weight.T).addcmul_(carried, decay)
             torch.ge(u, threshold, out=s)
             carried, last = after_reset(u, s, threshold, reset), s
         ctx.save_for_backward(before, spikes, weight)
@@ -104,7 +109,7 @@ class _IntegrateRecurrent(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, Tensor | None, None]:
         before, spikes, weight = ctx.saved_tensors
-        neurons, decay = ctx.neurons, ctx.decay
+        neurons, decay = ctx.neurons, float(ctx.decay)
         slopes = ctx.surrogate.derivative_over_time(before - neurons.threshold)
         grads = grad_spikes.clone(memory_format=torch.contiguous_format)
         factors: Tensor | None = None

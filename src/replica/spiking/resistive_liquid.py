@@ -99,7 +99,7 @@ class ResistiveLiquid(nn.Module):
         currents = self.input(events, generator=generator)
         weight = self.recurrent.weight
         if not self.recurrent.cells.read_noise:
-            return _IntegrateRecurrent.apply(currents, weight, self.neurons)
+            return _IntegrateRecurrent.apply(currents, weight.to(currents.dtype), self.neurons)
         potential, last, found = None, None, []
         for current in currents:
             if last is not None:

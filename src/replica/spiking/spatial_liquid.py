@@ -156,7 +156,7 @@ class SpatialLiquid(nn.Module):
         weight = self.weight.to(events.dtype)
         within = weight[:, : self.neurons].T
         drive = events @ weight[:, self.neurons :].T
-        potential, current, waiting = (torch.zeros_like(drive[0]) for _ in range(3))
+        potential, current, waiting = (drive.new_zeros(drive.shape[1:]) for _ in range(3))
         spikes = torch.empty_like(drive)
         for entering, sent in zip(drive.unbind(0), spikes.unbind(0), strict=True):
             sent.copy_((potential >= self.threshold) & (waiting <= 0))

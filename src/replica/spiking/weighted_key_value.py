@@ -114,6 +114,7 @@ class _WeightedKeyValue(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, keys: Tensor, values: Tensor, decay: Tensor, bonus: Tensor) -> Tensor:
+        keys, values, decay, bonus = (each.detach() for each in (keys, values, decay, bonus))  # see `_Integrate`
         (numerator, denominator), scale = _faded_sums(keys, values, None, decay)
         own = bonus + keys
         top = torch.maximum(scale, own)
@@ -134,8 +135,7 @@ class _WeightedKeyValue(torch.autograd.Function):
         past = (keys + later).exp_()
         grad_values = torch.addcmul(present, past, above)
         by_bonus = present.mul_(values - outputs)
-        grad_keys = torch.addcmul(below, above, values)
-        torch.addcmul(by_bonus, past, grad_keys, out=grad_keys)
+        grad_keys = torch.addcmul(by_bonus, past, torch.addcmul(below, above, values))
         # scale + later ≤ decay, so that this does not overflow either.
         through = later.add_(scale).sub_(decay).exp_().mul_(above.mul_(numerator).addcmul_(below, denominator))
         leading = tuple(range(keys.ndim - 1))
@@ -167,13 +167,13 @@ def _faded_sums(
     # The scale: the greatest logarithm of a weight so far, in each piece, then from piece to piece, then both.
     scale = weights.clone()
     for past, present in pairwise(scale.unbind(1)[:: along.step]):
-        torch.maximum(present, past - decay, out=present)
+        present.clamp_(min=past - decay)
     ends, fall = scale[:, along[-1]].clone(), length * decay
     for past, present in pairwise(ends.unbind()[:: along.step]):
-        torch.maximum(present, past - fall, out=present)
+        present.clamp_(min=past - fall)
     ages = torch.tensor([i + 1 for i in along], device=decay.device, dtype=decay.dtype)
     fading = (ages[:, None] * decay).reshape(length, *(1,) * (scale.ndim - 3), -1)
-    torch.maximum(scale[after], ends[before, None] - fading, out=scale[after])
+    scale[after].clamp_(min=ends[before, None] - fading)
     # Where nothing came before, all weights are 0; any finite number spares −∞ − (−∞).
     finite = scale.clamp(min=torch.finfo(scale.dtype).min / 4)
     weights.sub_(finite).exp_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -190,3 +191,120 @@ def test_files_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     assert "wanted one folder of images for each class" in refusal(tmp_path / "none")
     assert "wanted one size" in refusal(folder_of_images(tmp_path / "sizes", {"a": (4, 4), "b": (4, 5)}))
+
+
+# --- rows that are there to test -----------------------------------------------------------------------------------------
+
+
+def halves(rows: int = 24) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"Id": range(rows), "size": rng.normal(size=rows), "when": pd.date_range("2024-01-01", periods=rows, freq="D"),
+         "kind": rng.choice(["a", "b"], rows), "y": [0, 1] * (rows // 2)}
+    )  # fmt: skip
+    return frame.iloc[: 2 * rows // 3], frame.iloc[2 * rows // 3 :]
+
+
+@pytest.mark.parametrize("form", ["frames", "csv and parquet", "other order"])
+def test_rows_to_test_are_read_as_the_others_are(tmp_path: Path, form: str) -> None:
+    first, second = halves()
+    whole = read_labelled(pd.concat([first, second]))
+    second = second.assign(Id=range(len(second)))  # counts anew
+    given = first, second
+    if form == "csv and parquet":
+        first.to_csv(tmp_path / "first.csv", index=False)
+        second.to_parquet(tmp_path / "second.parquet")
+        given = tmp_path / "first.csv", tmp_path / "second.parquet"
+    elif form == "other order":
+        given = first, second[second.columns[::-1]]
+    found = read_labelled(given[0], test=given[1])
+    assert found.tests is not None
+    assert found.tests.tolist() == [False] * 16 + [True] * 8
+    pd.testing.assert_frame_equal(found.features, whole.features, check_categorical=False)
+    np.testing.assert_array_equal(found.labels, whole.labels)
+    assert "left out, as only counts or names the rows: Id" in found.notes
+
+
+def test_arrays_to_test() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((3,), (4, 5)):
+        a, b = rng.normal(size=(6, *shape)), rng.normal(size=(4, *shape))
+        found = read_labelled((a, [0, 1] * 3), test=(b, [1, 0, 2, 1]))
+        np.testing.assert_allclose(np.asarray(found.features), np.concatenate([a, b])[[*range(8), 9]], rtol=1e-6)
+        assert found.labels.tolist() == [0, 1] * 3 + [1, 0, 1]
+        assert found.tests is not None
+        assert found.tests.tolist() == [False] * 6 + [True] * 3
+        assert "class 2 of array 'y' left out, with no row to learn from" in found.notes
+
+
+def test_a_class_with_one_row_to_learn_from_stays_where_others_are_tested() -> None:
+    found = read_labelled((np.eye(5), list("aabbc")), test=(np.eye(5), list("abcca")))
+    assert (found.classes, len(found)) == (("a", "b", "c"), 10)
+
+
+def test_folders_named_train_and_test(tmp_path: Path) -> None:
+    for part in ("train", "test", "val"):
+        folder_of_images(tmp_path / part, {"dog": (4, 6), "cat": (4, 6)})
+    found = read_labelled(tmp_path)
+    assert (found.classes, found.shape) == (("cat", "dog"), (4, 6))
+    assert found.tests is not None
+    assert found.tests.tolist() == [False] * 6 + [True] * 6
+    assert found.notes == ("learned from train, tested on test", "left out: val")
+    again = read_labelled(tmp_path / "train", test=tmp_path / "test")
+    np.testing.assert_array_equal(again.features, found.features)
+    np.testing.assert_array_equal(again.tests, found.tests)
+    classes = folder_of_images(tmp_path / "classes", {"train": (4, 6), "test": (4, 6)})
+    assert read_labelled(classes).classes == ("test", "train")
+    assert read_labelled(classes).tests is None
+
+
+@pytest.mark.parametrize(
+    ("tested", "said"),
+    [
+        (pd.DataFrame({"size": [1.0, 2], "y": [0, 1]}), "data: has no column 'Id'; wanted those of data"),
+        ((np.eye(3), [0, 1, 0]), "data: is of another kind than the rows to learn from; wanted a table too"),
+        (halves()[1].assign(size=np.inf), "row 1, column 'size' of data is infinite"),
+        ("nowhere.csv", "nowhere.csv: does not exist"),
+    ],
+)
+def test_rows_to_test_that_do_not_fit(tested: Any, said: str) -> None:
+    with pytest.raises(ReplicaError) as caught:
+        read_labelled(halves()[0], test=tested)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_kinds_of_rows_to_test(tmp_path: Path) -> None:
+    folder = folder_of_images(tmp_path / "animals", {"dog": (4, 6), "cat": (4, 6)})
+    frame = halves()[0]
+    for data, test, said in (
+        (folder, frame, "data: is no folder"),
+        (folder, folder_of_images(tmp_path / "other", {"dog": (5, 6)}), "wanted one size"),
+        ((np.eye(4), [0, 1, 0, 1]), folder, "wanted arrays X and y too"),
+        ((np.eye(4), [0, 1, 0, 1]), (np.eye(3), [0, 1, 0]), r"a row of 'X' has shape \(3,\)"),
+    ):
+        with pytest.raises(ReplicaError, match=said):
+            read_labelled(data, test=test)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"drop": ["y"]}, "column 'y' is dropped and wanted"),
+        ({"drop": ["size"], "keep": ["2"]}, "column 'size' is dropped and wanted"),
+        ({"drop": ["siez"]}, "did you mean size?"),
+        ({"colour": True}, "takes no option colour"),
+    ],
+)
+def test_columns_that_are_told_twice(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ReplicaError) as caught:
+        read_labelled(halves()[0], **given)
+    assert said in str(caught.value)
+
+
+def test_what_only_tables_have_is_refused_elsewhere(tmp_path: Path) -> None:
+    folder = folder_of_images(tmp_path / "animals", {"dog": (4, 6), "cat": (4, 6)})
+    for data in (folder, (np.eye(4), [0, 1, 0, 1])):
+        for given in ({"target": "y"}, {"keep": ["a"]}, {"drop": ["a"]}):
+            with pytest.raises(ReplicaError, match="takes no option"):
+                read_labelled(data, **given)

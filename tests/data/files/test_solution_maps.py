@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
+from scipy.io import savemat
+from scipy.sparse import coo_array
 
 from replica.data import read_solution_map
 from replica.data.sets import patterns
@@ -51,6 +54,125 @@ def test_shapes(tmp_path: Path, inputs: Any, outputs: Any, grid: Any, channels: 
     np.testing.assert_allclose(found.inputs.ravel(), a.ravel(), rtol=1e-6)
     np.testing.assert_allclose(found.outputs.ravel(), u.ravel(), rtol=1e-6)
     assert found.spacing == tuple(1 / (nodes - 1) for nodes in grid)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "channels"),
+    [((6, 9, 8, 3), (6, 9, 8, 1), (3, 1)), ((6, 9, 8), (6, 9, 8, 7), (1, 7)), ((6, 9, 4), (6, 9), (4, 1))],
+)
+def test_channels_come_last_where_nothing_else_fits(inputs: Any, outputs: Any, channels: Any) -> None:
+    a, u = noise(*inputs), noise(*outputs)
+    found = read_solution_map((a, u))
+    assert (found.inputs.shape[1], found.outputs.shape[1]) == channels
+    if a.ndim == u.ndim:
+        np.testing.assert_allclose(np.moveaxis(found.inputs, 1, -1), a, rtol=1e-6)
+    assert found.notes == ("the last axis read as channels",)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "asked"),
+    [
+        (
+            (6, 9, 9, 8),
+            (6, 9, 9, 8),
+            "can be read as n,c,x,y or as n,x,y,c; say which: --axes n,c,x,y or --axes n,x,y,c",
+        ),
+        ((6, 9, 9, 9), (6, 9, 9), "can be read as n,c,x,y or as n,x,y,c"),
+        ((6, 9, 9, 8), (6, 9, 9, 7), "other axes named, as in --axes n,x,y,t"),
+        ((6, 9, 8), (6, 9, 7), "other axes named, as in --axes n,x,y,t"),
+    ],
+)
+def test_where_time_may_come_last_it_is_asked(inputs: Any, outputs: Any, asked: str) -> None:
+    with pytest.raises(ReplicaError) as caught:
+        read_solution_map((noise(*inputs), noise(*outputs)))
+    assert asked in str(caught.value)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(order=st.permutations("nctxy"), grid=st.integers(1, 2), compact=st.booleans())
+def test_axes_in_any_order(order: list[str], grid: int, compact: bool) -> None:
+    order = [axis for axis in order if grid == 2 or axis != "y"]
+    plain = [axis for axis in order if axis not in "ct"]
+    sizes = {"n": 6, "c": 2, "t": 3, "x": 7, "y": 8}
+    inputs, outputs = (noise(*(sizes[axis] for axis in axes)) for axes in (order, plain))
+    found = read_solution_map((inputs, outputs), "".join(order) if compact else f"({', '.join(order).upper()})")
+    channels = [axis for axis in order if axis in "ct"]
+    wanted = np.einsum(f"{''.join(order)}->n{''.join(channels)}{''.join(plain).replace('n', '')}", inputs)
+    np.testing.assert_allclose(found.inputs, wanted.reshape(6, 6, *wanted.shape[3:]), rtol=1e-6)
+    assert found.outputs.shape == (6, 1, *wanted.shape[3:])
+    assert "steps in time as channels" in found.notes[0]
+
+
+@pytest.mark.parametrize("axes", ["n,x,z", "n,x,x", "x,y", "nn", "1", "n,y", "n,c", "n,x,y" * 2000])
+def test_axes_that_are_none(axes: str) -> None:
+    with pytest.raises(ReplicaError, match=r"^Option axes is '.*; wanted n, x and perhaps y") as caught:
+        read_solution_map((noise(6, 9, 9), noise(6, 9, 9)), axes)
+    assert len(str(caught.value)) < 300
+    with pytest.raises(ReplicaError, match="leave --axes out"):
+        Operator().load("darcy", {"axes": "n,x,y"})
+
+
+@pytest.mark.parametrize("version", [{"format": "4"}, {"format": "5"}, {"do_compression": True}])
+@pytest.mark.parametrize("names", [("inputs", "outputs"), ("a", "u"), ("coeff", "sol")])
+def test_files_of_matlab(tmp_path: Path, version: Any, names: Any) -> None:
+    a, u = noise(6, 9), noise(6, 9)
+    savemat(tmp_path / "mine.mat", {names[0]: a, names[1]: u, "boundary": "periodic"}, **version)
+    found = read_solution_map(tmp_path / "mine.mat")
+    np.testing.assert_allclose(found.inputs[:, 0], a, rtol=1e-6)
+    np.testing.assert_allclose(found.outputs[:, 0], u, rtol=1e-6)
+    assert found.boundary == "periodic"
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"a": np.eye(6) + 1j, "u": np.eye(6)}, "array 'a' holds complex128; wanted real numbers"),
+        ({"a": np.array([{"x": 1}], object), "u": np.eye(6)}, "array 'a' holds a cell, a struct or a sparse matrix"),
+        ({"a": coo_array(np.eye(6)), "u": np.eye(6)}, "array 'a' holds a cell, a struct or a sparse matrix"),
+        (b"nonsense" * 100, "cannot be read as MATLAB's"),
+        (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n", "MATLAB"),
+    ],
+)
+def test_files_of_matlab_that_are_refused(tmp_path: Path, held: Any, said: str) -> None:
+    path = tmp_path / "mine.mat"
+    if isinstance(held, bytes):
+        path.write_bytes(held)
+    else:
+        savemat(path, held)
+    with pytest.raises(ReplicaError) as caught:
+        read_solution_map(path)
+    assert said in str(caught.value)
+    assert "mine.mat: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_files_of_matlab(tmp_path: Path) -> None:
+    savemat(tmp_path / "mine.mat", {"a": noise(6, 9), "u": noise(6, 9)}, do_compression=True)
+    whole = (tmp_path / "mine.mat").read_bytes()
+    messages = []
+    for at in np.linspace(0, len(whole) - 1, 40).astype(int):
+        broken = bytearray(whole)
+        broken[at : at + 4] = bytes(b ^ 0xFF for b in broken[at : at + 4])
+        (tmp_path / "mine.mat").write_bytes(broken)
+        try:
+            read_solution_map(tmp_path / "mine.mat")
+        except ReplicaError as error:
+            messages.append(str(error))
+    assert len(messages) > 20
+    assert all("mine.mat: " in message and "\n" not in message for message in messages)
+
+
+def test_hdf5_of_matlab(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    a, u, path = noise(6, 9, 8), noise(6, 9, 8, 7), tmp_path / "mine.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:  # MATLAB counts the first axis fastest
+        file["a"], file["u"] = a.T, u.T
+        file["boundary"] = np.frombuffer("periodic".encode("utf-16-le"), np.uint16)[:, None]
+        file["boundary"].attrs["MATLAB_class"] = np.bytes_("char")
+    found = read_solution_map(path)
+    np.testing.assert_allclose(found.inputs[:, 0], a, rtol=1e-6)
+    np.testing.assert_allclose(found.outputs, np.moveaxis(u, -1, 1), rtol=1e-6)
+    assert found.boundary == "periodic"
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "Dirichlet", np.array(["neumann"]), np.bytes_(b"periodic")])

@@ -1,10 +1,11 @@
-"""Arrays from NumPy's own files, ``.npy`` and ``.npz``, or from memory: never unpickled, sizes checked before content is read."""
+"""Arrays from files of NumPy and MATLAB or from memory: never unpickled, sizes checked before content is read."""
 
 from __future__ import annotations
 
 import math
+import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from replica.data.files.sources import MEMORY, InMemory, check_bytes, reading
+from replica.data.files.matlab import open_matlab
+from replica.data.files.sources import MEMORY, InMemory, check_bytes, in_memory, reading, user_file
 from replica.data.sets.patterns import refuse, shown
 
 
@@ -24,12 +26,12 @@ class Arrays:
     Args:
         source: The file, for messages.
         headers: Shape and type of each array by name; an ``.npy`` file's only array is called ``""``.
-        given: The arrays themselves where they are in memory.
+        load: Reads one of them.
     """
 
     source: Path | str
     headers: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
-    given: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
+    load: Callable[[str], NDArray[Any]] = field(repr=False)
 
     def need(self, names: Iterable[str], wanted: str) -> None:
         """See that arrays of these names are there.
@@ -60,32 +62,29 @@ class Arrays:
         names, total = list(names), 0
         for name in names:
             shape, dtype = self.headers[name]
-            if dtype.hasobject:
-                raise refuse(
-                    self.source, f"{self.called(name)} holds Python objects, which are never loaded", f"wanted {wanted}"
-                )
-            if dtype.kind not in kinds:
-                raise refuse(self.source, f"{self.called(name)} holds {shown(dtype)}", f"wanted {wanted}")
+            self._check_kind(name, dtype, kinds, wanted)
             total += math.prod(shape) * dtype.itemsize
         check_bytes(self.source, total, " with ".join(map(self.called, names)))
-        if self.given is not None:
-            return {name: self.given[name] for name in names}
-        return {name: self._read(name) for name in names}
-
-    def _read(self, name: str) -> NDArray[Any]:
         with reading(self.source, "wanted a whole file: write it again", "is cut off or damaged"):
-            if not name:
-                with Path(self.source).open("rb") as stream:
-                    return np.asarray(npy_format.read_array(stream, allow_pickle=False))
-            with zipfile.ZipFile(self.source) as archive, archive.open(f"{name}.npy") as member:
-                return np.asarray(npy_format.read_array(member, allow_pickle=False))
+            found = {name: self.load(name) for name in names}
+        for name, array in found.items():
+            self._check_kind(name, array.dtype, kinds, wanted)  # MATLAB's headers call complex numbers double
+        return found
+
+    def _check_kind(self, name: str, dtype: np.dtype[Any], kinds: str, wanted: str) -> None:
+        if dtype.hasobject:
+            matlab = Path(self.source).suffix.lower() == ".mat"
+            what = "a cell, a struct or a sparse matrix" if matlab else "Python objects, which are never loaded"
+            raise refuse(self.source, f"{self.called(name)} holds {what}", f"wanted {wanted}")
+        if dtype.kind not in kinds:
+            raise refuse(self.source, f"{self.called(name)} holds {shown(dtype)}", f"wanted {wanted}")
 
 
 def open_arrays(source: Path | InMemory, wanted: str) -> Arrays:
     """Read the shapes and types of all arrays of a file, or of arrays in memory.
 
     Args:
-        source: A file that ends in ``.npy`` or ``.npz``; arrays by name; or one array.
+        source: A file that ends in ``.npy``, ``.npz`` or ``.mat``; arrays by name; or one array.
         wanted: What the file should be, for messages.
 
     Raises:
@@ -94,14 +93,25 @@ def open_arrays(source: Path | InMemory, wanted: str) -> Arrays:
     if isinstance(source, np.ndarray):
         source = {"": source}
     if isinstance(source, Mapping):
-        return Arrays(MEMORY, {name: (array.shape, array.dtype) for name, array in source.items()}, source)
+        return Arrays(MEMORY, {name: (array.shape, array.dtype) for name, array in source.items()}, source.__getitem__)
     if not isinstance(source, Path):
         raise refuse(MEMORY, "holds a table", wanted)
+    if source.suffix.lower() == ".mat":
+        return Arrays(source, *open_matlab(source, wanted))
+    path = source
+
+    def load(name: str) -> NDArray[Any]:
+        if not name:
+            with path.open("rb") as stream:
+                return np.asarray(npy_format.read_array(stream, allow_pickle=False))
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+            return np.asarray(npy_format.read_array(member, allow_pickle=False))
+
     with reading(source, wanted, "cannot be read as NumPy's"):
         if source.suffix.lower() == ".npy":
             _check_kind(source, npy_format.MAGIC_PREFIX, wanted)
             with source.open("rb") as stream:
-                return Arrays(source, {"": _header(source, stream)})
+                return Arrays(source, {"": _header(source, stream)}, load)
         _check_kind(source, b"PK", wanted)
         headers = {}
         with zipfile.ZipFile(source) as archive:
@@ -109,7 +119,24 @@ def open_arrays(source: Path | InMemory, wanted: str) -> Arrays:
                 if member.endswith(".npy"):
                     with archive.open(member) as packed:
                         headers[member.removesuffix(".npy")] = _header(source, packed)
-        return Arrays(source, headers)
+        return Arrays(source, headers, load)
+
+
+def named_arrays(source: str | os.PathLike[str] | Any, formats: Sequence[str], wanted: str) -> Arrays:
+    """Open arrays by name: from a file of the user's, or from memory.
+
+    Args:
+        source: The file (``~`` is the home folder), arrays by name, or a pair.
+        formats: Endings of files that are taken.
+        wanted: What the file should be, for messages.
+
+    Raises:
+        ReplicaError: If it is no such thing.
+    """
+    data = user_file(source, formats, wanted) if isinstance(source, str | os.PathLike) else in_memory(source)
+    if not isinstance(data, Path | dict):
+        raise refuse(MEMORY, "holds no arrays by name", wanted)
+    return open_arrays(data, wanted)
 
 
 def _check_kind(path: Path, magic: bytes, wanted: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data.files.arrays import open_arrays
-from replica.data.files.sources import check_bytes, in_memory, user_file
+from replica.data.files.arrays import Arrays, named_arrays
+from replica.data.files.sources import check_bytes
 from replica.data.sets.events import EventSet
 from replica.data.sets.labelled import encode_labels
 from replica.data.sets.patterns import refuse, shown
@@ -54,6 +54,9 @@ def read_events(source: str | os.PathLike[str] | Any, steps: int = STEPS) -> Eve
     longest; this is noted, and so is where recordings fill few bins. With a polarity there are twice as many units: those of
     the lesser value, then those of the greater. Recordings of a class with one recording are left out.
 
+    Or events counted already: ``X`` of shape ``(recordings, time, units)``, or with more axes of units, and ``y``, a label for
+    each recording. Their time steps are kept.
+
     Args:
         source: The file (``~`` is the home folder), or arrays by name.
         steps: Time bins.
@@ -61,10 +64,10 @@ def read_events(source: str | os.PathLike[str] | Any, steps: int = STEPS) -> Eve
     Raises:
         ReplicaError: In one line that names the file, what is wrong with it and what is wanted.
     """
-    data = user_file(source, EVENT_FORMATS, _WANTED) if isinstance(source, str | os.PathLike) else in_memory(source)
-    if not isinstance(data, Path | dict):
-        raise refuse("data", "holds no events", _WANTED)
-    file, arrays = _read(data)
+    opened = named_arrays(source, EVENT_FORMATS, _WANTED)
+    if {"X", "y"} <= opened.headers.keys():
+        return _counted(opened)
+    file, arrays = _read(opened)
     time, sample, label = arrays["time"], _whole(file, "sample", arrays["sample"]), arrays["label"]
     recordings = int(sample.max()) + 1
     if len(label) == len(time):
@@ -88,9 +91,25 @@ def read_events(source: str | os.PathLike[str] | Any, steps: int = STEPS) -> Eve
     return EventSet(events[labels >= 0], labels[labels >= 0], classes, shape, notes=(*notes, *told, *more))
 
 
-def _read(data: Path | dict[str, NDArray[Any]]) -> tuple[Path | str, dict[str, NDArray[Any]]]:
+def _counted(arrays: Arrays) -> EventSet:
+    """Events that the user has counted already, in time steps of their own."""
+    file = arrays.source
+    events, label = arrays.read(["X"])["X"], arrays.read(["y"], "buifUS", "words or whole numbers")["y"]
+    if events.ndim < 3 or not events.size or label.shape != events.shape[:1]:
+        wrong = f"X has shape {events.shape} and y has shape {label.shape}"
+        raise refuse(file, wrong, "wanted counts of shape (recordings, time, units), and a label for each recording")
+    fine = (events >= 0) & (events <= _MOST) & (events == np.floor(events))
+    if not fine.all():
+        wrong = f"X holds {events[~fine][0]:g}"
+        raise refuse(file, wrong, f"wanted the number of events of a unit in a step, from 0 to {_MOST}")
+    labels, classes, notes = _encoded(file, label)
+    counts = events.astype(np.uint8).reshape(*events.shape[:2], -1)
+    told = f"counted in {events.shape[1]} steps of their own"
+    return EventSet(counts[labels >= 0], labels[labels >= 0], classes, events.shape[2:], notes=(told, *notes))
+
+
+def _read(arrays: Arrays) -> tuple[Path | str, dict[str, NDArray[Any]]]:
     """The arrays under the names that this reader gives them."""
-    arrays = open_arrays(data, _WANTED)
     names = {ours: next((name for name in known if name in arrays.headers), ours) for ours, known in _NAMES.items()}
     pixels = names["unit"] not in arrays.headers and names["x"] in arrays.headers
     needed = ["time", *(("x", "y") if pixels else ("unit",)), "sample", "label"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,17 @@ class ImageStack:
     Args:
         values: Brightness from 0 to 255, float32, shape ``(count, height, width)``; with colour ``(count, 3, height, width)``.
         files: Each image's file.
-        notes: What was decided, such as colour made grey.
+        done: What was decided, such as colour made grey, and for how many images.
     """
 
     values: NDArray[np.float32] = field(repr=False)
     files: tuple[Path, ...] = field(repr=False)
-    notes: tuple[str, ...] = ()
+    done: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided, in words."""
+        return tuple(f"{count:,} {what}" for what, count in self.done.items())
 
 
 def read_images(folder: Path, *, colour: bool = False) -> ImageStack:
@@ -76,7 +82,7 @@ def read_images(folder: Path, *, colour: bool = False) -> ImageStack:
                 stack[i], what = _values(image, colour)
                 told.update(what)
     assert stack is not None
-    return ImageStack(stack, tuple(files), tuple(f"{count:,} {what}" for what, count in told.items()))
+    return ImageStack(stack, tuple(files), told)
 
 
 def _values(image: Image, colour: bool) -> tuple[NDArray[Any], list[str]]:

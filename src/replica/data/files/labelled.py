@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replica.data.files.arrays import Arrays, open_arrays
-from replica.data.files.images import read_images
-from replica.data.files.sources import in_memory, user_file
-from replica.data.files.tables import TABLES, Table, is_table, left_out, read_table
+from replica.data.files.image_classes import read_image_classes
+from replica.data.files.sources import MEMORY, in_memory, user_file
+from replica.data.files.tables import TABLES, Table, is_table, joined, left_out, read_table
 from replica.data.sets.labelled import Labelled, encode_labels
 from replica.data.sets.patterns import check_shape, refuse, shown
+from replica.errors import ReplicaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,7 @@ def read_labelled(
     keep: Collection[str] = (),
     drop: Collection[str] = (),
     colour: bool = False,
+    test: str | os.PathLike[str] | Any = None,
 ) -> Labelled:
     """Read labelled data from a file, a folder or memory.
 
@@ -44,7 +47,8 @@ def read_labelled(
       categories (see `replica.data.files.column_types.typed`); cells may be missing. A column that is the same in every row,
       one that only counts or names the rows (an Id), and one of words nearly all different tell nothing and are left out.
     - ``.npz``: arrays ``X`` (``(count, features)``, or images or signals with more axes) and ``y``.
-    - A folder whose sub-folders are the classes, with images of one size in each.
+    - A folder whose sub-folders are the classes, with images of one size in each; or whose sub-folders are ``train`` and ``test``
+      and hold such folders.
 
     Rows without a label and classes with one row are left out. All of this is said in the notes.
 
@@ -55,43 +59,81 @@ def read_labelled(
         keep: Columns that stay although they seem to tell nothing.
         drop: Columns that are left out.
         colour: Keep the colours of images, channels first.
+        test: Rows of the same kind that are there to test; they come after the others, and `Labelled.tests` tells them.
 
     Raises:
         ReplicaError: In one line that names the file, what is wrong with it and what is wanted.
     """
-    data = user_file(source, LABELLED_FORMATS) if isinstance(source, str | os.PathLike) else in_memory(source)
+    data, tested = (_found(each) for each in (source, test))
     if isinstance(data, Path) and data.is_dir():
-        for option, value in (("target", target), ("groups", groups)):
-            _refuse_option(data, option, value, "its folders' names are the labels")
-        return _read_folder(data, colour)
+        for option in {"target": target, "groups": groups, "keep": keep, "drop": drop}.items():
+            _refuse_option(data, *option, "the names of its folders are the labels")
+        return read_image_classes(data, tested, colour)
     if is_table(data):
-        return _from_table(read_table(data), target, groups, keep, drop)
-    arrays = open_arrays(data, _ARCHIVE)
-    _refuse_option(arrays.source, "target", target, "its array 'y' holds the labels")
+        _refuse_option(MEMORY if not isinstance(data, Path) else data, "colour", colour, "it holds no images")
+        table = read_table(data)
+        if tested is None:
+            return _from_table(table, target, groups, keep, drop)
+        if not is_table(tested):
+            raise _other_kind(tested, "a table")
+        both = joined(table, read_table(tested))
+        return _from_table(both, target, groups, keep, drop, first=table)
+    arrays = [open_arrays(data, _ARCHIVE)]
+    for name, value in {"target": target, "keep": keep, "drop": drop, "colour": colour}.items():
+        _refuse_option(arrays[0].source, name, value, "its array 'y' holds the labels, 'X' is taken whole")
+    if tested is not None:
+        if is_table(tested) or (isinstance(tested, Path) and tested.is_dir()):
+            raise _other_kind(tested, "arrays X and y")
+        arrays.append(open_arrays(tested, _ARCHIVE))
     return _from_arrays(arrays, groups)
 
 
-def _refuse_option(path: Path | str, option: str, value: str, reason: str) -> None:
+def _found(source: Any) -> Any:
+    if source is None:
+        return None
+    return user_file(source, LABELLED_FORMATS) if isinstance(source, str | os.PathLike) else in_memory(source)
+
+
+def _other_kind(tested: Any, wanted: str) -> ReplicaError:
+    source = tested if isinstance(tested, Path) else MEMORY
+    return refuse(source, "is of another kind than the rows to learn from", f"wanted {wanted} too")
+
+
+def _refuse_option(path: Path | str, option: str, value: Any, reason: str) -> None:
     if value:
-        raise refuse(path, f"takes no column for the {option}, but got {shown(value)!r:.60}", f"leave it out: {reason}")
+        given = ", ".join(value) if isinstance(value, list | tuple) else value
+        raise refuse(path, f"takes no option {option}, but got {shown(given)!r:.60}", f"leave it out: {reason}")
 
 
-def _from_table(table: Table, target: str, groups: str, keep: Collection[str], drop: Collection[str]) -> Labelled:
+def _from_table(
+    table: Table,
+    target: str,
+    groups: str,
+    keep: Collection[str],
+    drop: Collection[str],
+    first: Table | None = None,
+) -> Labelled:
+    """Rows of a table, of which those below the ``first`` are there to test."""
     import pandas as pd
 
     name = _target_column(table, target)
     group = table.find(groups) if groups else ""
     dropped, kept = [table.find(each) for each in drop], [table.find(each) for each in keep]
-    counters = [other for other in table.counters((name, group, *kept)) if other not in dropped]
-    codes, classes, notes = encode_labels(table.source, _labels(table, name), f"column {shown(name)!r:.60}")
+    if both := set(dropped) & {name, group, *kept}:
+        raise refuse(table.source, f"column {shown(min(both))!r:.60} is dropped and wanted", "leave one of the two out")
+    counters = [other for other in (first or table).counters((name, group, *kept)) if other not in dropped]
+    tests = np.arange(len(table.frame)) >= len(first.frame) if first else None
+    codes, classes, notes = encode_labels(table.source, _labels(table, name), f"column {shown(name)!r:.60}", tests)
     rows = np.flatnonzero(codes >= 0)
-    frame, seen = table.frame.iloc[rows].reset_index(drop=True), table.place
-    part = Table(
-        table.source, frame, table.nameless, table.index, table.decimal, (), lambda row, of: seen(int(rows[row]), of)
+    part = replace(
+        table,
+        frame=table.frame.iloc[rows].reset_index(drop=True),
+        notes=(),
+        place=lambda row, of: table.place(int(rows[row]), of),
     )
     columns: dict[str, pd.Series] = {}
-    out: dict[str, list[str]] = {"only counts or names the rows": counters}
-    for other in frame.columns:
+    out: dict[str, list[str]] = {"told": dropped, "only counts or names the rows": counters}
+    for other in part.frame.columns:
         if other in (name, group) or other in dropped or other in counters:
             continue
         made, note = part.typed(other)
@@ -107,7 +149,7 @@ def _from_table(table: Table, target: str, groups: str, keep: Collection[str], d
         raise refuse(table.source, wrong, "wanted numbers or categories that vary" + "; ".join(["", *notes]))
     missing = int(sum(column.isna().sum() for column in columns.values()))
     notes += [f"{missing:,} cells missing"] * bool(missing)
-    found = Labelled(pd.DataFrame(columns), codes[rows], classes, (*table.notes, *notes))
+    found = Labelled(pd.DataFrame(columns), codes[rows], classes, (*table.notes, *notes)).tested(tests, rows)
     return found if not group else found.grouped(*_group(table.source, _labels(part, group), shown(group)))
 
 
@@ -150,62 +192,48 @@ def _target_column(table: Table, target: str) -> str:
     return str(usual[0])
 
 
-def _from_arrays(arrays: Arrays, groups: str) -> Labelled:
+def _from_arrays(archives: list[Arrays], groups: str) -> Labelled:
+    """Rows of archives; those of a second one are there to test."""
     import pandas as pd
 
-    arrays.need(("X", "y", *([groups] if groups else [])), _ARCHIVE)
+    beside, source = ["y", *([groups] if groups else [])], archives[0].source
+    parts = [_read_arrays(arrays, beside, archives[0].headers.get("X", ((0,),))[0][1:]) for arrays in archives]
+    values = np.concatenate([features for features, _ in parts]) if len(parts) > 1 else parts[0][0]
+    columns = {name: pd.concat([part[name] for _, part in parts], ignore_index=True) for name in beside}
+    tests = np.arange(len(values)) >= len(parts[0][0]) if len(parts) > 1 else None
+    codes, classes, notes = encode_labels(source, columns["y"], "array 'y'", tests)
+    rows = np.flatnonzero(codes >= 0)
+    values = values[rows]
+    features: Any = values.astype(np.float32)
+    if values.ndim == 2:
+        missing = int(np.isnan(values).sum())
+        notes += [f"{missing:,} values missing"] * bool(missing)
+        names = [f"feature {i + 1}" for i in range(values.shape[1])]
+        features = pd.DataFrame(values.astype(np.float64), columns=names)
+    found = Labelled(features, codes[rows], classes, tuple(notes)).tested(tests, rows)
+    return found if not groups else found.grouped(*_group(source, columns[groups][rows].reset_index(drop=True), groups))
+
+
+def _read_arrays(
+    arrays: Arrays, beside: list[str], wanted: tuple[int, ...]
+) -> tuple[NDArray[Any], dict[str, pd.Series]]:
+    """The array X, checked, and what stands beside it."""
+    import pandas as pd
+
+    arrays.need(("X", *beside), _ARCHIVE)
     source, (shape, dtype) = arrays.source, arrays.headers["X"]
     if dtype.kind in "buif":
         check_shape(Path(source), shape, dtype, "array 'X'")
-    beside = ["y", *([groups] if groups else [])]
+    if shape[1:] != wanted:
+        raise refuse(source, f"a row of 'X' has shape {shape[1:]}", f"wanted {wanted}, as in the rows to learn from")
     for name in beside:
         if arrays.headers[name][0] != shape[:1]:
             wrong = f"'X' has {shape[0]:,} rows, {name!r:.60} has shape {arrays.headers[name][0]}"
             raise refuse(source, wrong, "wanted one value a row")
     features = arrays.read(["X"])["X"]
-    columns = {
-        name: pd.Series(a) for name, a in arrays.read(beside, "buifUS", "classes, as whole numbers or words").items()
-    }
-    codes, classes, notes = encode_labels(source, columns["y"], "array 'y'")
-    rows = codes >= 0
-    features = features[rows]
-    if features.ndim > 2:
-        if not np.isfinite(features).all():
-            raise refuse(source, "array 'X' holds NaN or infinity", "wanted finite images or signals")
-        found = Labelled(features.astype(np.float32), codes[rows], classes, tuple(notes))
-    else:
-        values = features.astype(np.float64)
-        if np.isinf(values).any():
-            raise refuse(source, "array 'X' holds infinity", "wanted finite numbers, or NaN where one is missing")
-        missing = int(np.isnan(values).sum())
-        notes += [f"{missing:,} values missing"] * bool(missing)
-        frame = pd.DataFrame(values, columns=[f"feature {i + 1}" for i in range(values.shape[1])])
-        found = Labelled(frame, codes[rows], classes, tuple(notes))
-    return found if not groups else found.grouped(*_group(source, columns[groups][rows].reset_index(drop=True), groups))
-
-
-def _read_folder(folder: Path, colour: bool) -> Labelled:
-    import pandas as pd
-
-    below = sorted(part for part in folder.iterdir() if part.is_dir() and not part.name.startswith("."))
-    if len(below) < 2:
-        many = f"has {len(below)} folder{'s' * (len(below) != 1)} in it"
-        raise refuse(folder, many, "wanted one folder of images for each class, two or more")
-    stacks: list[NDArray[np.float32]] = []
-    names: list[str] = []
-    notes: dict[str, int] = {}
-    for part in below:
-        found = read_images(part, colour=colour)
-        if stacks and found.values.shape[1:] != stacks[0].shape[1:]:
-            here, first = (" × ".join(map(str, stack.shape[1:])) for stack in (found.values, stacks[0]))
-            wrong = f"images of {part.name} have {here} pixels, of {below[0].name} {first}"
-            raise refuse(folder, wrong, "wanted one size")
-        stacks.append((found.values / 255).astype(np.float32))
-        names += [part.name] * len(found.values)
-        for note in found.notes:
-            count, what = note.split(" ", 1)
-            notes[what] = notes.get(what, 0) + int(count.replace(",", ""))
-    check_shape(folder, (len(names), *stacks[0].shape[1:]), np.dtype(np.float32), "the stack of images")
-    codes, classes, more = encode_labels(folder, pd.Series(names), "the folder")
-    told = (*(f"{count:,} {what}" for what, count in notes.items()), *more)
-    return Labelled(np.concatenate(stacks)[codes >= 0], codes[codes >= 0], classes, told)
+    if features.ndim > 2 and not np.isfinite(features).all():
+        raise refuse(source, "array 'X' holds NaN or infinity", "wanted finite images or signals")
+    if np.isinf(features).any():
+        raise refuse(source, "array 'X' holds infinity", "wanted finite numbers, or NaN where one is missing")
+    read = arrays.read(beside, "buifUS", "classes, as whole numbers or words")
+    return features, {name: pd.Series(values) for name, values in read.items()}

@@ -21,7 +21,11 @@ KEYS = ("patterns", "X")
 
 
 def read_patterns(
-    source: str | os.PathLike[str] | Any, *, keep: Collection[str] = (), drop: Collection[str] = ()
+    source: str | os.PathLike[str] | Any,
+    *,
+    keep: Collection[str] = (),
+    drop: Collection[str] = (),
+    colour: bool = False,
 ) -> Patterns:
     """Read the user's patterns from a file, a folder of images, or memory.
 
@@ -34,6 +38,7 @@ def read_patterns(
         source: The file or folder (``~`` is the home folder); or an array, a tensor, arrays by name, or a data frame.
         keep: Columns of a table that stay although they only count the rows.
         drop: Columns of a table that are left out.
+        colour: Keep the colours of images, channels first.
 
     Returns:
         The patterns as the file has them.
@@ -43,12 +48,12 @@ def read_patterns(
     """
     data = user_file(source, FORMATS) if isinstance(source, str | os.PathLike) else in_memory(source)
     if isinstance(data, Path) and data.is_dir():
-        images = read_images(data)
+        images = read_images(data, colour=colour)
         return to_patterns(
             data,
             images.values,
             notes=images.notes,
-            locate=lambda row, rest: f"{images.files[row].name}, pixel {rest[1] + 1} of line {rest[0] + 1}",
+            locate=lambda row, rest: f"{images.files[row].name}, pixel {rest[-1] + 1} of line {rest[-2] + 1}",
         )
     if is_table(data):
         table = read_table(data)

@@ -1,4 +1,4 @@
-"""The user's own solution maps, from ``.npz`` files or memory, without ever unpickling."""
+"""The user's own solution maps, from ``.npz`` and ``.mat`` files or memory, without ever unpickling."""
 
 from __future__ import annotations
 
@@ -10,48 +10,45 @@ from typing import Any, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data.files.arrays import Arrays, open_arrays
-from replica.data.files.sources import in_memory, user_file
+from replica.data.files.arrays import Arrays, named_arrays
+from replica.data.files.grid_axes import channels_first, found_axes, told_axes
 from replica.data.sets.patterns import check_shape, refuse, shown
 from replica.data.sets.solution_maps import Boundary, SolutionMap
 
-MAP_FORMATS = (".npz",)
+MAP_FORMATS = (".npz", ".mat")
 """What `read_solution_map` reads."""
-SMALLEST_GRID = 5
-"""Nodes an axis must have; a shorter second axis holds channels."""
+NAMES = (("inputs", "outputs"), ("X", "y"), ("coeff", "sol"), ("a", "u"))
+"""What the two arrays may be called; the last two as Li et al. (2021) call theirs."""
 SMALLEST_COUNT = 4
-_WANTED = "wanted a file written by numpy.savez with arrays 'inputs' and 'outputs'"
+_WANTED = "wanted a file written by numpy.savez (or MATLAB) with arrays 'inputs' and 'outputs'"
 _BOUNDARIES = get_args(Boundary)
 
 
-def read_solution_map(source: str | os.PathLike[str] | Any) -> SolutionMap:
-    """Read pairs of functions on a grid from an ``.npz`` file.
+def read_solution_map(source: str | os.PathLike[str] | Any, axes: str = "") -> SolutionMap:
+    """Read pairs of functions on a grid from an ``.npz`` or ``.mat`` file.
 
-    It holds ``inputs`` and ``outputs`` (or ``X`` and ``y``), numbers of shape ``(count, *grid)`` or ``(count, channels, *grid)``
-    with a grid of one or two axes, the same for both, and may hold ``boundary``, a text: what the outputs satisfy at the domain's
-    ends. Where axes can be read in both ways, the grid has as many as it can; this is noted. The domain is the unit interval or
-    square.
+    It holds ``inputs`` and ``outputs`` (or ``X`` and ``y``, ``coeff`` and ``sol``, ``a`` and ``u``), numbers of shape ``(count,
+    *grid)``, ``(count, channels, *grid)`` or ``(count, *grid, channels)`` with a grid of one or two axes, the same for both, and
+    may hold ``boundary``, a text: what the outputs satisfy at the domain's ends. Steps in time are channels. The grid has as many
+    axes as it can; where channels may then come first or last, ``axes`` must say so. The domain is the unit interval or square.
 
     Args:
         source: The file (``~`` is the home folder), arrays by name, or a pair (inputs, outputs).
+        axes: What the axes of the arrays are, in order: n (count), c (channels), t (time), x, y, such as ``"n,x,y,t"``. An array
+            without channels and time lacks those axes.
 
     Raises:
         ReplicaError: In one line that names the file, what is wrong with it and what is wanted.
     """
-    data = user_file(source, MAP_FORMATS, _WANTED) if isinstance(source, str | os.PathLike) else in_memory(source)
-    if not isinstance(data, Path | dict):
-        raise refuse("data", "holds no pairs of functions", _WANTED)
-    arrays = open_arrays(data, _WANTED)
-    names = (
-        ("X", "y") if {"X", "y"} <= set(arrays.headers) and "inputs" not in arrays.headers else ("inputs", "outputs")
-    )
+    arrays = named_arrays(source, MAP_FORMATS, _WANTED)
+    names = next((pair for pair in NAMES if set(pair) <= set(arrays.headers)), NAMES[0])
     arrays.need(names, _WANTED)
     for name in names:
         shape, dtype = arrays.headers[name]
         if dtype.kind in "buif":
             check_shape(Path(arrays.source), shape, dtype, f"array {name!r}")
     found = arrays.read(names)
-    return _to_map(arrays.source, dict(zip(("inputs", "outputs"), found.values(), strict=True)), _boundary(arrays))
+    return _to_map(arrays.source, dict(zip(NAMES[0], found.values(), strict=True)), _boundary(arrays), axes)
 
 
 def _boundary(arrays: Arrays) -> Boundary:
@@ -68,30 +65,17 @@ def _boundary(arrays: Arrays) -> Boundary:
     return cast(Boundary, text)
 
 
-def _to_map(file: Path | str, given: Mapping[str, NDArray[Any]], boundary: Boundary) -> SolutionMap:
-    inputs, outputs = given["inputs"], given["outputs"]
-    if len(inputs) != len(outputs):
-        many = f"there are {len(inputs):,} inputs and {len(outputs):,} outputs"
+def _to_map(file: Path | str, given: Mapping[str, NDArray[Any]], boundary: Boundary, axes: str) -> SolutionMap:
+    shapes = given["inputs"].shape, given["outputs"].shape
+    codes, notes = told_axes(file, axes, shapes) if axes else found_axes(file, shapes)
+    counts = [shape[code.index("n")] for code, shape in zip(codes, shapes, strict=True)]
+    if counts[0] != counts[1]:
+        many = f"there are {counts[0]:,} inputs and {counts[1]:,} outputs"
         raise refuse(file, many, "wanted one output for each input")
-    if len(inputs) < SMALLEST_COUNT:
-        raise refuse(file, f"there are {len(inputs)} samples", f"wanted {SMALLEST_COUNT} or more")
-    readings = [
-        (taken, made) for taken in _readings(inputs.shape) for made in _readings(outputs.shape) if taken[2:] == made[2:]
-    ]
-    if not readings:
-        raise refuse(
-            file,
-            f"inputs have shape {inputs.shape} and outputs {outputs.shape}",
-            "wanted (count, *grid) or (count, channels, *grid) with one grid for both, of one or two axes"
-            f" with {SMALLEST_GRID} nodes or more",
-        )
-    shapes = max(readings, key=lambda reading: len(reading[0]))
-    notes = []
-    if len(readings) > 1:
-        rows, nodes = shapes[0][2:]
-        notes.append(f"{rows} × {nodes} read as the grid, not as {rows} channels of {nodes} nodes")
-    arrays = [_values(file, name, array, shape) for (name, array), shape in zip(given.items(), shapes, strict=True)]
-    empty = ~arrays[1].reshape(len(outputs), -1).any(axis=1)
+    if counts[0] < SMALLEST_COUNT:
+        raise refuse(file, f"there are {counts[0]} samples", f"wanted {SMALLEST_COUNT} or more")
+    arrays = [_values(file, name, array, code) for (name, array), code in zip(given.items(), codes, strict=True)]
+    empty = ~arrays[1].reshape(len(arrays[1]), -1).any(axis=1)
     if empty.any():
         wrong = f"output {int(np.argmax(empty))} (from 0) is 0 everywhere"
         raise refuse(file, wrong, "wanted outputs with a norm to divide by")
@@ -100,23 +84,15 @@ def _to_map(file: Path | str, given: Mapping[str, NDArray[Any]], boundary: Bound
     return SolutionMap(arrays[0], arrays[1], boundary, spacing, tuple(notes))
 
 
-def _values(file: Path | str, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _values(file: Path | str, name: str, array: NDArray[Any], code: str) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
-        values = np.ascontiguousarray(array, np.float32).reshape(shape)
-    finite = np.isfinite(values).reshape(len(values), -1)
+        values = np.asarray(array, np.float32)
+    finite = np.isfinite(values)
     if not finite.all():
         place = np.unravel_index(int(np.argmin(finite)), array.shape)
         at = tuple(int(i) for i in place)
         raise refuse(file, f"{name} at {at} (from 0) is {array[place]}", "wanted finite numbers that float32 holds")
+    values = channels_first(values, code)
     if (values == values[0]).all():
         raise refuse(file, f"all {name} are the same", "wanted samples that differ")
     return values
-
-
-def _readings(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The ways to read an array's axes as count, channels and grid."""
-    found = []
-    for axes in (1, 2):
-        if len(shape) in (axes + 1, axes + 2) and min(shape[-axes:]) >= SMALLEST_GRID:
-            found.append((shape[0], shape[1] if len(shape) == axes + 2 else 1, *shape[-axes:]))
-    return found

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -97,7 +97,7 @@ class Table:
 
     def _column(self, name: str) -> AbstractContextManager[None]:
         return reading(
-            self.source, "wanted one value a cell: leave that column out", f"column {shown(name)!r:.60} is odd"
+            self.source, "wanted one value a cell: leave that column out (--drop)", f"column {shown(name)!r:.60} is odd"
         )
 
     def text(self, name: str) -> pd.Series:
@@ -154,6 +154,28 @@ class Table:
             values[:, place] = column
             notes += [f"{shown(name)}: {note}"] * bool(note)
         return values, names, notes
+
+
+def joined(first: Table, second: Table) -> Table:
+    """The rows of one table below those of another that has its columns, in any order; columns of the second alone are left out.
+
+    Raises:
+        ReplicaError: If the second lacks a column.
+    """
+    import pandas as pd
+
+    names, more = list(first.frame.columns), [name for name in second.frame.columns if name not in first.frame]
+    for name in names:
+        if name not in second.frame:
+            raise refuse(second.source, f"has no column {shown(name)!r:.60}", f"wanted those of {shown(first.source)}")
+    notes = [left_out(f"in {Path(second.source).name} alone", more)] * bool(more)
+
+    def place(row: int, name: str) -> str:
+        rest = row - len(first.frame)
+        return first.place(row, name) if rest < 0 else f"{second.place(rest, name)} of {shown(second.source)}"
+
+    frame = pd.concat([first.frame, second.frame[names]], ignore_index=True)
+    return replace(first, frame=frame, notes=(*first.notes, *notes), place=place)
 
 
 def left_out(why: str, names: Collection[str]) -> str:

@@ -27,6 +27,7 @@ class Labelled:
         notes: What the reader decided on its own, such as leaving out rows without a label.
         groups: The number of each row's group, such as its domain, where the user named a column of them.
         group_names: What each group is called.
+        tests: Which rows are there to test and not to learn from, where the user said so, bool.
     """
 
     features: pd.DataFrame | NDArray[Any] = field(repr=False)
@@ -35,6 +36,7 @@ class Labelled:
     notes: tuple[str, ...] = ()
     groups: NDArray[np.int64] | None = field(default=None, repr=False)
     group_names: tuple[str, ...] = ()
+    tests: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,18 +50,24 @@ class Labelled:
         """The same rows with their groups."""
         return replace(self, groups=groups, group_names=names)
 
+    def tested(self, tests: NDArray[np.bool_] | None, rows: NDArray[np.intp]) -> Labelled:
+        """The same rows, told which of them are there to test; these are the ``rows`` of all that were read."""
+        return self if tests is None else replace(self, tests=tests[rows])
+
 
 def encode_labels(
-    path: Path | str, labels: pd.Series, what: str
+    path: Path | str, labels: pd.Series, what: str, tests: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], tuple[str, ...], list[str]]:
     """Number the classes from 0: in numerical order where they are whole numbers, else by name.
 
-    Rows without a label, and classes with one row (none to learn from and to test too), are left out.
+    Rows without a label, and classes with one row (none to learn from and to test too), are left out; where the user said which
+    rows are to test, those are that have no other row.
 
     Args:
         path: The file, for messages.
         labels: One a row.
         what: What the labels are in the user's terms, such as ``"column 'species'"``.
+        tests: Which rows are there to test, where the user said so.
 
     Returns:
         Class numbers, −1 for rows that are left out; names; and notes on what was left out.
@@ -85,12 +93,15 @@ def encode_labels(
     names = [str(name) for name in found_names]
     if len(names) > 20 and len(names) > len(there) / 4:
         raise refuse(path, f"{what} holds {len(names):,} different values in {len(there):,} rows", "wanted few classes")
-    counts = np.bincount(codes, minlength=len(names))
-    lone = [shown(names[i]) for i in np.flatnonzero(counts < 2)]
+    learned = codes if tests is None else codes[~tests[labels.notna().to_numpy(bool)]]
+    kept = np.bincount(learned, minlength=len(names)) >= (2 if tests is None else 1)
+    lone = [shown(names[i]) for i in np.flatnonzero(~kept)]
     if lone:
-        many = "class" if len(lone) == 1 else "classes"
-        notes.append(f"{many} {', '.join(lone[:3])}{' …' * (len(lone) > 3)} of {what} left out, with one row each")
-    kept = counts >= 2
+        many, why = (
+            "class" if len(lone) == 1 else "classes",
+            "one row each" if tests is None else "no row to learn from",
+        )
+        notes.append(f"{many} {', '.join(lone[:3])}{' …' * (len(lone) > 3)} of {what} left out, with {why}")
     if kept.sum() < 2:
         held = " and ".join([f"{shown(names[i])} in every row" for i in np.flatnonzero(kept)][:1] + notes) or "nothing"
         raise refuse(path, f"{what} holds {held}", "wanted two classes or more")

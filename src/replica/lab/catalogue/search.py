@@ -32,7 +32,7 @@ def find(
     """Papers that match the words, ranked by relevance over slug, title, authors, idea, wing, problems and part.
 
     The paper of this very slug comes first, then those that match more of the words; among those, BM25 with weighted fields
-    decides. Without words, all that pass the filters, in the catalogue's order.
+    decides. Without words, all that pass the filters: built ones first, else in the catalogue's order.
 
     Args:
         words: What to look for; case and accents do not matter, and a beginning of a word is enough.
@@ -60,7 +60,7 @@ def find(
     ]
     query = list(dict.fromkeys(_tokens(words)))
     if not query:
-        return kept
+        return sorted(kept, key=lambda record: record.status != "built")
     index, rarity = _index()
     query = [_known(word, rarity) for word in query]
     scored: list[tuple[int, float, Record]] = []

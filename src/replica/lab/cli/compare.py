@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand
 
-from .run_options import BACKEND, DEVICE, FIGURE, JOBS, JSON, LIMIT_MEMORY, LIMIT_SECONDS, STORE, TRACK, settings
+from . import run_options as run
 
 if TYPE_CHECKING:
     from replica.lab.report import Comparison, Tracker
@@ -22,8 +23,8 @@ EXAMPLES = (
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 PROBLEM = typer.Argument(..., help="The problem, as replica problems names it.")
-DATA = typer.Option(None, help="A named data set of the problem, or your own file or folder.")
-ENTRY = typer.Option([], metavar="FILE.py:NAME", help="A method of your own; repeatable.")
+DATA = typer.Option(None, callback=run.path_given, help="A named data set of the problem, or your own file or folder.")
+ENTRY = typer.Option([], callback=run.path_given, metavar="FILE.py:NAME", help="A method of your own; repeatable.")
 ONLY = typer.Option([], metavar="METHOD", help="Only this method (your entries always take part); repeatable.")
 SWEEP = typer.Option([], metavar="OPTION=A,B,C", help="Run at several values of one option, for curves.")
 TUNE = typer.Option(
@@ -35,7 +36,9 @@ SEEDS = typer.Option(
     None, help="Trials a method and point; more for narrower intervals.", show_default="5; 1 at smoke scale"
 )
 SCALE = typer.Option("laptop", help="smoke, laptop or full.")
-OUT = typer.Option(None, help="Where the report goes.", show_default="replica-PROBLEM-DATA.html here")
+OUT = typer.Option(
+    None, callback=run.path_given, help="Where the report goes.", show_default="replica-PROBLEM-DATA.html here"
+)
 OPEN = typer.Option(False, "--open", help="Open the report in the browser.")
 
 
@@ -70,16 +73,16 @@ def compare(
     seeds: int = SEEDS,
     scale: str = SCALE,
     out: Path = OUT,
-    figure: Path = FIGURE,
+    figure: Path = run.FIGURE,
     open_report: bool = OPEN,
-    device: str = DEVICE,
-    jobs: int = JOBS,
-    backend: str = BACKEND,
-    limit_seconds: float = LIMIT_SECONDS,
-    limit_memory: str = LIMIT_MEMORY,
-    store: Path = STORE,
-    track: str = TRACK,
-    as_json: bool = JSON,
+    device: str = run.DEVICE,
+    jobs: int = run.JOBS,
+    backend: str = run.BACKEND,
+    limit_seconds: float = run.LIMIT_SECONDS,
+    limit_memory: str = run.LIMIT_MEMORY,
+    store: Path = run.STORE,
+    track: str = run.TRACK,
+    as_json: bool = run.JSON,
 ) -> None:
     """Run every fitting method on the same data, budget and seeds; rank them, say who is tied with the best.
 
@@ -102,8 +105,9 @@ def compare(
     with standard_output_kept():
         tracker = Tracker(track) if track is not None else None
         comparison = run_compare(
-            problem, data=data, entries=entry, sweep=_read_sweep(sweep), only=only, tune=tune, **options,
-            **settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory),
+            problem, data=data, entries=entry, sweep=_read_sweep(sweep), only=only, tune=tune,
+            standings=not as_json, **options,
+            **run.settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory),
         )  # fmt: skip
     _tell(comparison, path, figure, tracker, as_json)
     if open_report:
@@ -152,14 +156,12 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
 
     given: list[tuple[str, str | None]] = []
     loose: list[str] = []
-    rest = iter(words)
-    for word in rest:
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
         name, equals, value = word.removeprefix("--").partition("=")
         if word.startswith("--") and name:
-            follows = value if equals else next(rest, None)
-            if follows is not None and follows.startswith("--") and not equals:
-                rest = iter([follows, *rest])
-                follows = None
+            follows = rest.popleft() if not equals and rest and not rest[0].startswith("--") else value
             given.append((name.replace("-", "_"), follows or None))
         elif word.startswith("-") and len(word) > 1:
             raise ReplicaError(f"No such option: {word!r:.60}. See replica compare --help.")
@@ -168,17 +170,19 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
     if not loose:
         raise ReplicaError(f"Name a problem, as in replica compare PROBLEM. Problems: {', '.join(names())}.")
     problem = get(loose[0])
-    known = [option.name for option in problem.options]
+    known = {option.name: option for option in problem.options}
     options: dict[str, str] = {}
     for name, text in given:
         flag = "--" + name.replace("_", "-")
         if name not in known:
             near = nearest(name, [*known, *(other.removeprefix("as_") for other in own)])
+            listed = ", ".join("--" + other.replace("_", "-") for other in known)
             raise ReplicaError(
-                f"No such option: {flag:.60}.{near.replace('_', '-')} Options of problem {problem.name}: --{', --'.join(known)}; "
+                f"No such option: {flag:.60}.{near.replace('_', '-')} Options of problem {problem.name}: {listed}; "
                 "for the command's own see replica compare --help."
             )
-        if text is None:
+        text = text or known[name].alone
+        if not text:
             raise ReplicaError(f"Option {flag} needs a value, as in {flag} VALUE.")
         if name in options:
             raise ReplicaError(f"Option {flag} is given twice.")

@@ -59,23 +59,25 @@ def _versions() -> list[dict[str, Any]]:
     return found
 
 
+GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""What a GPU's driver makes on Linux: NVIDIA's, Windows' for Linux inside it, AMD's. Without one PyTorch sees no GPU."""
+
+
 def _devices() -> list[dict[str, Any]]:
+    """Processor and GPUs; PyTorch takes seconds to import and is asked only where there may be a GPU."""
+    from importlib import metadata
+
+    found = [_check("processor", "ok", f"{_count(os.cpu_count() or 1, 'core')}; one thread in each trial")]
+    built_without = metadata.version("torch").endswith("+cpu")
+    if built_without or (platform.system() == "Linux" and not any(map(os.path.exists, GPU_FILES))):
+        why = "this PyTorch is built without" if built_without else "no driver is there"
+        return [*found, _check("gpu", "note", f"none ({why}); everything runs on the processor")]
     import torch
 
-    found = [
-        _check(
-            "processor",
-            "ok",
-            f"{_count(os.cpu_count() or 1, 'core')}; "
-            f"{_count(torch.get_num_threads(), 'PyTorch thread')} outside trials, 1 in each",
-        )
-    ]
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-        found.append(_check("gpu", "ok", f"{names}; use --device cuda"))
-    else:
-        found.append(_check("gpu", "note", "none that PyTorch can use; everything runs on the processor"))
-    return found
+        return [*found, _check("gpu", "ok", f"{names}; use --device cuda")]
+    return [*found, _check("gpu", "note", "none that PyTorch can use; everything runs on the processor")]
 
 
 def _count(number: int, noun: str) -> str:
@@ -84,8 +86,7 @@ def _count(number: int, noun: str) -> str:
 
 def _store(path: Path | None) -> dict[str, Any]:
     from replica.errors import ReplicaError
-    from replica.lab.runner.run import default_store
-    from replica.lab.runner.store import Store
+    from replica.lab.runner.store import Store, default_store
 
     where = path or default_store()
     if not where.exists():

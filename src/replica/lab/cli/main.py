@@ -10,12 +10,15 @@ from typing import NoReturn
 import typer
 
 from replica.errors import Interrupted, ReplicaError
+from replica.lab.catalogue.printable import printable
 
 from . import compare, doctor, papers, problems, show, verify
 
 # Typer brings its own copy of Click from 0.27 on; its exceptions are reached through the public one derived from them.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+
+LONGEST_WORD, LONGEST_LINE = 200, 2000
 
 app = typer.Typer(
     name="replica",
@@ -86,5 +89,7 @@ def _message(error: Exception) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"replica: {' '.join(message.split())}", file=sys.stderr)
+    """Tell it in one line, and not more of it than people read: what came may be long, or no text at all."""
+    words = [word if len(word) <= LONGEST_WORD else f"{word[:60]}…{word[-30:]}" for word in message.split()]
+    print(f"replica: {printable(' '.join(words), LONGEST_LINE)}", file=sys.stderr)
     sys.exit(2)

@@ -17,15 +17,6 @@ VERDICT_STYLES = {
     "holds": "green", "fails": "red", "no_effect": "red", "unclear": "yellow", "not_tested": "dim", "error": "bold red",
     None: "dim",
 }  # fmt: skip
-VERDICT_MARKS = {
-    "holds": "✓",
-    "fails": "✗",
-    "no_effect": "≈",
-    "unclear": "?",
-    "not_tested": "–",
-    "error": "!",
-    None: "·",
-}
 
 
 def print_json(value: Any) -> None:
@@ -75,15 +66,7 @@ def console() -> Console:
 
 def verdict_text(verdict: str | None, setting: str) -> str:
     """A verdict in words, with its mark and colour, as rich markup."""
-    from replica.lab.claims.verdicts import words
+    from replica.lab.report.claim_table import verdict_words
 
     style = VERDICT_STYLES[verdict]
-    return f"[{style}]{VERDICT_MARKS[verdict]} {words(verdict, setting) if verdict else 'not judged'}[/{style}]"
-
-
-def span(measured: dict[str, Any], unit: str = "") -> str:
-    """A mean with its interval."""
-    from replica.lab.report.quantities import quantity, span_text
-
-    ends = span_text(measured, unit)
-    return quantity(measured["mean"], unit) + (f" [dim]({ends})[/dim]" if ends else "")
+    return f"[{style}]{verdict_words(verdict, setting)}[/{style}]"

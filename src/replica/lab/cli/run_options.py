@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,26 @@ import typer
 
 from replica.errors import ReplicaError
 
-FIGURE = typer.Option(None, help="Draw the picture into this .png, .svg or .pdf file, too.")
+
+def path_given(given: Any) -> Any:
+    """A path, or several, that the system can look up.
+
+    Raises:
+        BadParameter: If it cannot: a name that is too long, or another user's folder where there is no such user.
+    """
+    for path in map(str, given if isinstance(given, list) else [given] if given else []):
+        if path.startswith("~") and os.path.expanduser(path) == path:
+            raise typer.BadParameter(f"There is no user {path.split('/')[0]!r:.60}; a file of that name is ./~….")
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue  # what that means is said by who needs it
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(f"{path!r:.60} is no path: {getattr(error, 'strerror', None) or error}.") from None
+    return given
+
+
+FIGURE = typer.Option(None, callback=path_given, help="Draw the picture into this .png, .svg or .pdf file, too.")
 DEVICE = typer.Option("cpu", help="cpu, or a CUDA device such as cuda.")
 JOBS = typer.Option(
     0, help="Worker processes; 0 for one each processor, 1 to stay in this one. On a cluster, trials at once."
@@ -20,14 +39,16 @@ BACKEND = typer.Option(
     "local", help="local, or ray for the Ray cluster that RAY_ADDRESS names or that runs on this machine."
 )
 LIMIT_SECONDS = typer.Option(
-    None, help="A trial that runs longer is stopped and counts as an error.", show_default="120; a claim's own"
+    None,
+    help="A trial that computes longer, or takes five times as long by the clock, is stopped and counts as an error.",
+    show_default="120; a claim's own",
 )
 LIMIT_MEMORY = typer.Option(
     None,
     help="A trial that allocates more, such as 500MB or 4GB, counts as an error.",
     show_default="8GiB; a claim's own",
 )
-STORE = typer.Option(None, help="The file that keeps finished trials.", show_default="your own")
+STORE = typer.Option(None, callback=path_given, help="The file that keeps finished trials.", show_default="your own")
 TRACK = typer.Option(None, metavar="mlflow", help="Log the results to a tracker, too.")
 JSON = typer.Option(False, "--json", help="Print JSON alone.")
 
@@ -48,15 +69,10 @@ def settings(
         ReplicaError: If one of them is out of range.
     """
     return {
-        "scale": scale, "seeds": number_of_seeds(seeds), "device": device, "workers": jobs, "backend": backend, "store": store,
-        "limit_seconds": positive("--limit-seconds", limit_seconds),
-        "limit_bytes": read_bytes("--limit-memory", limit_memory),
+        "scale": scale, "seeds": seeds, "device": device, "workers": jobs, "backend": backend, "store": store,
+        "limit_seconds": limit_seconds, "limit_bytes": read_bytes("--limit-memory", limit_memory),
     }  # fmt: skip
 
-
-LONGEST_SECONDS = 1e8
-MOST_BYTES = 2**60
-MOST_SEEDS = 10_000
 
 _UNITS = {
     "": 1,
@@ -80,30 +96,8 @@ def read_bytes(option: str, text: str | None) -> int | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)\s*", text.lower())
+    match = re.fullmatch(r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([kmgt]?i?b?)\s*", text.lower())
     unit = match and (match[2] if match[2] in _UNITS else match[2] + "b")
     if not match or unit not in _UNITS or float(match[1]) * _UNITS[unit] < 1:
-        raise ReplicaError(f"{option} must be an amount of memory such as 500MB or 4GB, not {text!r}.")
-    return min(int(float(match[1]) * _UNITS[unit]), MOST_BYTES)
-
-
-def positive(option: str, value: float | None) -> float | None:
-    """The number itself where it is positive; at most what the system's clocks can count.
-
-    Raises:
-        ReplicaError: If it is not.
-    """
-    if value is not None and not (value > 0 and math.isfinite(value)):
-        raise ReplicaError(f"{option} must be a positive number, not {value:g}.")
-    return value and min(value, LONGEST_SECONDS)
-
-
-def number_of_seeds(value: int | None) -> int | None:
-    """The number itself where so many trials can be planned.
-
-    Raises:
-        ReplicaError: If they cannot.
-    """
-    if value is not None and not 1 <= value <= MOST_SEEDS:
-        raise ReplicaError(f"--seeds must be a whole number from 1 to {MOST_SEEDS}, not {value}.")
-    return value
+        raise ReplicaError(f"{option} must be an amount of memory such as 500MB or 4GB, not {text!r:.60}.")
+    return int(float(match[1]) * _UNITS[unit])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,37 +153,49 @@ def _print_unjudged(card: dict[str, Any]) -> None:
 
 
 def exports(wing: str, module: str) -> list[str]:
-    """The names of the wing's table of contents that the paper file uses, its own before those that others use too.
+    """The names of the wing's table of contents that are parts of a paper, its own before those that others use too.
 
-    Files are read, not imported. What the catalogue names as the paper's part comes first; then what stands under a heading of
-    the table that fewer of the wing's papers use, and under it a name that fewer use.
+    These are the names that the paper file uses, and those beside them that no other of the wing's papers uses: from the same
+    module or one named after it, or under the same heading of the table. Files are read, not imported. What the catalogue names
+    as the paper's part comes first; then what stands under a heading that fewer papers use, and under it a name that fewer use.
     """
     from replica.lab.catalogue import find
     from replica.lab.runner.fingerprint import spec_path
 
     contents = spec_path(f"replica.{wing}").with_suffix(".pyi")
     headings = [number for number, line in enumerate(contents.read_text().splitlines(), 1) if line.startswith("#")]
-    under = {name: bisect(headings, line) for name, line in _imported(contents, wing).items()}
-    used = _imported(spec_path(module), wing).keys()
-    by_paper = [_imported(spec_path(record.module), wing).keys() for record in find(wing=wing, status="built")]
+    listed = _imported(contents, wing)
+    under = {name: bisect(headings, line) for name, (line, _) in listed.items()}
+    built = find(wing=wing, status="built")
+    by_paper = {record.module: _imported(spec_path(record.module), wing).keys() & listed.keys() for record in built}
+    used = by_paper.get(module) or _imported(spec_path(module), wing).keys() & listed.keys()
+    others = [names for paper, names in by_paper.items() if paper != module]
 
-    told = next((record.part for record in find(wing=wing) if record.module == module), "")
+    def own(place: Callable[[str], Any]) -> set[Any]:
+        """The modules or headings that this paper alone uses."""
+        return {place(name) for name in used} - {place(name) for names in others for name in names}
+
+    modules, places = own(lambda name: listed[name][1]) | {module.rpartition(".")[2]}, own(under.__getitem__)
+    named = tuple(f"{name}_" for name in modules)
+    parts = [
+        n for n, (_, source) in listed.items() if n in used or under[n] in places or f"{source}_".startswith(named)
+    ]
+    told = next((record.part for record in built if record.module == module), "")
 
     def order(name: str) -> tuple[bool, int, int]:
-        heading = [any(under.get(other) == under[name] for other in others) for others in by_paper]
-        named = re.search(rf"\b{name}\b", told) is not None
-        return not named, sum(heading), sum(name in others for others in by_paper)
+        heading = [any(under[other] == under[name] for other in names) for names in others]
+        return re.search(rf"\b{name}\b", told) is None, sum(heading), sum(name in names for names in others)
 
-    return sorted((name for name in under if name in used), key=order)
+    return sorted(parts, key=order)
 
 
 @cache
-def _imported(path: Path, wing: str) -> dict[str, int]:
-    """What a file imports from the wing or from beside it, and in which line."""
+def _imported(path: Path, wing: str) -> dict[str, tuple[int, str]]:
+    """What a file imports from the wing or from beside it: in which line, and from which module."""
     import ast
 
     return {
-        alias.name: node.lineno
+        alias.name: (node.lineno, node.module or "")
         for node in ast.walk(ast.parse(path.read_bytes()))
         if isinstance(node, ast.ImportFrom) and (node.level or f"{node.module}.".startswith(f"replica.{wing}."))
         for alias in node.names

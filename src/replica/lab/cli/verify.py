@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .run_options import BACKEND, DEVICE, FIGURE, JOBS, JSON, LIMIT_MEMORY, LIMIT_SECONDS, STORE, TRACK, settings
+from . import run_options as run
 
 if TYPE_CHECKING:
     from replica.lab.report import Tracker
@@ -24,7 +24,9 @@ MEANING = (
 )
 
 
-PAPERS = typer.Argument(..., metavar="SLUG...", help="Papers by slug, or paper files of your own (my_paper.py).")
+PAPERS = typer.Argument(
+    ..., callback=run.path_given, metavar="SLUG...", help="Papers by slug, or paper files of your own (my_paper.py)."
+)
 SCALE = typer.Option("laptop", help="smoke (seconds; not judged), laptop, or full (the paper's own size).")
 SEEDS = typer.Option(None, help="Trials a claim.", show_default="5, 10, 20, 40 in turn, until it is decided")
 FIRST_SEED = typer.Option(
@@ -45,17 +47,17 @@ def verify(
     seeds: int | None = SEEDS,
     first_seed: int = FIRST_SEED,
     claim: list[str] = CLAIM,
-    figure: Path | None = FIGURE,
-    device: str = DEVICE,
-    jobs: int = JOBS,
-    backend: str = BACKEND,
-    limit_seconds: float = LIMIT_SECONDS,
-    limit_memory: str = LIMIT_MEMORY,
-    store: Path | None = STORE,
+    figure: Path | None = run.FIGURE,
+    device: str = run.DEVICE,
+    jobs: int = run.JOBS,
+    backend: str = run.BACKEND,
+    limit_seconds: float = run.LIMIT_SECONDS,
+    limit_memory: str = run.LIMIT_MEMORY,
+    store: Path | None = run.STORE,
     record: bool = RECORD,
     refresh: bool = REFRESH,
-    track: str | None = TRACK,
-    as_json: bool = JSON,
+    track: str | None = run.TRACK,
+    as_json: bool = run.JSON,
 ) -> None:
     """Re-test what a paper claims and say what holds.
 
@@ -73,13 +75,13 @@ def verify(
         raise ReplicaError(
             "--record measures all claims with their own seeds; leave out --claim, --seeds and --first-seed."
         )
-    how = settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory)
+    how = run.settings(scale, seeds, device, jobs, backend, store, limit_seconds, limit_memory)
     with standard_output_kept():
         tracker = Tracker(track) if track is not None else None
         if record or refresh:
             results, written = _recorded(papers, how, refresh)
         else:
-            results, written = run_verify(*papers, first_seed=first_seed, claims=claim, **how), []
+            results, written = [*run_verify(*papers, first_seed=first_seed, claims=claim, **how)], []
     for result in results:
         if not result.claims:
             raise ReplicaError(f"Paper {result.slug} has no claim to verify; mark one with @paper.claim(...).")
@@ -173,29 +175,15 @@ def _cost(claim: dict[str, Any]) -> str:
 def _measures(claim: dict[str, Any]) -> Any:
     """The table of a claim's measures: judged ones first, then controls and diagnostics."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    from replica.lab.report.quantities import quantity
-
-    from .output import span
+    from replica.lab.report.claim_table import heads, measures
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    level = f"{100 * claim['level']:.3g} %"
-    for head in ("measure", f"ours ({level} interval)", "must be", "the paper"):
+    for head in heads(claim):
         table.add_column(head, overflow="fold")
-    reported = claim["reported"] or {}
-    ordered = [*claim["expect"], *claim["gates"], *claim["diagnose"], *claim["measured"], *reported]
-    for name in dict.fromkeys(ordered):
-        ours = span(claim["measured"][name]) if name in claim["measured"] else ""
-        said = reported.get(name)
-        value = said and (quantity(said["value"]) if isinstance(said["value"], int | float) else said["value"])
-        wanted = claim["expect"].get(name, "")
-        if name in claim["smallest"]:
-            wanted += f"; none within ±{claim['smallest'][name]}"
-        if name in claim["gates"]:
-            wanted = f"{claim['gates'][name]} [dim](control)[/dim]"
-        elif name in claim["diagnose"]:
-            wanted = f"[dim]{claim['diagnose'][name]} (shown, not judged)[/dim]"
-        table.add_row(name, ours, wanted, escape(f"{value} ({said['where']})") if said else "")
+    for row in measures(claim):
+        cells = (Text.assemble(value, (f" ({beside})" if beside else "", "dim")) for value, beside in row[1:])
+        table.add_row(row.name, *cells)
     return table

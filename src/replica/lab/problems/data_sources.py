@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from replica.errors import ReplicaError
 
@@ -27,3 +32,27 @@ def user_path(source: str, names: Iterable[str], files: str) -> Path:
         hint = f"did you mean {near[0]}?" if near else f"wanted {', '.join(known)}, {files}."
         raise ReplicaError(f"{source!r} is neither a data set nor a file; {hint}")
     return path
+
+
+def digest(form: Any, *arrays: Any) -> str:
+    """A hash of arrays, and of what else makes the data what they are."""
+    hashed = hashlib.blake2b(repr(form).encode(), digest_size=20)
+    for array in arrays:
+        hashed.update(np.ascontiguousarray(array).tobytes())
+    return hashed.hexdigest()
+
+
+def column_names(text: str) -> list[str]:
+    """The names of columns, parted by commas; one that holds a comma stands in double quotes.
+
+    Raises:
+        ReplicaError: If the text is no list of names.
+
+    Example:
+        >>> column_names('Id, "last, first"')
+        ['Id', 'last, first']
+    """
+    try:
+        return [name for name in next(csv.reader([text], skipinitialspace=True), []) if name]
+    except csv.Error:  # a line break, or more letters than a cell may have
+        raise ReplicaError(f"{text!r:.60} names no columns; wanted names parted by commas.") from None

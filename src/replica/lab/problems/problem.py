@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from replica.errors import ReplicaError
-from replica.lab.claims import Proportion, Trial
+from replica.lab.claims import Proportion, Scale, Trial
 
 from .baseline import Baseline
 from .protocol import check_protocol
@@ -55,6 +55,8 @@ class Option:
     """The words it takes; any text where the default is a text and this is empty."""
     label: str = ""
     """What its axis is called where it is swept; its name where this is empty."""
+    alone: str = ""
+    """The word that is meant where it is given without a value."""
 
     def parse(self, text: Value) -> Value:
         """Read a value as the user wrote it.
@@ -62,6 +64,8 @@ class Option:
         Raises:
             ReplicaError: In one line, what came and what is wanted.
         """
+        if text is True and self.alone:
+            return self.alone
         wrong = ReplicaError(f"Option {self.name} must be {self.wanted}, not {text!r:.60}.")
         if isinstance(self.default, str):
             if (self.choices and text not in self.choices) or not isinstance(text, str):
@@ -229,6 +233,10 @@ class Problem(ABC):
         """The metrics under these options; the first ranks."""
         return self.metrics
 
+    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+        """In words, options of which a trial takes another value than is asked for: what the data hold, or the scale allows."""
+        return {}
+
     def resolve(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """Fill in defaults and check what the user gave.
 
@@ -245,3 +253,23 @@ class Problem(ABC):
 def _argument_names(signature: str) -> list[str]:
     """The names before the annotations of a signature's arguments."""
     return re.findall(r"(\w+): ", signature)
+
+
+def rank_by(metrics: tuple[Metric, ...]) -> Option:
+    """The option that says which metric ranks; see `ranked`."""
+    names = tuple(metric.name for metric in metrics)
+    return Option("rank_by", names[0], "the measure that ranks the methods", choices=names)
+
+
+def ranked(metrics: tuple[Metric, ...], options: Mapping[str, Value]) -> tuple[Metric, ...]:
+    """The metrics, the one that ranks first.
+
+    Raises:
+        ReplicaError: If that one is not measured under these options.
+    """
+    chosen = options.get("rank_by", metrics[0].name)
+    first = tuple(metric for metric in metrics if metric.name == chosen)
+    if not first:
+        there = ", ".join(metric.name for metric in metrics)
+        raise ReplicaError(f"Option rank_by is {chosen}, which is not measured with these options; there are {there}.")
+    return (*first, *(metric for metric in metrics if metric.name != chosen))

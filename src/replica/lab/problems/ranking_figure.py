@@ -14,6 +14,8 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
+from replica.lab.catalogue.printable import printable
+
 from .problem import Metric, Problem, Value
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ def draw_comparison(figure: Figure, comparison: Any, problem: Problem) -> None:
 
     Args:
         figure: An empty figure of any size; colours of text, lines and paper are the current style's, so that it suits any page.
-        comparison: Has ``sweep``, ``curves``, ``rows`` in rank order, ``examples``, ``dataset`` and ``options``.
+        comparison: Has ``sweep``, ``curves``, ``rows`` in rank order, ``examples``, ``dataset`` and ``options``; and may have
+            ``metrics``, where another than the problem's first ranks.
         problem: The problem that was compared in.
     """
     methods = [str(row["method"]) for row in comparison.rows]
@@ -63,7 +66,8 @@ def draw_comparison(figure: Figure, comparison: Any, problem: Problem) -> None:
         left, right = (figure.add_subfigure(grid[0, column]) for column in range(2))
         for part in (left, right):
             part.set_facecolor("none")
-    draw_ranking(left.subplots(), comparison, metric=problem.metrics[0], baselines=baselines, sweep_label=label)
+    metric = getattr(comparison, "metrics", problem.metrics)[0]
+    draw_ranking(left.subplots(), comparison, metric=metric, baselines=baselines, sweep_label=label)
     if shown:
         own.draw(right, comparison, shown, method_styles(methods, baselines))
 
@@ -151,7 +155,9 @@ def _draw_curves(
         ends.append((method, float(rows["position"].iloc[-1]), float(rows["mean"].iloc[-1])))
     if numeric and min(positions) > 0 and max(positions) >= 10 * min(positions):
         axes.set_xscale("log")
-    _set_ticks(axes, positions, [f"{value:g}" if isinstance(value, (int, float)) else value for value in values])
+    _set_ticks(
+        axes, positions, [f"{value:g}" if isinstance(value, (int, float)) else printable(value, 30) for value in values]
+    )
     if metric.unit.startswith("share"):
         axes.set_ylim(-0.03, 1.03)
     elif _spans_decades(curves):

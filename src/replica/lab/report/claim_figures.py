@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from replica.errors import ReplicaError
 from replica.lab.catalogue import Record
@@ -19,6 +18,7 @@ from replica.lab.runner.job import load_paper
 from replica.lab.runner.verify import PaperResult
 
 from .figure_files import check_figure_path, save_figure
+from .picture import Picture
 from .style import theme
 
 PANEL = (5.4, 3.9)
@@ -31,7 +31,7 @@ def save_result_figures(results: Sequence[PaperResult], path: Path) -> None:
     _save([panel for result in results for panel in _panels(result)], path)
 
 
-def draw_result(result: PaperResult) -> Figure | None:
+def draw_result(result: PaperResult) -> Picture | None:
     """The figures of a paper's claims just verified; None where no claim has one."""
     drawn = [panel for panel in _panels(result) if panel[0].draw and panel[2]]
     if not drawn:
@@ -83,18 +83,20 @@ def _save(panels: Sequence[Panel], path: Path) -> None:
         save_figure(draw_panels(drawn), path)
 
 
-def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Figure:
+def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Picture:
     """One axes a claim, its sentence and verdict above it."""
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout="constrained")
+    figure = Picture(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout="constrained")
     for place, (claim, verdict, series) in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, place)
         assert claim.draw is not None
         claim.draw(axes, pd.DataFrame(series))
-        axes.set_title(_wrapped(claim.registration.sentence) + (f"\n{verdict}" if verdict else ""))
+        title = _wrapped(claim.registration.sentence) + (f"\n{verdict}" if verdict else "")
+        axes.set_title(title, parse_math=False)
     return figure
 
 
-def _wrapped(text: str, width: int = 56) -> str:
+def _wrapped(text: str, width: int = 46) -> str:
+    """In lines that end within the figure, also where wide numbers at the axis push them to the right."""
     return "\n".join(textwrap.wrap(text, width))

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from replica.errors import ReplicaError
 from replica.lab.claims.comparisons import ALPHA
@@ -19,13 +18,15 @@ from replica.lab.problems.problem import Value
 from replica.lab.runner.compare import Results
 
 from .html import render
+from .notebook import comparison_html
+from .picture import Picture
 from .quantities import quantity
 from .style import Theme, theme
 
 SIZE = (12.0, 4.6)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """A finished comparison: its table, its picture, its report.
 
@@ -35,6 +36,13 @@ class Comparison:
     """
 
     results: Results
+
+    def __repr__(self) -> str:
+        return f"<Comparison on {self.results.problem.name}, {len(self.results.methods)} methods. {self.answer}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table and the picture."""
+        return comparison_html(self)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -71,14 +79,15 @@ class Comparison:
 
     @property
     def settings(self) -> str:
-        """Options, seeds, scale and device in one line."""
+        """Options, seeds, scale and device in one line, numbers as trials really used them."""
         results = self.results
-        swept = results.sweep.option if results.sweep else None
-        settings = [
-            f"{name} {', '.join(map(_plain, results.sweep.values)) if results.sweep and name == swept else _plain(value)}"
-            for name, value in results.options.items()
-            if value != ""  # such as the column of labels, where the data set knows it
-        ]
+        swept = {results.sweep.option: ", ".join(map(_plain, results.sweep.values))} if results.sweep else {}
+        words = {**{name: _plain(value) for name, value in results.options.items()}, **results.used, **swept}
+        read = [option for option in results.problem.options if option.name in results.problem.data_options]
+        for option in read:  # such as the column of labels, where the data set knows it
+            if isinstance(option.default, str) and results.options[option.name] == option.default:
+                del words[option.name]
+        settings = [f"{name} {text}" for name, text in words.items() if text]
         seeds = f"{results.seeds} seed{'s' if results.seeds != 1 else ''}"
         return " · ".join([*settings, seeds, f"{results.scale} scale", results.device])
 
@@ -113,7 +122,7 @@ class Comparison:
         results = self.results
         return {
             "problem": results.problem.name,
-            "data": results.dataset.name,
+            "data": results.source,
             "seeds": results.seeds,
             "scale": results.scale,
             "device": results.device,
@@ -122,6 +131,7 @@ class Comparison:
             "rows": results.rows,
             "curves": results.curves.replace([np.inf, -np.inf], None).to_dict("records"),
             "left_out": dict(results.left_out),
+            "output": results.output,
             "tuning": results.tuning.plain() if results.tuning else None,
             "errors": [
                 {
@@ -134,10 +144,10 @@ class Comparison:
             ],
         }
 
-    def figure(self, name: Theme = "light") -> Figure:
-        """The comparison's picture: curves over the sweep, and examples to look at."""
-        with theme(name):
-            figure = Figure(figsize=SIZE, layout="constrained")
+    def figure(self, name: Theme = "light") -> Picture:
+        """The comparison's picture: curves over the sweep, and examples to look at. A notebook shows it."""
+        with theme(name, formulas=False):
+            figure = Picture(figsize=SIZE, layout="constrained")
             self.results.problem.draw(figure, self.results)
             return figure
 
@@ -152,7 +162,7 @@ class Comparison:
         try:
             # Whole or not at all: a report that is being read is never half of one.
             with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, suffix=".html", delete=False, encoding="utf-8"
+                "w", dir=path.parent, suffix=".html", delete=False, encoding="utf-8", errors="backslashreplace"
             ) as file:
                 try:
                     file.write(text)
@@ -170,7 +180,7 @@ class Comparison:
 
     def _svg(self, name: Theme) -> bytes:
         buffer = io.BytesIO()
-        with theme(name):
+        with theme(name, formulas=False):
             self.figure(name).savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue()
 

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from replica.errors import ReplicaError
 
+from .style import placeholders
+
 ENDINGS = (".png", ".svg", ".pdf")
 
 
@@ -30,6 +32,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         ReplicaError: If it cannot be written there.
     """
     try:
-        figure.savefig(path)
+        with placeholders():
+            figure.savefig(path)
     except OSError as error:
         raise ReplicaError(f"The figure cannot be written to {path}: {error.strerror or error}.") from None

@@ -108,8 +108,8 @@ def _settings(results: Results) -> dict[str, Any]:
 
 def _command(results: Results) -> str:
     words = ["replica", "compare", results.problem.name]
-    if results.dataset.name != results.problem.default_data:
-        words += ["--data", results.dataset.name]
+    if results.source != results.problem.default_data:
+        words += ["--data", results.source]
     for method in results.methods:
         if method.method.attribute:
             words += ["--entry", f"{method.method.source}:{method.method.attribute}"]
@@ -127,8 +127,8 @@ def _command(results: Results) -> str:
 
 def _notebook(results: Results) -> str:
     arguments = [repr(results.problem.name)]
-    if results.dataset.name != results.problem.default_data:
-        arguments.append(f"data={results.dataset.name!r}")
+    if results.source != results.problem.default_data:
+        arguments.append(f"data={results.source!r}")
     own = [f"{m.method.source}:{m.method.attribute}" for m in results.methods if m.method.attribute]
     if own:
         arguments.append(f"entries={own!r}")

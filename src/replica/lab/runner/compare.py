@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,21 @@ from replica.lab.claims.paper import LIMIT_BYTES, LIMIT_SECONDS
 from replica.lab.problems.problem import Dataset, Metric, Problem, Value
 from replica.lab.problems.registry import get as get_problem
 
+from .costs import seconds_of_trials
 from .job import EntryJob, Method
 from .methods import method_fingerprint
 from .participants import participants
+from .progress import Reporter, reporter
 from .run import run
 from .settings import Settings
-from .store import Row
-from .sweeps import Sweep, checked_sweep
+from .store import Row, Store
+from .sweeps import Sweep, check_values, checked_sweep
 from .tuning import Tuning, check_trials, read_space, tune as run_tuning
+
+Place = tuple[str, int, Value | None]
+"""A method, a seed and a value of the sweep."""
+
+Show = Callable[["Results", str], tuple[Any, str]]
 
 SEEDS: Mapping[Scale, int] = {"smoke": 1, "laptop": 5, "full": 5}
 COMPARE_LIMIT_SECONDS = 120.0
@@ -73,11 +80,27 @@ class Results:
     store: Path
     only: tuple[str, ...] = ()
     tuning: Tuning | None = None
+    source: str = ""
+    """The name or path that the data were read from."""
+
+    @property
+    def used(self) -> Mapping[str, str]:
+        """Options of which trials took another value than was asked for, the same at all points of the sweep."""
+        values = [self.sweep.values[0], self.sweep.values[-1]] if self.sweep else []
+        points = [{**self.options, self.sweep.option: value} for value in values] if self.sweep else [self.options]
+        first, *rest = (self.problem.used(self.dataset, point, self.scale) for point in points)
+        return {name: text for name, text in first.items() if all(other[name] == text for other in rest)}
 
     @property
     def errors(self) -> list[Row]:
         """Trials that ended in an error, of all methods."""
         return [row for method in self.methods for row in method.errors]
+
+    @property
+    def output(self) -> dict[str, str]:
+        """The end of what the first trial of a method printed, for users' methods that print."""
+        printed = {result.method.name: [row.output for row in result.rows.values()] for result in self.methods}
+        return {name: found for name, texts in printed.items() if (found := next(filter(str.strip, texts), ""))}
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -138,13 +161,19 @@ def run_comparison(
     only: Sequence[str] = (),
     tune: int = 0,
     settings: Settings,
+    show: Show | None = None,
 ) -> Results:
-    """Run what the store lacks of a comparison and put it together; see `replica.compare` for the arguments."""
+    """Run what the store lacks of a comparison and put it together; see `replica.compare` for the arguments.
+
+    Cheap methods come first. ``show`` puts what is known so far, and the method that has just finished, into a table and a
+    line for the terminal.
+    """
     check_trials(tune)
     problem = get_problem(problem_name)
     given = dict(options or {})
     resolved = problem.resolve(given)
     source = data or problem.default_data
+    check_values(resolved)
     dataset = problem.load(source, resolved)
     sweep = checked_sweep(problem, dataset, sweep, given, resolved, tune)
     methods, left_out = participants(problem, resolved, entries, only)
@@ -152,26 +181,66 @@ def run_comparison(
         for method in methods:
             read_space(method, problem.name)
     count = settings.seeds or SEEDS[settings.scale]
-    jobs = _jobs(problem, methods, count, sweep, resolved, settings, source, dataset)
+    costs = seconds_of_trials(problem.name, [method.name for method in methods], settings.store_path)
+    cheap_first = sorted(methods, key=lambda method: costs[method.name])
+    jobs = _jobs(problem, cheap_first, count, sweep, resolved, settings, source, dataset)
     metrics = problem.metrics_for(resolved)
-    running = {"workers": settings.workers, "quiet": settings.quiet, "backend": settings.backend}
+    running: Any = {"workers": settings.workers, "backend": settings.backend}
     tuning = None
     if tune:
         title = f"Tuning on {problem.name}"
-        tuning = run_tuning(jobs, tune, metrics[0], settings.store_path, title=title, **running)  # type: ignore[arg-type]
+        tuning = run_tuning(jobs, tune, metrics[0], settings.store_path, title=title, quiet=settings.quiet, **running)
         for (name, seed, value), job in jobs.items():
             if name in tuning.methods:
                 found_settings = tuning.methods[name].found[seed, value].settings
                 jobs[name, seed, value] = replace(job, method=replace(job.method, settings=found_settings))
-    rows = run(list(jobs.values()), settings.store_path, title=f"Comparing on {problem.name}", **running)  # type: ignore[arg-type]
-    found: dict[str, dict[tuple[int, Value | None], Row]] = {method.name: {} for method in methods}
-    for (name, seed, value), job in jobs.items():
-        found[name][seed, value] = rows[job.key]
-    results = _ranked([_summarise(method, metrics, found[method.name]) for method in methods], metrics[0])
-    return Results(
-        problem, dataset, resolved, sweep, settings.scale, count, settings.device, metrics, results, left_out,
-        settings.store_path, tuple(dict.fromkeys(only)), tuning,
+    results = Results(
+        problem, dataset, resolved, sweep, settings.scale, count, settings.device, metrics, (), left_out,
+        settings.store_path, tuple(dict.fromkeys(only)), tuning, source,
     )  # fmt: skip
+    with reporter(f"Comparing on {problem.name}", len(jobs), 0, settings.quiet) as shown:
+        growing = _Growing(results, methods, jobs, shown, show)
+        run(list(jobs.values()), settings.store_path, progress=growing, **running)
+    return growing.results
+
+
+class _Growing(Reporter):
+    """Results that grow by each method whose trials are all done, and are shown on the way."""
+
+    def __init__(
+        self,
+        results: Results,
+        methods: Sequence[Method],
+        jobs: Mapping[Place, EntryJob],
+        shown: Reporter,
+        show: Show | None,
+    ) -> None:
+        self.results, self._shown, self._show = results, shown, show
+        self._known: dict[str, MethodResult] = {}
+        self._methods = {f"{results.problem.name}/{method.name}": method for method in methods}
+        self._jobs = {
+            subject: {(seed, value): job for (name, seed, value), job in jobs.items() if name == method.name}
+            for subject, method in self._methods.items()
+        }
+        self._open = {subject: len({job.key for job in own.values()}) for subject, own in self._jobs.items()}
+
+    def advance(self, subject: str) -> None:
+        """One more trial of a method is done."""
+        self._shown.advance(subject)
+        self._open[subject] -= 1
+        if self._open[subject]:
+            return
+        with Store(self.results.store) as store:
+            rows = store.read(job.key for job in self._jobs[subject].values())
+        own = {place: rows[job.key] for place, job in self._jobs[subject].items()}
+        metrics = self.results.metrics
+        self._known[subject] = _summarise(self._methods[subject], metrics, own)
+        known = [
+            self._known[name] for name in self._methods if name in self._known
+        ]  # equal ones in the problem's order
+        self.results = replace(self.results, methods=_ranked(known, metrics[0], whole=len(known) == len(self._methods)))
+        if self._show:
+            self._shown.show(*self._show(self.results, self._methods[subject].name))
 
 
 def _jobs(
@@ -183,8 +252,8 @@ def _jobs(
     settings: Settings,
     source: str,
     dataset: Dataset,
-) -> dict[tuple[str, int, Value | None], EntryJob]:
-    """Every trial, by method, seed and point of the sweep; methods innermost: all get to a seed before the next begins."""
+) -> dict[Place, EntryJob]:
+    """Every trial, by method, seed and point of the sweep; a method's trials one after another: its row is soon whole."""
     scale = settings.scale
     most_seconds = min(LIMIT_SECONDS[scale], COMPARE_LIMIT_SECONDS if scale == "laptop" else np.inf)
     fingerprints = {method.name: method_fingerprint(problem, method) for method in methods}
@@ -202,9 +271,9 @@ def _jobs(
             options={**options, **({sweep.option: value} if sweep and value is not None else {})},
             examples=seed == 0 and value == (sweep.example if sweep else None),
         )
+        for method in methods
         for seed in range(seeds)
         for value in (sweep.values if sweep else (None,))
-        for method in methods
     }
 
 
@@ -231,9 +300,9 @@ def _pooled(values: Sequence[float | Proportion]) -> float | Proportion:
     return float(np.mean([float(value) for value in values]))
 
 
-def _ranked(results: Sequence[MethodResult], metric: Metric) -> tuple[MethodResult, ...]:
-    """Best first; methods with failed trials last. Ties are judged among those without failures."""
-    sound = {result.method.name: result for result in results if not result.errors}
+def _ranked(results: Sequence[MethodResult], metric: Metric, *, whole: bool) -> tuple[MethodResult, ...]:
+    """Best first; methods with failed trials last. Ties are judged once all are there, among those without failures."""
+    sound = {result.method.name: result for result in results if whole and not result.errors}
     ties = tied_with_best({name: result.per_seed[metric.name] for name, result in sound.items()}, metric.better)
     sign = -1.0 if metric.better == "higher" else 1.0
 

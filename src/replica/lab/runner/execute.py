@@ -18,12 +18,13 @@ import numpy as np
 from replica.lab.claims.measures import to_plain
 from replica.lab.claims.trial import Trial
 
-from .job import Job, _one_line
+from .job import Job
 from .limits import Meter, OutOfMemory, TrialTimeout, memory_limit, time_limit
+from .processes import THREAD_VARIABLES
 from .store import Store
 
 State = Literal["done", "busy"]
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+LONGEST_ERROR, LONGEST_TRACEBACK = 300, 20_000
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Finished:
     series: dict[str, Any] | None = None
     error: str = ""
     traceback: str = ""
+    output: str = ""
+    """The end of what it printed, where it ran in a process of its own."""
 
     @property
     def status(self) -> Literal["ok", "error"]:
@@ -54,55 +57,59 @@ def use_one_thread() -> None:
         torch.set_num_threads(1)
 
 
-def execute(job: Job, store_path: Path, *, in_worker: bool = False) -> State:
-    """Run a job under its limits and write the result, or its error, to the store.
-
-    Args:
-        job: What to run.
-        store_path: The store's file.
-        in_worker: This process is a worker: one that hangs for good leaves its stack in a file for the run that started it.
-
-    Returns:
-        ``"busy"`` where another living process is at it, else ``"done"``.
-    """
-    store = open_store(store_path, os.getpid(), store_path.stat().st_ino)
-    lease = store.lease(job.key, 2 * job.limit_seconds + 60)
-    if lease != "taken":
-        return lease
+def execute(job: Job, store: Store) -> State:
+    """Run a job that is leased in this process, and store its result or error."""
     try:
-        keep(job, measure(job, hang_file(job, store_path) if in_worker else None), store)
+        keep(job, measure(job), store)
     except BaseException:
         store.release(job.key)  # interrupted, or the store failed: someone may take it again at once
         raise
     return "done"
 
 
-def hang_file(job: Job, store_path: Path) -> Path:
-    """Where a worker that had to be ended leaves the stack of the trial that hung."""
-    return store_path.with_name(f"{store_path.name}-hang-{job.key}")
-
-
-def measure(job: Job, hangs: Path | None = None) -> Finished:
+def measure(job: Job, stack: Path | None = None, *, alone: bool = False) -> Finished:
     """Run a job under its limits in this process.
 
     Args:
         job: What to run.
-        hangs: Where the stack is written before this process is ended, if the trial hangs for good.
+        stack: Where the stack is written before this process is ended, if the trial hangs for good; standard error where None.
+        alone: Whether this process is the trial's: then nothing that it raises, Ctrl-C too, is meant for others.
     """
     with Meter(job.trial.device_name) as meter:
         pass  # so that a failure before the run has a cost to store: none
     try:
-        function = job.prepare()
-        use_one_thread()
-        seed_everything(job.trial)
-        with time_limit(job.limit_seconds, hangs), memory_limit(job.limit_bytes), meter:
-            measures, series = function()
-        result = to_plain(measures) if measures or not series else {}, plain_series(series)
-    except (Exception, TrialTimeout, SystemExit) as error:
-        kind = "" if isinstance(error, TrialTimeout | OutOfMemory) else f"{type(error).__name__}: "
-        said = kind + (_one_line(error) or "no message")
-        return Finished(meter.seconds, meter.peak_bytes, machine(), error=said, traceback=traceback.format_exc())
+        with time_limit(job.limit_seconds, stack):
+            function = job.prepare()
+            use_one_thread()
+            seed_everything(job.trial)
+            with memory_limit(job.limit_bytes), meter:
+                measures, series = function()
+            result = to_plain(measures) if measures or not series else {}, plain_series(series)
+    except BaseException as error:
+        if not alone and isinstance(error, KeyboardInterrupt):
+            raise
+        said, where = described(error)
+        return Finished(meter.seconds, meter.peak_bytes, machine(), error=said, traceback=where)
     return Finished(meter.seconds, meter.peak_bytes, machine(), *result)
+
+
+def described(error: BaseException) -> tuple[str, str]:
+    """An exception in one line, and its traceback: also of one that cannot say what it is."""
+    try:
+        text = " ".join(str(error).split()) or "no message"
+    except BaseException:
+        text = "its message cannot be read"
+    kind = "" if isinstance(error, TrialTimeout | OutOfMemory) else f"{type(error).__name__}: "
+    try:
+        where = "".join(traceback.format_exception(error))
+    except BaseException:
+        where = ""
+    return _storable(kind + text)[:LONGEST_ERROR], _storable(where)[-LONGEST_TRACEBACK:]
+
+
+def _storable(text: str) -> str:
+    """The text without what no file takes: halves of characters."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def keep(job: Job, finished: Finished, store: Store) -> None:
@@ -139,12 +146,6 @@ def plain_series(value: Any) -> Any:
             raise ValueError("a series holds NaN or infinity")
         return float(f"{value:.6g}")
     raise ValueError(f"a series holds a {type(value).__name__}; it may hold numbers, texts, lists and arrays")
-
-
-@cache
-def open_store(path: Path, pid: int, inode: int) -> Store:
-    """One connection a process and file: not its parent's after a fork, nor that of a file that was since replaced."""
-    return Store(path)
 
 
 @cache

@@ -21,6 +21,8 @@ from replica.lab.problems.baseline import Baseline
 from replica.lab.problems.problem import Dataset, Split, Value
 from replica.lab.problems.registry import get as get_problem
 
+from .copies import maker
+
 
 @dataclass(frozen=True)
 class Job:
@@ -55,6 +57,11 @@ class Job:
     def key(self) -> str:
         """The hash of `what`: two jobs with one key are one trial."""
         return hashlib.blake2b(json.dumps(self.what, sort_keys=True).encode(), digest_size=20).hexdigest()
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it runs code that may do anything to its process."""
+        return False
 
     def prepare(self) -> Callable[[], tuple[dict[str, Any], dict[str, Any]]]:
         """Import what it needs and read its data; returns the function that runs it, which gives measures and series."""
@@ -97,6 +104,11 @@ class EntryJob(Job):
             **({"split": self.split} if self.split != "test" else {}),
         }
 
+    @property
+    def isolated(self) -> bool:
+        """See `Job.isolated`."""
+        return self.method.own
+
     def validating(self, settings: Mapping[str, Any]) -> EntryJob:
         """The same trial with other settings on its validation part."""
         method = replace(self.method, settings=settings)
@@ -137,21 +149,27 @@ class Method:
     function: str = ""
     """A function ``make(trial, **settings)`` of a paper file that is no entry, such as a control."""
 
+    @property
+    def own(self) -> bool:
+        """Whether it is the user's."""
+        return self.given is not None or bool(self.attribute)
+
     def resolve(self, problem: str) -> Callable[[Trial], Any]:
         """The function that makes a fresh method for a trial."""
         settings = dict(self.settings)
         make, _ = self.hyperparameters(problem)
-        if self.given is not None or self.attribute:
+        if self.own:
             return lambda trial: make(**settings)
         return lambda trial: make(trial, **settings)
 
     def hyperparameters(self, problem: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
         """What takes its hyperparameters as keywords, and the space to tune them in, empty for none.
 
-        The user's own class or function declares its space in an attribute: ``space = {"beta": LogUniform(0.1, 10.0)}``.
+        The user's own class, function or object declares its space in an attribute: ``space = {"beta": LogUniform(0.1, 10.0)}``.
         """
-        if self.given is not None or self.attribute:
-            own = self.given if self.given is not None else load_attribute(self.source, self.attribute)
+        if self.own:
+            given = self.given if self.given is not None else load_attribute(self.source, self.attribute)
+            own = maker(given, get_problem(problem).protocol)
             space = getattr(own, "space", None)
             return own, space if isinstance(space, Mapping) else {}
         entry: Baseline | Entry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import math
 import signal
 import sys
 import threading
@@ -12,9 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 GRACE_SECONDS = 10.0
 """How long compiled code that does not hear the alarm may go on before its process is ended."""
+WALL_FACTOR = 5.0
+MOST_SECONDS = 2**31
 
 
 class TrialTimeout(BaseException):
@@ -25,36 +29,64 @@ class OutOfMemory(Exception):
     """A trial asked for more memory than its limit."""
 
 
+def wall_seconds(seconds: float) -> float:
+    """How long a trial may take by the clock that may compute for so long: a busy machine lets it wait."""
+    return WALL_FACTOR * seconds
+
+
 @contextmanager
-def time_limit(seconds: float, hang_file: Path | None = None) -> Iterator[None]:
-    """Raise `TrialTimeout` in the body after ``seconds``.
+def time_limit(seconds: float, stack: Path | None = None) -> Iterator[None]:
+    """Raise `TrialTimeout` in the body after ``seconds`` of this process's computing, or `wall_seconds` of them by the clock.
 
     The alarm interrupts Python code and waiting, but not compiled code, which may even hold the interpreter. What still runs
-    after a grace period is ended with its whole process, by a thread of C that needs no interpreter.
+    after a grace period is ended with its whole process, by the system or by a thread of C that needs no interpreter.
 
     Args:
         seconds: The limit.
-        hang_file: Where the stack is written before the process is ended; standard error where None.
+        stack: The file that the stack is written to before the process is ended; standard error where None.
     """
+    wall = wall_seconds(seconds)
 
     def ring(signum: int, frame: FrameType | None) -> None:
-        raise TrialTimeout(f"ran past its limit of {seconds:g} s")
+        waited = "" if signum == signal.SIGPROF else f": {wall:g} s went by, in which it mostly waited"
+        raise TrialTimeout(f"ran past its limit of {seconds:g} s{waited}")
 
     # Python allows an alarm in the main thread only, and Windows has none; there the process is ended after the grace.
     alarm = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(hang_file.open("w")) if hang_file else sys.__stderr__
+    with contextlib.ExitStack() as kept:
+        file = kept.enter_context(stack.open("w")) if stack else sys.__stderr__
         if file is not None:
-            faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True, file=file)
-            stack.callback(faulthandler.cancel_dump_traceback_later)
+            faulthandler.dump_traceback_later(wall + GRACE_SECONDS, exit=True, file=file)
+            kept.callback(faulthandler.cancel_dump_traceback_later)
+            if hasattr(signal, "SIGXCPU"):
+                kept.enter_context(_end_at(seconds + GRACE_SECONDS, file))
         if alarm:
-            previous = signal.signal(signal.SIGALRM, ring)
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            stack.callback(signal.signal, signal.SIGALRM, previous)
-            stack.callback(signal.setitimer, signal.ITIMER_REAL, 0)
+            for signum, timer, limit in (
+                (signal.SIGPROF, signal.ITIMER_PROF, seconds), (signal.SIGALRM, signal.ITIMER_REAL, wall),
+            ):  # fmt: skip
+                kept.callback(signal.signal, signum, signal.signal(signum, ring))
+                signal.setitimer(timer, limit)
+                kept.callback(signal.setitimer, timer, 0)
         yield
-    if hang_file:
-        hang_file.unlink(missing_ok=True)
+    if stack:
+        stack.unlink(missing_ok=True)
+
+
+@contextmanager
+def _end_at(seconds: float, file: IO[str]) -> Iterator[None]:
+    """Let the system end this process, its stack told, once it has computed so much longer."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    limit = math.ceil(time.process_time() + seconds)
+    if limit < (hard if hard != resource.RLIM_INFINITY else MOST_SECONDS):
+        faulthandler.register(signal.SIGXCPU, file=file, chain=True)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+        faulthandler.unregister(signal.SIGXCPU)
 
 
 @contextmanager

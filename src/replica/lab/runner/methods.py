@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import pickle
 import uuid
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from replica.errors import ReplicaError
 from replica.lab.catalogue import nearest, records
 from replica.lab.problems.problem import Problem
 
+from .copies import Copies, maker
 from .fingerprint import fingerprint, sources, spec_path
 from .job import Method, load_paper
 
@@ -55,8 +57,9 @@ def method_fingerprint(problem: Problem, method: Method) -> str:
     parts = [fingerprint(path, name) for path, name in _places(problem, method)]
     if method.given is not None:
         try:
-            parts.append(inspect.getsource(method.given))
-        except (OSError, TypeError):
+            own = maker(method.given, problem.protocol)
+            parts.append(own.source() if isinstance(own, Copies) else inspect.getsource(own))
+        except (OSError, TypeError, pickle.PicklingError):
             # Its source cannot be read, so a change could not be seen: never taken from the store.
             parts.append(uuid.uuid4().hex)
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

@@ -5,14 +5,22 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from replica.errors import ReplicaError
 from replica.lab.catalogue import nearest, records
+from replica.lab.catalogue.printable import printable
 from replica.lab.problems.problem import Problem, Value
+from replica.lab.problems.registry import get as get_problem
 
+from .copies import Copies, maker
 from .job import Method, load_attribute, load_paper
+from .own_code import asked
+
+LONGEST_NAME = 60
+"""Of an entry, so that tables and pictures hold it."""
 
 
 def participants(
@@ -61,7 +69,7 @@ def participants(
                 raise ReplicaError(
                     f"No method of {problem.name} is called {name!r}.{nearest(name, names)} There are: {', '.join(names)}."
                 )
-        methods = [method for method in methods if method.name in only or method in own]
+        return [method for method in methods if method.name in only or method in own], {}
     return methods, left_out
 
 
@@ -72,6 +80,7 @@ def _own_methods(problem: Problem, entries: Mapping[str, Any] | Sequence[str]) -
     methods = []
     if isinstance(entries, Mapping):
         for name, given in entries.items():
+            _check_name(name)
             _check_own(problem, given, name)
             methods.append(Method(name, given=given))
         return methods
@@ -79,15 +88,12 @@ def _own_methods(problem: Problem, entries: Mapping[str, Any] | Sequence[str]) -
         path, colon, attribute = text.rpartition(":")
         if not colon or not path or not attribute.isidentifier():
             raise ReplicaError(f"--entry must be FILE.py:NAME, such as my_memory.py:MyMemory, not {text!r}.")
+        _check_name(attribute)
         file = Path(path)
         if not file.is_file():
             raise ReplicaError(f"--entry: there is no file {path}.")
         source = str(file.resolve())
-        try:
-            given = load_attribute(source, attribute)
-        except AttributeError:
-            raise ReplicaError(f"--entry: {path} defines no {attribute}.") from None
-        _check_own(problem, given, attribute)
+        asked(path, partial(_check_file, problem.name, source, path, attribute))
         methods.append(Method(attribute, source, attribute=attribute))
     names = [method.name for method in methods]
     if len(set(names)) < len(names):
@@ -95,10 +101,29 @@ def _own_methods(problem: Problem, entries: Mapping[str, Any] | Sequence[str]) -
     return methods
 
 
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise ReplicaError(
+            f"An entry's name must be a text of 1 to {LONGEST_NAME} printable letters, not {printable(ascii(name), 60)}."
+        )
+
+
+def _check_file(problem: str, source: str, path: str, attribute: str) -> bool:
+    try:
+        given = load_attribute(source, attribute)
+    except AttributeError:
+        raise ReplicaError(f"--entry: {path} defines no {attribute}.") from None
+    _check_own(get_problem(problem), given, attribute)
+    return True
+
+
 def _check_own(problem: Problem, given: Any, name: str) -> None:
-    wanted = "It must be a class, or a function without arguments that returns an object, with " + " and ".join(
-        problem.protocol
+    wanted = (
+        "It must be a class, a function without arguments that returns an object, or an object, with "
+        + " and ".join(problem.protocol)
     )
+    if isinstance(maker(given, problem.protocol), Copies):
+        return
     if not callable(given):
         raise ReplicaError(f"Entry {name} is of type {type(given).__name__}. {wanted}.")
     try:

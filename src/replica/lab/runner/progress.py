@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Protocol
+from collections import deque
+from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,90 +21,90 @@ from rich.progress import (
 
 QUIET_SECONDS = 2.0
 LINE_SECONDS = 5.0
+RECENT = 12
+"""How many trials the time left is told by."""
 
 
-class Reporter(Protocol):
-    """Hears how far a run is."""
+class Reporter:
+    """Hears how far a run is, and says nothing."""
 
-    def __enter__(self) -> Reporter: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *error: object) -> None: ...
+    def __exit__(self, *error: object) -> None:
+        pass
 
     def advance(self, subject: str) -> None:
         """One more trial is done."""
 
+    def show(self, known: RenderableType, line: str) -> None:
+        """What is known so far: all of it, to be seen above a bar, and the newest of it as a line of a log."""
 
-class Bar:
+
+class Bar(Reporter):
     """A bar on standard error, as standard output may be read by a machine."""
 
     def __init__(self, title: str, total: int, done: int) -> None:
         self._progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("trials"),
-            TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"),
-            console=Console(stderr=True), transient=True,
+            TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"), auto_refresh=False,
         )  # fmt: skip
+        self._live = Live(self._progress, console=Console(stderr=True), transient=True, refresh_per_second=10)
         self._task = self._progress.add_task(title, total=total, completed=done)
         self._title = title
 
-    def __enter__(self) -> Bar:
-        self._progress.start()
+    def __enter__(self) -> Self:
+        self._live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def advance(self, subject: str) -> None:
         """One more trial is done."""
         self._progress.update(self._task, advance=1, description=f"{self._title} [dim]{subject}[/dim]")
 
+    def show(self, known: RenderableType, line: str) -> None:
+        """What is known so far, above the bar."""
+        self._live.update(Group(known, self._progress))
 
-class Lines:
-    """A line every few seconds, for logs."""
+
+class Lines(Reporter):
+    """A line every few seconds and for all that is known, for logs; none where all is done at once."""
 
     def __init__(self, title: str, total: int, done: int) -> None:
         self._title, self._total, self._done = title, total, done
         self._start = self._last = time.monotonic()
-        self._first: tuple[int, float] | None = None  # how many were done when, after the first trial
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
+        self._ends: deque[float] = deque(maxlen=RECENT)
+        self._held: list[str] = []
 
     def advance(self, subject: str) -> None:
         """One more trial is done."""
         self._done += 1
         now = time.monotonic()
-        self._first = self._first or (self._done, now)
+        self._ends.append(now)
         if now - self._start < QUIET_SECONDS or (now - self._last < LINE_SECONDS and self._done < self._total):
             return
         self._last = now
         left = ""
-        if self._done > self._first[0]:
-            # Timed from the first trial's end: before it, workers start and import.
-            pace = (now - self._first[1]) / (self._done - self._first[0])
-            left = f", {duration(pace * (self._total - self._done))} left"
+        if len(self._ends) > 1 and self._done < self._total:
+            # By the ends of the last trials: workers start and import before the first, and slow trials come last.
+            pace = (now - self._ends[0]) / (len(self._ends) - 1)
+            left = f", {duration(pace * (self._total - self._done))} left at this pace"
         print(f"{self._title}: {self._done} of {self._total} trials{left}", file=sys.stderr, flush=True)
 
-
-class Silence:
-    """Says nothing."""
-
-    def __enter__(self) -> Silence:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def advance(self, subject: str) -> None:
-        """One more trial is done."""
+    def show(self, known: RenderableType, line: str) -> None:
+        """The newest of what is known; held back while all may be done at once."""
+        self._held.append(line)
+        if time.monotonic() - self._start >= QUIET_SECONDS:
+            print(*self._held, sep="\n", file=sys.stderr, flush=True)
+            self._held = []
 
 
 def reporter(title: str, total: int, done: int, quiet: bool = False) -> Reporter:
     """The reporter that fits where standard error goes."""
     if quiet or done >= total:
-        return Silence()
+        return Reporter()
     return Bar(title, total, done) if sys.stderr.isatty() else Lines(title, total, done)
 
 

@@ -64,53 +64,52 @@ class RayCluster:
 
         ray.shutdown()  # which ends what still runs there
 
-    def run(self, jobs: Sequence[Job], store_path: Path) -> Iterator[tuple[Job, State]]:
+    def run(self, jobs: Sequence[Job], store: Store) -> Iterator[tuple[Job, State]]:
         """Try every job once; the trials of a worker that is lost are run again elsewhere.
 
         Args:
             jobs: What to run.
-            store_path: The driver's store, which alone it writes to.
+            store: The driver's store, which alone it writes to.
         """
         import ray
         from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
         waiting, flying, lost = deque(jobs), dict[Any, Job](), Counter[str]()
-        with Store(store_path) as store:
-            try:
-                while waiting or flying:
-                    room = self._room()
-                    while waiting and len(flying) < room:
-                        job = waiting.popleft()
-                        lease = store.lease(job.key, 4 * job.limit_seconds + 60)
-                        if lease == "taken":
+        try:
+            while waiting or flying:
+                room = self._room()
+                while waiting and len(flying) < room:
+                    job = waiting.popleft()
+                    lease = store.lease(job.key, 4 * job.limit_seconds + 60)
+                    if lease == "taken":
+                        flying[self._send(job)] = job
+                    else:
+                        yield job, lease
+                for done in ray.wait(list(flying), timeout=1.0)[0] if flying else ():
+                    job = flying.pop(done)
+                    try:
+                        finished = ray.get(done)
+                    except RuntimeEnvSetupError as error:
+                        store.release(job.key)
+                        raise ReplicaError(f"A Ray worker cannot be set up ({_first_line(error)}).") from None
+                    except RayTaskError as error:
+                        store.release(job.key)
+                        raise ReplicaError(
+                            f"A Ray worker failed outside of the trial ({_first_line(error.cause)}). Every machine"
+                            " needs what Replica stands on, in the same versions: pip install 'replica-papers[ray]'."
+                        ) from None
+                    except RayError as error:
+                        lost[job.key] += 1
+                        if lost[job.key] <= RERUNS:
                             flying[self._send(job)] = job
-                        else:
-                            yield job, lease
-                    for done in ray.wait(list(flying), timeout=1.0)[0] if flying else ():
-                        job = flying.pop(done)
-                        try:
-                            finished = ray.get(done)
-                        except RuntimeEnvSetupError as error:
-                            store.release(job.key)
-                            raise ReplicaError(f"A Ray worker cannot be set up ({_first_line(error)}).") from None
-                        except RayTaskError as error:
-                            store.release(job.key)
-                            raise ReplicaError(
-                                f"A Ray worker failed outside of the trial ({_first_line(error.cause)}). Every machine"
-                                " needs what Replica stands on, in the same versions: pip install 'replica-papers[ray]'."
-                            ) from None
-                        except RayError as error:
-                            lost[job.key] += 1
-                            if lost[job.key] <= RERUNS:
-                                flying[self._send(job)] = job
-                                continue
-                            said = f"its worker was lost {lost[job.key]} times"
-                            finished = Finished(0.0, None, machine(), error=said, traceback=str(error))
-                        keep(job, finished, store)
-                        yield job, "done"
-            finally:
-                for job in flying.values():
-                    store.release(job.key)
+                            continue
+                        said = f"its worker was lost {lost[job.key]} times"
+                        finished = Finished(0.0, None, machine(), error=said, traceback=str(error))
+                    keep(job, finished, store)
+                    yield job, "done"
+        finally:
+            for job in flying.values():
+                store.release(job.key)
 
     def _room(self) -> int:
         """How many trials are under way: twice what runs at once, so that no worker waits for the driver."""
@@ -134,7 +133,7 @@ class RayCluster:
         task = self._task.options(
             num_cpus=1, num_gpus=gpus, max_retries=0, name=f"{job.subject}, seed {job.trial.seed}"
         )
-        return task.remote(bytes(dumps(job)), job.key, job.limit_seconds, files)
+        return task.remote(bytes(dumps(job)), job.key, job.limit_seconds, job.isolated, files)
 
 
 def _connect() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
@@ -31,17 +32,22 @@ TRIES = 2
 _held: list[subprocess.Popen[bytes]] = []
 
 
-def run_sent(job: bytes, key: str, limit_seconds: float, files: Mapping[str, tuple[str, str, bool, Any]]) -> Finished:
+def run_sent(
+    job: bytes, key: str, limit_seconds: float, isolated: bool, files: Mapping[str, tuple[str, str, bool, Any]]
+) -> Finished:
     """Run a job that was sent here.
 
     Args:
         job: The job, pickled; it is unpickled where the user's code that it may need is on the path.
         key: Its key.
         limit_seconds: Its time limit.
+        isolated: Whether its process is to end with it.
         files: By the path that the job knows: the bundle's digest, the name in it, whether it goes on ``sys.path``, and
             Ray's reference to the bundle.
     """
-    from .execute import THREAD_VARIABLES, Finished, machine
+    from .crew import died
+    from .execute import Finished, machine
+    from .processes import THREAD_VARIABLES
 
     folder = _folder()
     places = {path: str(_unpacked(digest, sent) / name) for path, (digest, name, _, sent) in files.items()}
@@ -55,6 +61,8 @@ def run_sent(job: bytes, key: str, limit_seconds: float, files: Mapping[str, tup
         )  # fmt: skip
         try:
             finished: Finished = executor.submit(_run, job, places, search, hangs).result()
+            if isolated:
+                executor.shutdown(kill_workers=True)
             return finished
         except TerminatedWorkerError as error:
             stack = hangs.read_text() if hangs.exists() else ""
@@ -63,7 +71,8 @@ def run_sent(job: bytes, key: str, limit_seconds: float, files: Mapping[str, tup
                 said = f"ran past its limit of {limit_seconds:g} s and did not stop"
                 return Finished(0.0, None, machine(), error=said, traceback=stack)
             death = error
-    said = "its process died (killed by the system, perhaps for memory, or crashed)"
+    code = re.search(r"\((-?\d+)\)", str(death))
+    said = died(int(code[1])) if code else "its process died"
     return Finished(0.0, None, machine(), error=said, traceback=str(death))
 
 
@@ -101,7 +110,7 @@ def _run(job: bytes, places: Mapping[str, str], search: list[str], hangs: Path) 
     from .shipping import moved
 
     sys.path.extend(folder for folder in search if folder not in sys.path)
-    return measure(moved(pickle.loads(job), places), hangs)
+    return measure(moved(pickle.loads(job), places), hangs, alone=True)
 
 
 def _end_with(worker: int) -> None:

@@ -11,7 +11,11 @@ from typing import get_args
 from replica.errors import ReplicaError
 from replica.lab.claims import SCALES, Scale
 
-from .run import Backend, default_store
+from .run import Backend
+from .store import default_store
+
+MOST_SEEDS, MOST_WORKERS, MOST_SECONDS, MOST_BYTES = 10_000, 1024, 1e8, 2**60
+"""More trials cannot be planned, and more seconds and bytes neither counted nor had."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
-            raise ReplicaError(f"Scale must be one of {', '.join(SCALES)}, not {self.scale!r}.")
-        if self.seeds is not None and self.seeds < 1:
-            raise ReplicaError(f"Seeds must be 1 or more, not {self.seeds}.")
+            raise ReplicaError(f"Scale must be one of {', '.join(SCALES)}, not {self.scale!r:.60}.")
+        if self.seeds is not None:
+            _check("--seeds", self.seeds, 1, MOST_SEEDS)
+        _check("--jobs", self.workers, 0, MOST_WORKERS, "0 (one for each processor) or more, at most")
+        seconds = self.limit_seconds
+        if seconds is not None and not 0 < seconds <= MOST_SECONDS:
+            raise ReplicaError(f"--limit-seconds must be a positive number up to {MOST_SECONDS:g}, not {seconds:.6g}.")
+        if self.limit_bytes is not None:
+            object.__setattr__(self, "limit_bytes", min(self.limit_bytes, MOST_BYTES))
         if self.backend not in get_args(Backend):
             raise ReplicaError(f"Backend must be one of {', '.join(get_args(Backend))}, not {self.backend!r:.60}.")
         if self.backend == "ray" and importlib.util.find_spec("ray") is None:
@@ -59,6 +69,12 @@ class Settings:
     def store_path(self) -> Path:
         """The store's file; absolute, as the working folder may change while it is open."""
         return (Path(self.store) if self.store else default_store()).absolute()
+
+
+def _check(option: str, value: int, least: int, most: int, wanted: str = "") -> None:
+    if not least <= value <= most:
+        wanted = wanted or f"a whole number from {least} to"
+        raise ReplicaError(f"{option} must be {wanted} {most}, not {value!s:.40}.")
 
 
 def _check_device(name: str, here: bool) -> None:
@@ -75,5 +91,5 @@ def _check_device(name: str, here: bool) -> None:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = re.split(r"[.:\n]", str(error))[0][:120]  # PyTorch lists all that it could have had instead
         raise ReplicaError(f"Device {name!r} cannot be used ({reason}). Use --device cpu.") from None

@@ -10,12 +10,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from replica.errors import ReplicaError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE trials (
     key TEXT PRIMARY KEY,
@@ -30,7 +31,8 @@ CREATE TABLE trials (
     seconds REAL NOT NULL,
     peak_bytes INTEGER,
     finished REAL NOT NULL,      -- Unix time
-    machine TEXT NOT NULL        -- JSON: versions, processor
+    machine TEXT NOT NULL,       -- JSON: versions, processor
+    output TEXT                  -- the end of what it printed
 ) WITHOUT ROWID;
 CREATE INDEX trials_by_subject ON trials (subject, seed);
 CREATE TABLE leases (
@@ -62,6 +64,7 @@ class Row:
     seconds: float
     peak_bytes: int | None
     machine: dict[str, Any]
+    output: str = ""
 
 
 class Store:
@@ -116,7 +119,7 @@ class Store:
         # In this order: another process may make both, which are one transaction, in between.
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version != SCHEMA_VERSION and (version or tables):
+        if version not in (1, SCHEMA_VERSION) and (version or tables):
             raise ReplicaError(
                 f"The store {self.path} is not one of this version of Replica. Choose another with --store FILE."
             )
@@ -124,9 +127,10 @@ class Store:
 
     def _make_tables(self) -> None:
         with self._transaction():
-            if self._refuse_foreign() == SCHEMA_VERSION:
+            version = self._refuse_foreign()
+            if version == SCHEMA_VERSION:
                 return
-            for statement in SCHEMA.split(";\n"):
+            for statement in SCHEMA.split(";\n") if not version else ["ALTER TABLE trials ADD COLUMN output TEXT"]:
                 if statement.strip():
                     self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -182,13 +186,20 @@ class Store:
                 part = wanted[start : start + 500]
                 marks = ",".join("?" * len(part))
                 cursor = self._connection.execute(
-                    "SELECT key, subject, seed, what, status, measures, series, error, traceback, seconds, peak_bytes, machine"
-                    f" FROM trials WHERE key IN ({marks})",
+                    "SELECT key, subject, seed, what, status, measures, series, error, traceback, seconds, peak_bytes, machine,"
+                    f" output FROM trials WHERE key IN ({marks})",
                     part,
                 )
                 for row in cursor:
                     found[row[0]] = _row(row)
         return found
+
+    def mean_seconds(self, subjects: Iterable[str]) -> dict[str, float]:
+        """The mean seconds of the sound trials of each subject that has any."""
+        ask = "SELECT avg(seconds) FROM trials WHERE subject = ? AND status = 'ok'"
+        with self._errors():
+            means = {subject: self._connection.execute(ask, (subject,)).fetchone()[0] for subject in subjects}
+        return {subject: mean for subject, mean in means.items() if mean is not None}
 
     def count(self) -> int:
         """How many trials it holds."""
@@ -217,13 +228,6 @@ class Store:
             )
             return "taken"
 
-    def abandoned(self, keys: Iterable[str]) -> list[str]:
-        """The trials among these keys whose owner died while running them."""
-        wanted = set(keys)
-        with self._errors():
-            leases = self._connection.execute("SELECT key, host, pid, born, expires FROM leases").fetchall()
-        return [key for key, *owner in leases if key in wanted and not _alive(*owner)]
-
     def release(self, key: str) -> None:
         """Give a trial back without a result."""
         with self._errors(), self._transaction():
@@ -243,30 +247,39 @@ class Store:
         series: dict[str, Any] | None = None,
         error: str = "",
         traceback: str = "",
+        output: str = "",
     ) -> None:
         """Store a finished trial and end its lease, both or neither. A result replaces an earlier error, never the reverse."""
         values = (
             key, subject, seed, json.dumps(what, sort_keys=True), "error" if error else "ok",
             None if error else json.dumps(measures), json.dumps(series or {}), error, traceback,
-            seconds, peak_bytes, time.time(), json.dumps(machine, sort_keys=True),
+            seconds, peak_bytes, time.time(), json.dumps(machine, sort_keys=True), output,
         )  # fmt: skip
         with self._errors(), self._transaction():
             self._connection.execute(
                 f"INSERT INTO trials VALUES ({','.join('?' * len(values))}) ON CONFLICT (key) DO UPDATE SET"
                 " status = excluded.status, measures = excluded.measures, series = excluded.series, error = excluded.error,"
                 " traceback = excluded.traceback, seconds = excluded.seconds, peak_bytes = excluded.peak_bytes,"
-                " finished = excluded.finished, machine = excluded.machine WHERE trials.status = 'error'",
+                " finished = excluded.finished, machine = excluded.machine, output = excluded.output"
+                " WHERE trials.status = 'error'",
                 values,
             )
             self._connection.execute("DELETE FROM leases WHERE key = ?", (key,))
 
 
 def _row(row: tuple[Any, ...]) -> Row:
-    key, subject, seed, what, status, measures, series, error, traceback, seconds, peak_bytes, machine = row
+    key, subject, seed, what, status, measures, series, error, traceback, seconds, peak_bytes, machine, output = row
     return Row(
-        key, subject, seed, json.loads(what), status, json.loads(measures) if measures else {}, json.loads(series or "{}"),
-        error or "", traceback or "", seconds, peak_bytes, json.loads(machine),
+        key, subject, seed, json.loads(what), status, json.loads(measures or "{}"), json.loads(series or "{}"),
+        error or "", traceback or "", seconds, peak_bytes, _machine(machine), output or "",
     )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _machine(text: str) -> dict[str, Any]:
+    """The same object for all trials of a machine: rows are many."""
+    machine: dict[str, Any] = json.loads(text)
+    return machine
 
 
 def _alive(host: str, pid: int, born: int, expires: float) -> bool:
@@ -293,3 +306,11 @@ def birth(pid: int) -> int | None:
     except PermissionError:
         pass
     return 0
+
+
+def default_store() -> Path:
+    """The user's store: in the folder that REPLICA_HOME names, else where the system keeps programs' data."""
+    from platformdirs import user_data_path
+
+    home = os.environ.get("REPLICA_HOME")
+    return (Path(home) if home else user_data_path("replica")) / "store.sqlite"

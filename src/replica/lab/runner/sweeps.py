@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from replica.errors import ReplicaError
 from replica.lab.catalogue import nearest
+from replica.lab.catalogue.printable import printable
 from replica.lab.problems.problem import Dataset, Problem, Value
 
 
@@ -22,7 +23,25 @@ class Sweep(NamedTuple):
         return self.values[len(self.values) // 2]
 
 
+MOST = 10_000_000
+
+
+def check_values(options: Mapping[str, Value]) -> None:
+    """See that no option of a problem is a number beyond all use, by which something is planned without end, or is no text.
+
+    Raises:
+        ReplicaError: If one is.
+    """
+    for name, value in options.items():
+        if isinstance(value, str):
+            if not value.isprintable():
+                raise ReplicaError(f"Option {name} must be printable text, not {printable(ascii(value), 60)}.")
+        elif not abs(value) <= MOST:
+            raise ReplicaError(f"Option {name} must be a number up to {MOST:,}, not {value!s:.40}.")
+
+
 def _check_point(problem: Problem, dataset: Dataset, options: Mapping[str, Value], tune: int) -> None:
+    check_values(options)
     problem.check(dataset, options)
     if tune:
         problem.check_validation(dataset, options)

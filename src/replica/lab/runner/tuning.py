@@ -14,18 +14,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from replica.errors import Interrupted, ReplicaError
-from replica.lab.claims import Choice, Integer, LogUniform
+from replica.lab.claims import Choice, Integer, LogUniform, Uniform
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.spaces import Space
 from replica.lab.problems.problem import Metric, Value
 
 from .job import EntryJob, Method
+from .own_code import asked
 from .progress import Reporter, reporter
 from .run import Backend, run
 from .store import Row
@@ -167,6 +169,19 @@ def read_space(method: Method, problem: str) -> tuple[dict[str, Space], dict[str
     Raises:
         ReplicaError: If it is no space, or names something that the method does not take.
     """
+    if method.attribute:
+        spaces, defaults = asked(method.source, partial(_space_in_file, method, problem))
+        kinds: dict[str, Any] = {kind.__name__: kind for kind in (Choice, Integer, LogUniform, Uniform)}
+        return {name: kinds[plain.pop("kind")](**plain) for name, plain in spaces.items()}, defaults
+    return _read_space(method, problem)
+
+
+def _space_in_file(method: Method, problem: str) -> Any:
+    spaces, defaults = _read_space(method, problem)
+    return {name: _space_plain(space) for name, space in spaces.items()}, defaults
+
+
+def _read_space(method: Method, problem: str) -> tuple[dict[str, Space], dict[str, Any]]:
     make, declared = method.hyperparameters(problem)
     taken = inspect.signature(make).parameters if declared else {}
     for name, space in declared.items():
@@ -228,7 +243,8 @@ def tune(
         Interrupted: On Ctrl-C.
         ReplicaError: If a method's space is wrong.
     """
-    spaces = {job.method.name: read_space(job.method, job.problem) for job in jobs.values()}
+    methods = {job.method.name: job for job in jobs.values()}
+    spaces = {name: read_space(job.method, job.problem) for name, job in methods.items()}
     studies = {
         place: _Study(job, *spaces[place[0]], trials, metric) for place, job in jobs.items() if spaces[place[0]][0]
     }
@@ -317,13 +333,13 @@ class _Study:
         return Tuned(self.tried[best], self.scores[0], self.scores[best], tuple(self.rows))
 
 
-class _Counted:
+class _Counted(Reporter):
     """A reporter that knows how many trials are done."""
 
     def __init__(self, shown: Reporter) -> None:
         self.shown, self.done = shown, 0
 
-    def __enter__(self) -> _Counted:
+    def __enter__(self) -> Self:
         self.shown.__enter__()
         return self
 

@@ -35,10 +35,10 @@ DOZEN = Arena(
     network="conv",
     depth=12,
     width=16,
-    epochs=6,
+    epochs=20,
     batch=64,
     shift_batches=0,
-    choose={"learning_rate": (0.003, 0.01)},
+    choose={"learning_rate": (0.001, 0.003)},
     smoke={"width": 4},
     full={"data": "mnist", "width": 32, "epochs": 20, "train": 0},
 )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import Labelled, digits, mnist, mnist_1d, read_labelled, split_seed
-from replica.errors import ReplicaError
-from replica.lab.problems.data_sources import user_path
-from replica.lab.problems.problem import Dataset
+from replica.data import Labelled, digits, mnist, mnist_1d, split_seed
+from replica.lab.problems.data_sources import digest, user_path
+from replica.lab.problems.own_rows import read_own, refuse_own
+from replica.lab.problems.problem import Dataset, Value
 
 NAMED: Mapping[str, str] = {
     "digits": "1,797 handwritten digits of 8 × 8 pixels, 10 classes (ships with scikit-learn)",
@@ -28,27 +27,36 @@ CATEGORIES = 50
 """The most frequent words of a column that get a number each; the rest share one."""
 
 
-def load(source: str, target: str, groups: str = "") -> Dataset:
+def load(source: str, options: Mapping[str, Value], domain: str = "") -> Dataset:
     """Read a named data set or the user's file.
+
+    Args:
+        source: Its name or path.
+        options: Of `replica.lab.problems.own_rows.own_data_options`, how the user's own data are read.
+        domain: The column that parts the rows into domains, in place of the option ``groups``.
 
     Raises:
         ReplicaError: If there is no such data, or it is refused; see `replica.data.read_labelled`.
     """
     name, seed = split_seed(source, MADE)
     if name in NAMED:
-        if target:
-            raise ReplicaError(f"Data {source} has its labels set; leave --target out.")
+        refuse_own(source, options)
         drawn = f", drawn with seed {seed}" if seed is not None else ""
         return _dataset(source, NAMED[name] + drawn, _named(name, seed))
     path = user_path(source, NAMED, "a file or a folder of images by class")
-    found = read_labelled(path, target, groups=groups)
+    groups = domain or str(options.get("groups", ""))
+    found = read_own(path, options, groups)
     kind = (
         f"images or signals of {' × '.join(map(str, found.shape))}"
         if found.shape
         else f"{found.features.shape[1]} columns"
     )
-    count = f"{len(found):,} rows of {kind}, {len(found.classes)} classes, from {path.name}"
-    return _dataset(source, "; ".join((count, *found.notes)), found)
+    many = f"{len(found):,} rows"
+    if found.tests is not None:
+        many = f"{int((~found.tests).sum()):,} rows to learn from and {int(found.tests.sum()):,} to test,"
+    parts = [f"{many} of {kind}, {len(found.classes)} classes, from {path.name}", *found.notes]
+    parts += [f"{len(found.group_names):,} {'domains' if domain else 'groups'} by {groups}"] * bool(groups)
+    return _dataset(source, "; ".join(parts), found)
 
 
 def _named(name: str, seed: int | None) -> Labelled:
@@ -64,16 +72,19 @@ def _named(name: str, seed: int | None) -> Labelled:
 
 
 def _dataset(name: str, description: str, content: Labelled) -> Dataset:
-    hashed = hashlib.blake2b(repr((content.shape, content.classes)).encode(), digest_size=20)
-    hashed.update(content.labels.tobytes())
+    arrays: list[NDArray[Any]] = [
+        content.labels,
+        *(part for part in (content.groups, content.tests) if part is not None),
+    ]
     if isinstance(content.features, np.ndarray):
-        hashed.update(np.ascontiguousarray(content.features).tobytes())
+        arrays.append(content.features)
     else:
         import pandas as pd
 
-        hashed.update(repr(list(content.features.columns)).encode())
-        hashed.update(pd.util.hash_pandas_object(content.features, index=False).to_numpy().tobytes())
-    return Dataset(name=name, description=description, content=content, digest=hashed.hexdigest(), shape=content.shape)
+        arrays.append(np.frombuffer(repr(list(content.features.columns)).encode(), np.uint8))
+        arrays.append(pd.util.hash_pandas_object(content.features, index=False).to_numpy())
+    hashed = digest((content.shape, content.classes), *arrays)
+    return Dataset(name=name, description=description, content=content, digest=hashed, shape=content.shape)
 
 
 def prepare(

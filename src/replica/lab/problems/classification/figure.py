@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
+from replica.lab.catalogue.printable import printable
 from replica.lab.problems.ranking_figure import TEXT_POINTS, MethodStyle
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _draw_classes(axes: Axes, methods: Sequence[str], confusions: np.ndarray, cl
     for i, line in enumerate(found):
         for j, share in enumerate(line):
             axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=size)
-    names = [_short(classes[j], len(order)) for j in order]
+    names = [printable(classes[j], max(4, 60 // len(order))) for j in order]
     axes.set_xticks(range(len(order)), names, fontsize=TEXT_POINTS)
     axes.set_yticks(range(len(methods)), methods, fontsize=TEXT_POINTS)
     axes.tick_params(length=0)
@@ -52,8 +53,3 @@ def _draw_classes(axes: Axes, methods: Sequence[str], confusions: np.ndarray, cl
     axes.set_frame_on(False)
     left_out = f" (the {len(order)} largest of {len(classes)})" if len(order) < len(classes) else ""
     axes.set_xlabel(f"Class{left_out}: % of its test rows found, first seed", fontsize=TEXT_POINTS)
-
-
-def _short(name: str, classes: int) -> str:
-    room = max(4, 60 // classes)
-    return name if len(name) <= room else name[: room - 1] + "…"

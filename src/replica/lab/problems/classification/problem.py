@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from replica.data import LABELLED_FORMATS
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Trial
+from replica.lab.problems import own_rows
 from replica.lab.problems.classification import data as classification_data
 from replica.lab.problems.classification.calibration import expected_calibration_error, log_loss
+from replica.lab.problems.classification.class_metrics import auroc, balanced_accuracy, confusion_matrix, macro_f1
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.footprint import parameter_count
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
-from replica.lab.problems.problem import Dataset, Metric, Option, Value
+from replica.lab.problems.problem import Dataset, Metric, Value, rank_by, ranked
 from replica.lab.problems.protocol import timed
 
 _SUM_TOLERANCE = 1e-3
@@ -39,6 +41,10 @@ class Classification(LabelledRows, FitPredict):
     - ``calibration_error``: expected calibration error, 15 bins of equal width.
     - ``fit_seconds``, and ``predict_seconds`` a row: wall-clock time of `fit` and of `predict_proba`.
     - ``parameters``: numbers the fitted method keeps (see `parameter_count`).
+    - ``balanced_accuracy``, ``macro_f1``, ``auroc``: every class counts alike, however rare; see `class_metrics`.
+
+    ``rank_by`` says which of them ranks. Of your own data, ``test_data`` names the rows to test; of ``groups`` (patients, sites)
+    none has rows both to learn from and to test. A validation part is drawn in the same way.
     """
 
     name = "classification"
@@ -56,15 +62,24 @@ class Classification(LabelledRows, FitPredict):
         Metric("fit_seconds", "s", "lower", "Fit time"),
         Metric("predict_seconds", "s a row", "lower", "Predict time"),
         Metric("parameters", "numbers", "lower", "Numbers kept"),
+        Metric("balanced_accuracy", "share of rows", "higher", "Balanced accuracy"),
+        Metric("macro_f1", "1", "higher", "Macro F1"),
+        Metric("auroc", "1", "higher", "Area under the ROC curve"),
     )
     options = (
-        Option("target", "", "the column that holds the labels, where the data are your own table"),
+        *own_rows.READ,
+        *own_rows.SPLIT,
         *labelled_options(train=5000),
+        rank_by(metrics),
     )
     default_data = "digits"
     data_names = classification_data.NAMED
     data_formats = LABELLED_FORMATS
-    data_options = ("target",)
+    data_options = tuple(option.name for option in (*own_rows.READ, *own_rows.SPLIT))
+
+    def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
+        """The metrics, the one that ranks first."""
+        return ranked(self.metrics, options)
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Read a named data set, or the user's table, arrays or folder of images.
@@ -72,7 +87,7 @@ class Classification(LabelledRows, FitPredict):
         Raises:
             ReplicaError: In one line, what is wrong with it and what is wanted.
         """
-        return classification_data.load(source, str(options.get("target", "")))
+        return classification_data.load(source, options)
 
     def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
         """Float64 arrays of numbers; see `classification_data.prepare`."""
@@ -96,11 +111,7 @@ class Classification(LabelledRows, FitPredict):
         probabilities = _probabilities(method, given, np.unique(sample.targets), count, classes)
         correct = labels == truth
 
-        def confusion() -> dict[str, Any]:
-            confused = np.zeros((classes, classes), np.int64)
-            np.add.at(confused, (truth, labels), 1)
-            return {"confusion": confused.tolist()}
-
+        confusion = confusion_matrix(truth, labels, classes)
         return {
             "accuracy": Proportion(int(correct.sum()), count),
             "log_loss": log_loss(probabilities, truth),
@@ -108,7 +119,10 @@ class Classification(LabelledRows, FitPredict):
             "fit_seconds": fit_seconds,
             "predict_seconds": predict_seconds / count,
             "parameters": float(parameter_count(method)),
-        }, confusion
+            "balanced_accuracy": balanced_accuracy(confusion),
+            "macro_f1": macro_f1(confusion),
+            "auroc": auroc(probabilities, truth),
+        }, lambda: {"confusion": confusion.tolist()}
 
 
 def _array(method: Any, name: str, output: Any, shape: tuple[int, ...]) -> NDArray[Any]:

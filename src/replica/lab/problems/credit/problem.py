@@ -11,7 +11,8 @@ import numpy as np
 
 from replica.data import LABELLED_FORMATS
 from replica.errors import ReplicaError
-from replica.lab.claims import Proportion, Trial
+from replica.lab.claims import Proportion, Scale, Trial
+from replica.lab.problems import own_rows
 from replica.lab.problems.classification import data as classification_data
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
 from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value
@@ -30,7 +31,8 @@ _SHIFT = Metric("shift_accuracy", "share of rows", "higher", "Accuracy while lab
 _WANTED = "an entry for credit has build(network, loss, example) and step(inputs, labels)"
 _EXAMPLE_ROWS = 16
 _CHECKPOINTS = 4
-_SMOKE_BATCHES = 6
+_SMOKE = {"epochs": 1, "shift_batches": 6, "shift_every": 3}
+"""The most of each at smoke scale."""
 
 
 class Credit(LabelledRows, StepByStep):
@@ -76,14 +78,15 @@ class Credit(LabelledRows, StepByStep):
         Option("shift_batches", 200, "batches of the stream with shifting labels; 0 to leave it out", minimum=0),
         Option("shift_every", 25, "batches from one renaming of the labels to the next", minimum=1,
                label="Batches from one renaming of labels to the next"),
-        Option("target", "", "the column that holds the labels, where the data are your own table"),
+        *own_rows.READ,
+        *own_rows.SPLIT,
     )  # fmt: skip
     smoke_rows = (64, 40)
     default_data = "digits"
     data_names = classification_data.NAMED
     data_formats = LABELLED_FORMATS
     default_sweep = ("depth", (2, 4, 8, 12))
-    data_options = ("target",)
+    data_options = tuple(option.name for option in (*own_rows.READ, *own_rows.SPLIT))
 
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options: without a stream of shifting labels there is nothing to tell of it."""
@@ -95,7 +98,7 @@ class Credit(LabelledRows, StepByStep):
         Raises:
             ReplicaError: In one line, what is wrong with it and what is wanted.
         """
-        return classification_data.load(source, str(options.get("target", "")))
+        return classification_data.load(source, options)
 
     def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
         """See that the network fits the data.
@@ -112,6 +115,11 @@ class Credit(LabelledRows, StepByStep):
             )
         super().check(dataset, options)
 
+    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+        """See `Problem.used`."""
+        lengths = {name: str(value) for name, value in _lengths(options, scale).items()}
+        return {**super().used(dataset, options, scale), **lengths}
+
     def measure(
         self, trial: Trial, start: Callable[[], Any], dataset: Dataset, options: Mapping[str, Value], split: Split
     ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
@@ -124,7 +132,7 @@ class Credit(LabelledRows, StepByStep):
         rows = _Rows.of(
             trial, dataset.content, str(options["network"]), self.rows(trial, dataset.content, options, split)
         )
-        epochs = 1 if trial.scale == "smoke" else int(options["epochs"])
+        epochs = _lengths(options, trial.scale)["epochs"]
         batches = list(_batches(len(rows.inputs), int(options["batch"]), epochs, trial.rng("batches")))
         moments = {round(len(batches) * (i + 1) / _CHECKPOINTS) - 1 for i in range(_CHECKPOINTS)}
         net, rule = self._start(trial, start, rows, options)
@@ -201,9 +209,8 @@ class Credit(LabelledRows, StepByStep):
         """The share of rows predicted right, each before it is learned, while labels are renamed again and again."""
         import torch
 
-        count, every, size = (int(options[name]) for name in ("shift_batches", "shift_every", "batch"))
-        if trial.scale == "smoke":
-            count, every = min(count, _SMOKE_BATCHES), min(every, _SMOKE_BATCHES // 2)
+        size, lengths = int(options["batch"]), _lengths(options, trial.scale)
+        count, every = lengths["shift_batches"], lengths["shift_every"]
         net, rule = self._start(trial, start, rows, options)
         names, rng = trial.rng("names"), trial.rng("shift-batches")
         # As many passes as it takes.
@@ -218,6 +225,13 @@ class Credit(LabelledRows, StepByStep):
             seen += len(answers)
             rule.step(rows.inputs[chosen], answers)
         return Proportion(hits, seen)
+
+
+def _lengths(options: Mapping[str, Value], scale: Scale) -> dict[str, int]:
+    """How long it is trained, in epochs and in batches of shifting labels."""
+    return {
+        name: min(int(options[name]), most) if scale == "smoke" else int(options[name]) for name, most in _SMOKE.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -19,7 +18,7 @@ from replica.data import (
 )
 from replica.data.files.events import STEPS
 from replica.errors import ReplicaError
-from replica.lab.problems.data_sources import user_path
+from replica.lab.problems.data_sources import digest, user_path
 from replica.lab.problems.problem import Dataset
 
 NAMED: Mapping[str, str] = {
@@ -64,7 +63,5 @@ def load(source: str, steps: int) -> Dataset:
 
 
 def _dataset(name: str, description: str, content: EventSet) -> Dataset:
-    hashed = hashlib.blake2b(repr((content.events.shape, content.shape, content.classes)).encode(), digest_size=20)
-    hashed.update(content.labels.tobytes())
-    hashed.update(np.ascontiguousarray(content.events).tobytes())
-    return Dataset(name=name, description=description, content=content, digest=hashed.hexdigest(), shape=content.shape)
+    hashed = digest((content.events.shape, content.shape, content.classes), content.labels, content.events)
+    return Dataset(name=name, description=description, content=content, digest=hashed, shape=content.shape)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.ticker import MaxNLocator
 
+from replica.lab.catalogue.printable import printable
 from replica.lab.problems.ranking_figure import TEXT_POINTS, MethodStyle, label_ends
 
 if TYPE_CHECKING:
@@ -79,5 +80,5 @@ def _draw_recording(axes: Axes, example: Any) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
     axes.grid(visible=False)
-    axes.set_xlabel(f"Time step (a recording of class {example['label']})", fontsize=TEXT_POINTS)
+    axes.set_xlabel(f"Time step (a recording of class {printable(example['label'], 30)})", fontsize=TEXT_POINTS)
     axes.set_ylabel("Unit", fontsize=TEXT_POINTS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from replica.lab.claims import Proportion, Trial
+from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems.events import data as events_data
 from replica.lab.problems.events.operations import cost_of_inference
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
@@ -37,15 +37,15 @@ class Events(LabelledRows, FitPredict):
 
     **The data.** In ``latency-digits`` every unit fires exactly once, and in ``coincidences`` equally often in all classes:
     there only time tells. The delays of ``coincidences`` are known, and with them the right answer
-    (`replica.lab.data.coincidence_scores`). Files of your own hold one number for each event: see
-    `replica.lab.data.read_events`; ``--steps`` says into how many time bins they go.
+    (`replica.data.coincidence_scores`). Files of your own hold one number for each event: see
+    `replica.data.read_events`; ``--steps`` says into how many time bins they go.
 
     What is measured:
 
     - ``accuracy``: the share of test recordings told right.
-    - ``operations``: of one inference, mean over up to 100 test recordings: ``operations(events)["operations"]`` where the
-      method has it, else multiply-accumulates of matrix products and convolutions, as PyTorch counts them. A spiking network
-      counts one addition for each spike and each neuron that it reaches, an input event being a spike. What happens to
+    - ``operations``: of one inference, mean over up to 100 test recordings of all classes: ``operations(events)["operations"]``
+      where the method has it, else multiply-accumulates of matrix products and convolutions, as PyTorch counts them. A spiking
+      network counts one addition for each spike and each neuron that it reaches, an input event being a spike. What happens to
       single values (decay, gates, activations) is not counted, for no method.
     - ``spikes``: ``operations(events)["spikes"]``: how many the network itself sends; 0 where the method tells none.
     - ``parameters``: how many real numbers the method learned: its network's parameters, or all that it keeps.
@@ -86,6 +86,10 @@ class Events(LabelledRows, FitPredict):
         """
         return events_data.load(source, int(options.get("steps", 0)))
 
+    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+        """See `Problem.used`."""
+        return {**super().used(dataset, options, scale), "epochs": str(self.epochs(Trial(0, scale), options))}
+
     def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
         """Float32 tensors of event counts."""
         import torch
@@ -113,7 +117,8 @@ class Events(LabelledRows, FitPredict):
             ", scores of recordings and classes", lambda index: f"recording {index[0]}, class {index[1]}",
         )  # fmt: skip
         correct = scores.argmax(axis=1) == content.labels[sample.test]
-        operations, spikes = cost_of_inference(method, sample.queries[:_COUNTED])
+        counted = trial.rng("counted").permutation(len(sample.queries))[:_COUNTED]  # recordings come class by class
+        operations, spikes = cost_of_inference(method, sample.queries[counted])
         first = sample.test[0]
 
         def shown() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from replica.data import SolutionMap, burgers, darcy, helmholtz, read_solution_map, split_seed
 from replica.data.sets.patterns import LIMIT_BYTES
 from replica.errors import ReplicaError
-from replica.lab.problems.data_sources import user_path
+from replica.lab.problems.data_sources import digest, user_path
 from replica.lab.problems.problem import Dataset, Value
 
 __all__ = ["SolutionMap", "burgers", "darcy", "helmholtz", "load"]
@@ -30,7 +29,7 @@ def load(source: str, options: Mapping[str, Value], named: Mapping[str, str]) ->
 
     Args:
         source: One of ``named``, or a path.
-        options: ``samples`` and ``resolution`` say how a named map is made.
+        options: ``samples`` and ``resolution`` say how a named map is made, ``axes`` how a file is read.
         named: The names, with their descriptions.
 
     Raises:
@@ -38,6 +37,8 @@ def load(source: str, options: Mapping[str, Value], named: Mapping[str, str]) ->
     """
     name, drawn = split_seed(source, named)
     if name in named:
+        if options["axes"]:
+            raise ReplicaError(f"Data {source} is made on the spot; leave --axes out.")
         seed = SEED if drawn is None else drawn
         count, resolution = int(options["samples"]), int(options["resolution"])
         needed = 8 * count * (resolution if name == "burgers" else (resolution + 1) ** 2)
@@ -57,8 +58,8 @@ def load(source: str, options: Mapping[str, Value], named: Mapping[str, str]) ->
             raise ReplicaError(str(error)) from None
         more = f", drawn with seed {drawn}" if drawn is not None else ""
         return _dataset(source, f"{named[name]}: {_size(content)}{more}", content)
-    path = user_path(source, named, "an .npz file")
-    content = read_solution_map(path)
+    path = user_path(source, named, "an .npz or .mat file")
+    content = read_solution_map(path, str(options["axes"]))
     train, test = sizes({"train": TRAIN, "test": TEST}, len(content))
     parts = (f"by default {train} to train on and {test} to test on",) * (train < TRAIN)
     told = f"{_size(content)}, boundary {content.boundary}, from {path.name}"
@@ -81,11 +82,9 @@ def _size(content: SolutionMap) -> str:
 
 
 def _dataset(name: str, description: str, content: SolutionMap) -> Dataset:
-    text = repr((content.inputs.shape, content.outputs.shape, content.boundary))
-    hashed = hashlib.blake2b(text.encode(), digest_size=20)
-    hashed.update(content.inputs.tobytes())
-    hashed.update(content.outputs.tobytes())
-    return Dataset(name, description, content, hashed.hexdigest(), content.grid)
+    arrays = content.inputs, content.outputs
+    hashed = digest((*(array.shape for array in arrays), content.boundary), *arrays)
+    return Dataset(name, description, content, hashed, content.grid)
 
 
 def stride_fits(nodes: int, stride: int, boundary: str) -> bool:

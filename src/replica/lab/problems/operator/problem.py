@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from replica.data.files.solution_maps import MAP_FORMATS
 from replica.errors import ReplicaError
-from replica.lab.claims import Trial
+from replica.lab.claims import Scale, Trial
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.footprint import parameter_count
 from replica.lab.problems.operator import data as operator_data
@@ -75,6 +76,7 @@ class Operator(FitPredict):
         Option("epochs", 15, "passes over the training samples that every network gets", minimum=1,
                label="Epochs (passes over the training samples)"),
         Option("samples", 250, "samples of a named data set, from which trials draw", minimum=4),
+        Option("axes", "", "what the axes of your own arrays are, in order, such as n,x,y,t or n,c,x,y (n counts samples)"),
         Option("resolution", 64, "grid intervals a side of a named data set", minimum=8, maximum=16384),
     )  # fmt: skip
     default_data = "darcy"
@@ -84,19 +86,16 @@ class Operator(FitPredict):
         "helmholtz": "Helmholtz equation, wave speed to wave (de Hoop et al., 2022)",
         "burgers": "Burgers' equation, velocity at time 0 to velocity at time 1 (Li et al., 2021)",
     }
-    data_formats = (".npz",)
+    data_formats = MAP_FORMATS
     smoke_rows = (16, 8)
-    data_options = ("samples", "resolution")
+    data_options = ("samples", "resolution", "axes")
 
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options: with a stride of 1 there is no grid that was never trained on."""
         return tuple(metric for metric in self.metrics if metric is not _FINE_ERROR or int(options["stride"]) > 1)
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Make a named solution map (or take it from the cache), or read the user's ``.npz`` file.
-
-        The file holds ``inputs`` and ``outputs`` of shape ``(count, *grid)`` or ``(count, channels, *grid)``, and may hold
-        ``boundary``, a text.
+        """Make a named solution map (or take it from the cache), or read the user's file; see `replica.data.read_solution_map`.
 
         Raises:
             ReplicaError: In one line, what is wrong with it and what is wanted.
@@ -129,6 +128,14 @@ class Operator(FitPredict):
                 else f"does not divide {dataset.name}'s {nodes} grid points so that the domain's ends stay"
             )
             raise ReplicaError(f"Option stride is {stride}, but that {reason}; give --stride {strides(content)}.")
+
+    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+        """See `Problem.used`; how a named data set is made says nothing of a file."""
+        trial = Trial(0, scale)
+        train, test = self.rows(trial, dataset.content, options, "test")
+        named = dataset.name.partition(":")[0] in self.data_names
+        unused = {} if named else {"samples": "", "resolution": ""}
+        return {"train": str(len(train)), "test": str(len(test)), "epochs": str(self.epochs(trial, options)), **unused}
 
     def rows(self, trial: Trial, content: Any, options: Mapping[str, Value], split: Split) -> tuple[Rows, Rows]:
         """Samples in a random order, the tested ones first; for validation the last fifth of those trained on."""

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replica.errors import ReplicaError
-from replica.lab.problems.data_sources import user_path
-from replica.lab.problems.problem import Dataset
+from replica.lab.problems.data_sources import column_names, digest, user_path
+from replica.lab.problems.own_rows import refuse_own
+from replica.lab.problems.problem import Dataset, Value
 
 NAMED: Mapping[str, str] = {
     "digits": "1,797 handwritten digits of 8 × 8 pixels (ships with scikit-learn)",
@@ -40,13 +41,14 @@ class PatternSets:
         return self.binary if values == "binary" else self.real
 
 
-def load(source: str) -> Dataset:
+def load(source: str, options: Mapping[str, Value]) -> Dataset:
     """Read a named data set or the user's file, and bring it into both forms.
 
     Raises:
         ReplicaError: If there is no such data, or its values are all the same.
     """
     if source in NAMED:
+        refuse_own(source, options)
         from replica.data import digits, mnist
 
         images = digits() if source == "digits" else mnist(split="test")
@@ -55,7 +57,8 @@ def load(source: str) -> Dataset:
     from replica.data import read_patterns
 
     path = user_path(source, NAMED, "a file or a folder of images")
-    found = read_patterns(path)
+    keep, drop = (column_names(str(options.get(name, ""))) for name in ("keep", "drop"))
+    found = read_patterns(path, keep=keep, drop=drop, colour=options.get("colour") == "kept")
     count = f"{len(found.values):,} patterns of {' × '.join(map(str, found.shape))} values from {path.name}"
     scaling = "scaled to [0, 1] by the smallest and largest value of the whole file"
     return _dataset(source, "; ".join((count, *found.notes, scaling)), found.values, found.shape)
@@ -65,12 +68,10 @@ def _dataset(name: str, description: str, values: NDArray[Any], shape: tuple[int
     real = scale(values, name)
     binary = binarise(real, image=len(shape) > 1)
     sets = PatternSets(real[distinct_rows(real)], binary[distinct_rows(binary)])
-    hashed = hashlib.blake2b(repr((sets.real.shape, sets.binary.shape, shape)).encode(), digest_size=20)
-    hashed.update(sets.real.tobytes())
-    hashed.update(sets.binary.tobytes())
+    hashed = digest((sets.real.shape, sets.binary.shape, shape), sets.real, sets.binary)
     if len(sets.binary) < len(real):
         description += f"; {len(sets.binary):,} of them distinct in ±1"
-    return Dataset(name=name, description=description, content=sets, digest=hashed.hexdigest(), shape=shape)
+    return Dataset(name=name, description=description, content=sets, digest=hashed, shape=shape)
 
 
 def scale(values: NDArray[Any], name: str) -> NDArray[np.float32]:

@@ -128,8 +128,8 @@ def _draw_examples(axes: Axes, mosaic: _Mosaic, height_points: float) -> None:
 
 
 def _tile_shape(shape: tuple[int, ...], dim: int) -> tuple[int, int]:
-    """An image's own shape; other patterns are folded into the rows of a square."""
-    if len(shape) == 2 and math.prod(shape) == dim:
-        return shape[0], shape[1]
+    """An image's own shape, its colours below one another; other patterns are folded into the rows of a square."""
+    if math.prod(shape) == dim and (len(shape) == 2 or (len(shape) == 3 and shape[0] == 3)):
+        return dim // shape[-1], shape[-1]
     width = math.ceil(math.sqrt(dim))
     return math.ceil(dim / width), width

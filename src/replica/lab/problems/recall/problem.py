@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from replica.data import FORMATS
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Trial
+from replica.lab.problems import own_rows
 from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value
 from replica.lab.problems.recall import data as recall_data
 from replica.lab.problems.recall.damage import Kind, damage_patterns, damaged_entries
@@ -73,10 +74,13 @@ class Recall(StoreRecall):
                "values' range", minimum=0, maximum=1),
         Option("values", "binary", "patterns of ±1, or real values in [0, 1]", choices=("binary", "real")),
         Option("cues", 100, "damaged cues a trial", minimum=1, label="Damaged cues"),
+        *own_rows.COLUMNS,
+        own_rows.COLOUR,
     )  # fmt: skip
     default_data = "digits"
     data_names = recall_data.NAMED
     data_formats = FORMATS
+    data_options = (*(option.name for option in own_rows.COLUMNS), own_rows.COLOUR.name)
     default_sweep = ("stored", (10, 30, 100, 300))
 
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
@@ -90,7 +94,7 @@ class Recall(StoreRecall):
         )
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Read the digits, MNIST, or the user's file; the same for all options.
+        """Read the digits, MNIST, or the user's file.
 
         The user's values are scaled to [0, 1] by the smallest and largest of the whole file. How they become ±1 is told in
         `recall_data.binarise`.
@@ -98,7 +102,7 @@ class Recall(StoreRecall):
         Raises:
             ReplicaError: In one line, what is wrong with it and what is wanted.
         """
-        return recall_data.load(source)
+        return recall_data.load(source, options)
 
     def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
         """See that the data holds enough distinct patterns, and that the damage does something.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 from replica.data import Labelled, omniglot
 from replica.errors import ReplicaError
 from replica.lab.problems.classification import data as classification_data
-from replica.lab.problems.data_sources import user_path
-from replica.lab.problems.problem import Dataset
+from replica.lab.problems.data_sources import digest, user_path
+from replica.lab.problems.own_rows import refuse_own
+from replica.lab.problems.problem import Dataset, Value
 
 NAMED: Mapping[str, str] = {
     "digits": "1,797 handwritten digits of 8 × 8 pixels, 10 classes (ships with scikit-learn)",
@@ -39,28 +39,25 @@ class StreamContent:
     domain_names: tuple[str, ...] = ()
 
 
-def load(source: str, target: str, domain: str) -> Dataset:
+def load(source: str, options: Mapping[str, Value]) -> Dataset:
     """Read a named data set or the user's file.
 
     Raises:
         ReplicaError: If there is no such data, or it is refused; see `replica.data.read_labelled`.
     """
+    domain = str(options.get("domain", ""))
     if source == "omniglot":
-        return _omniglot(target, domain)
+        refuse_own(source, options)
+        return _omniglot(domain)
     path = None if source in NAMED else user_path(source, NAMED, "a file or a folder of images by class")
     if domain and path is None:
         raise ReplicaError(f"Data {source} has no column that names domains; leave --domain out.")
-    found = classification_data.load(str(path or source), target, domain)
-    labelled, description = found.content, found.description
-    content = StreamContent(labelled, None, labelled.groups, labelled.group_names)
-    if domain:
-        description += f"; {len(content.domain_names)} domains by {domain}"
-    return Dataset(source, description, content, _digest(found.digest, content), found.shape)
+    found = classification_data.load(str(path or source), options, domain)
+    content = StreamContent(found.content, None, found.content.groups, found.content.group_names)
+    return Dataset(source, found.description, content, _digest(found.digest, content), found.shape)
 
 
-def _omniglot(target: str, domain: str) -> Dataset:
-    if target:
-        raise ReplicaError("Data omniglot has its labels set; leave --target out.")
+def _omniglot(domain: str) -> Dataset:
     if domain not in ("", "alphabet"):
         raise ReplicaError(f"Data omniglot has no column {domain!r:.60} that names domains; it has alphabet.")
     drawn = omniglot()
@@ -69,12 +66,9 @@ def _omniglot(target: str, domain: str) -> Dataset:
     content = StreamContent(Labelled(drawn.values, drawn.labels, drawn.characters), families)
     if domain:
         content = replace(content, domains=drawn.alphabets, domain_names=drawn.alphabet_names)
-    whole = hashlib.blake2b(drawn.values.tobytes() + drawn.labels.tobytes(), digest_size=20).hexdigest()
-    return Dataset("omniglot", NAMED["omniglot"], content, _digest(whole, content), drawn.values.shape[1:])
+    whole = _digest(digest("", drawn.values, drawn.labels), content)
+    return Dataset("omniglot", NAMED["omniglot"], content, whole, drawn.values.shape[1:])
 
 
 def _digest(whole: str, content: StreamContent) -> str:
-    hashed = hashlib.blake2b(whole.encode(), digest_size=20)
-    for codes in (content.families, content.domains):
-        hashed.update(b"none" if codes is None else codes.tobytes())
-    return hashed.hexdigest()
+    return digest(whole, *(np.zeros(0) if part is None else part for part in (content.families, content.domains)))

@@ -96,14 +96,14 @@ def plan(content: StreamContent, options: Mapping[str, Value], trial: Trial, spl
     Each class is split alike (each class of each domain where the data name domains): rows to test, rows for the unlabelled
     pretraining, rows to learn from. Under ``split="validation"`` a fifth of the rows to learn from takes the place of the test.
     """
-    labels = content.labelled.labels
+    labels, tests = content.labelled.labels, content.labelled.tests
     smoke = trial.scale == "smoke"
     order = trial.rng("order").permutation(len(content.labelled.classes))
     rows_before = np.empty(0, np.intp)
     rng = trial.rng("split")
     if options["pretrain"] == "classes":
         order, kept_out = _part_classes(order, content.families)
-        rows_before = np.flatnonzero(np.isin(labels, kept_out))
+        rows_before = np.flatnonzero(np.isin(labels, kept_out) & (True if tests is None else ~tests))
         if smoke:
             rows_before = rows_before[np.isin(labels[rows_before], kept_out[:_SMOKE_CLASSES])]
             rows_before = rng.permutation(rows_before)[: _SMOKE_ROWS * _SMOKE_CLASSES]
@@ -120,7 +120,7 @@ def plan(content: StreamContent, options: Mapping[str, Value], trial: Trial, spl
     for domain in range(domains.max() + 1):
         for label in sorted(order):
             rows = rng.permutation(np.flatnonzero((labels == label) & (domains == domain)))
-            held, before, kept = _split_cell(rows, options, smoke)
+            held, before, kept = _split_cell(rows, options, smoke, tests)
             if split == "validation":
                 count = min(max(round(VALIDATION_SHARE * len(kept)), 1), max(len(kept) - 1, 0))
                 held, kept = kept[len(kept) - count :], kept[: len(kept) - count]
@@ -153,10 +153,13 @@ def _part_classes(order: NDArray[np.int64], families: NDArray[np.int64] | None) 
     return order[~before], order[before]
 
 
-def _split_cell(rows: Rows, options: Mapping[str, Value], smoke: bool) -> tuple[Rows, Rows, Rows]:
+def _split_cell(
+    rows: Rows, options: Mapping[str, Value], smoke: bool, tests: NDArray[np.bool_] | None
+) -> tuple[Rows, Rows, Rows]:
+    """Rows to test (those that are told, where some are), rows for the unlabelled pretraining, rows to learn from."""
     count = len(rows)
     tested = min(max(round(float(options["test"]) * count), 1), max(count - 1, 0))
-    held, rest = rows[:tested], rows[tested:]
+    held, rest = (rows[:tested], rows[tested:]) if tests is None else (rows[tests[rows]], rows[~tests[rows]])
     share = PRETRAINING_SHARE if options["pretrain"] == "unlabelled" else 0.0
     before, kept = np.split(rest, [min(round(share * len(rest)), max(len(rest) - 1, 0))])
     if smoke:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from replica.data import LABELLED_FORMATS
-from replica.lab.claims import Proportion, Trial
-from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value
+from replica.lab.claims import Proportion, Scale, Trial
+from replica.lab.problems import own_rows
+from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value, rank_by, ranked
 from replica.lab.problems.step_by_step import StepByStep
 from replica.lab.problems.stream import data as stream_data
 from replica.lab.problems.stream.check import check, check_validation
 from replica.lab.problems.stream.course import Course
-from replica.lab.problems.stream.plan import build
+from replica.lab.problems.stream.plan import build, plan
 from replica.lab.problems.stream.shifts import SHIFTS
 
 _FINAL = Metric("final_accuracy", "share of items", "higher", "Final accuracy, all tasks")
@@ -93,17 +94,20 @@ class Stream(StepByStep):
         Option("pretrain", "unlabelled", "items that come before the stream: some without labels, classes of their own with "
                "labels, or none", choices=("unlabelled", "classes", "none")),
         Option("checks", 5, "evaluations within each task; 0 for one after every minibatch", minimum=0),
-        Option("target", "", "the column that holds the labels, where the data are your own table"),
+        *own_rows.READ,
+        own_rows.TEST_DATA,
         Option("domain", "", "the column (or array of an .npz file) that names the tasks, where the data are your own"),
+        rank_by(metrics),
     )  # fmt: skip
     default_data = "digits"
     data_names: ClassVar[Mapping[str, str]] = stream_data.NAMED
     data_formats = LABELLED_FORMATS
-    data_options = ("target", "domain")
+    data_options = (*(option.name for option in own_rows.READ), "test_data", "domain")
 
     def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
         """The metrics under these options: before its classes were seen, no task can be known in the other settings."""
-        return tuple(metric for metric in self.metrics if metric is not _FORWARD or options["setting"] == "domain")
+        there = tuple(metric for metric in self.metrics if metric is not _FORWARD or options["setting"] == "domain")
+        return ranked(there, options)
 
     def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
         """Read a named data set, or the user's table, arrays or folder of images.
@@ -111,7 +115,14 @@ class Stream(StepByStep):
         Raises:
             ReplicaError: In one line, what is wrong with it and what is wanted.
         """
-        return stream_data.load(source, str(options.get("target", "")), str(options.get("domain", "")))
+        return stream_data.load(source, options)
+
+    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+        """See `Problem.used`."""
+        made = plan(dataset.content, options, Trial(0, scale), "test")
+        train, test = (f"{sum(map(len, parts)):,} items in all tasks" for parts in (made.learned, made.tested))
+        epochs = 1 if scale == "smoke" else options["epochs"]
+        return {"tasks": str(len(made.learned)), "epochs": str(epochs), "train": train, "test": test}
 
     def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
         """See that the data can be cut into these tasks.
