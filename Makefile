@@ -18,7 +18,7 @@ test: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	@echo "Types are checked beside the tests."
-	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -n 2 --dist worksteal --growth; tests=$$?; wait $$types && exit $$tests
+	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -n 3 --dist worksteal --growth; tests=$$?; wait $$types && exit $$tests
 
 # What differs from main, or from the last commit on main itself.
 quick: .venv/dev

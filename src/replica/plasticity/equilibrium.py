@@ -1,7 +1,6 @@
 """Layers of units that drive one another until they rest, with feedback weights of their own."""
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,9 +35,7 @@ class LayeredDynamics(nn.Module):
     tied. In the coordinates of the activations the Jacobian is W + B − 1/σ′; it is symmetric if B_{l+1,l} = W_{l+1}ᵀ, and
     then the network descends an energy. Layers are updated in turn, up and down, each given its neighbours, which has the
     same fixed points as the paper's update of all at once; with symmetric weights and a bounded, increasing σ every turn
-    lowers the energy, so that it converges.
-
-    Under autocast the dynamics run in the type of the weights: no fixed point is found in half precision.
+    lowers the energy, so that it converges. Under autocast they run in the type of the weights.
 
     `forward` is differentiable by the implicit function theorem: the gradient of a function of the scores is that of
     backpropagation through all time (recurrent backpropagation; Almeida, 1987), whatever the weights.
@@ -66,8 +63,6 @@ class LayeredDynamics(nn.Module):
         >>> net = LayeredDynamics.of_sizes((4, 8, 8), 3, generator=torch.Generator().manual_seed(0))
         >>> net(torch.zeros(5, 4)).shape
         torch.Size([5, 3])
-        >>> bool(net.settle(torch.zeros(5, 4)).converged.all())
-        True
     """
 
     def __init__(
@@ -151,9 +146,8 @@ class LayeredDynamics(nn.Module):
 
     @classmethod
     def around(cls, network: nn.Module, **options: Any) -> "LayeredDynamics":
-        """Take the linear layers of a feedforward network as the forward weights, shared with it; the last reads out.
-
-        What else the network has (activations) is left aside.
+        """Take the linear layers of a feedforward network as the forward weights, shared with it; the last reads out, and
+        what else there is (activations) is left aside.
 
         Args:
             network: With two linear layers or more, in the order in which they act.
@@ -190,7 +184,7 @@ class LayeredDynamics(nn.Module):
             RuntimeWarning: if rows, or on the way back their errors, are not at rest after the last sweep.
         """
         settled = self.settle(inputs)
-        _warn_unless_at_rest(settled, "forward")
+        settled.warn_of_unrest("LayeredDynamics: forward")
         drives = [
             self._constant(level, inputs) + self._incoming(level, settled.states, self._weights(None))
             for level in range(len(self.layers))
@@ -386,18 +380,8 @@ class _AtRest(torch.autograd.Function):
             with torch.enable_grad():
                 slopes.append(torch.autograd.grad(ctx.dynamics.activation(at).sum(), at)[0])
         settled = ctx.dynamics.respond(slopes, errors, transposed=True)
-        _warn_unless_at_rest(settled, "backward")
+        settled.warn_of_unrest("LayeredDynamics: backward")
         return None, *settled.states
-
-
-def _warn_unless_at_rest(settled: Settling, way: str) -> None:
-    if not bool(settled.converged.all()):
-        moving = int((~settled.converged).sum())
-        warnings.warn(
-            f"LayeredDynamics: {way}, {moving} of {len(settled.converged)} rows are not at rest after {settled.sweeps} sweeps",
-            RuntimeWarning,
-            stacklevel=3,
-        )
 
 
 def _undrawn(inputs: int, outputs: int, **options: Any) -> nn.Linear:

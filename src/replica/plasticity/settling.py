@@ -1,5 +1,6 @@
 """Where layers of units came to rest."""
 
+import warnings
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float
@@ -23,3 +24,17 @@ class Settling:
     residual: Float[Tensor, "*nudges batch"]
     converged: Bool[Tensor, "*nudges batch"]
     sweeps: int
+
+    def warn_of_unrest(self, where: str) -> None:
+        """Warns where rows still move.
+
+        Warns:
+            RuntimeWarning: how many, and after how many sweeps.
+        """
+        moving = int((~self.converged).sum())
+        if moving:
+            warnings.warn(
+                f"{where}, {moving} of {self.converged.numel()} rows are not at rest after {self.sweeps} sweeps",
+                RuntimeWarning,
+                stacklevel=3,
+            )
