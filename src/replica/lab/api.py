@@ -53,13 +53,11 @@ def compare(
             ``SVC(C=3)``, of which every trial gets a fresh copy), or texts ``"file.py:Name"``.
         sweep: One option with the values it takes in turn: ``{"stored": [10, 30, 100]}``.
         only: Only these methods beside your own.
-        tune: Trials in which each method with a search space is tuned first, for each seed and point, on validation data held
-            out of what it may learn from; 0 for none. Your own class or function declares a space in an attribute:
-            ``space = {"beta": LogUniform(0.1, 10.0)}``, with the spaces of `replica.lab.claims`.
+        tune: Trials in which each method with a search space (your own declares it: ``space = {"beta": LogUniform(0.1, 10.0)}``,
+            of `replica.lab.claims`) is tuned first, for each seed and point, on validation data; 0 for none.
         standings: Show the table as it grows, on standard error; a line for each method where that is no terminal.
-        **options: How trials run (``scale``, ``seeds``, ``device``, ``workers``, ``quiet`` …, see
-            `replica.lab.runner.settings.Settings`), and the problem's own options, such as ``stored=50``; ``test_data`` takes all
-            that ``data`` does.
+        **options: How trials run (``scale``, ``seeds``, … of `replica.lab.runner.settings.Settings`), and the problem's own
+            options, such as ``stored=50``; ``test_data`` takes all that ``data`` does.
 
     Returns:
         The comparison: `table`, `tuning`, `figure()`, `report(path)`. A notebook shows its table and picture.

@@ -167,13 +167,11 @@ class ModernHopfield(nn.Module):
     ) -> Retrieval:
         """Updates each query (Eq. 3) until it stands still or `steps` updates are done, and reports both.
 
-        Queries that stand still are left out of further updates. Works in the space of the patterns: with
-        `standardize`, queries must be standardized too (`recall` does it).
+        Works in the space of the patterns: with `standardize`, queries must be standardized too (`recall` does it).
 
         Args:
             queries: shape (..., dim).
-            beta: inverse temperature for this call; a tensor of one element carries gradients. Default that
-                of the memory.
+            beta: inverse temperature for this call, one element; a tensor carries gradients. Default that of the memory.
             steps: most updates for this call. Default that of the memory.
             tolerance: see the class. Default that of the memory.
 
@@ -195,9 +193,7 @@ class ModernHopfield(nn.Module):
         state = update
         taken = torch.ones(state.shape[0], dtype=torch.int64, device=state.device)
         for _ in range(steps - 1):
-            if (
-                torch.compiler.is_compiling()
-            ):  # a graph has no branches: all are updated, who stands still keeps its state
+            if torch.compiler.is_compiling():  # a graph has no branches: who stands still keeps its state
                 going = change > limit
                 update = _attend(state, self.patterns, self.patterns, beta)
                 change = torch.where(going, _distance(update, state), change)

@@ -215,17 +215,14 @@ def decoupled_backward(
         ∂L/∂θ + (∂s'/∂θ)ᵀ δ̂   is added to the parameters' `.grad`, and
         δ = ∂L/∂s + (∂s'/∂s)ᵀ δ̂   is returned: what the prediction at s should have been (bootstrapped).
 
-    The state at the start is a leaf, so nothing of earlier chunks is kept or waited for. With the true gradient in
-    place of δ̂, the parameters get exactly what backpropagation through the whole sequence gives; without δ̂, what
-    truncated backpropagation gives.
+    The state at the start is a leaf: nothing of earlier chunks is kept. With the true gradient in place of δ̂, parameters get
+    what backpropagation through the whole sequence gives; without δ̂, what truncated backpropagation gives.
 
     Args:
         losses: loss of each example; the mean is descended.
-        start: tensors of the state at the chunk's start, whose first dimension is the batch: leaves that require
-            gradients (see `cut`).
+        start: tensors of the state at the chunk's start, first dimension the batch: leaves with gradients (see `cut`).
         end: tensors of the state at its end.
-        end_gradients: predicted gradient of each example's own loss from the end on, one for each tensor of `end`. None
-            where nothing follows or nothing is predicted.
+        end_gradients: predicted gradient of each example's loss from the end on, for each tensor of `end`; None without one.
 
     Returns:
         The target of each prediction at the start, detached: per example, like `end_gradients`.
@@ -237,7 +234,6 @@ def decoupled_backward(
 
     Example:
         >>> import torch
-        >>> from replica.memory import cut, decoupled_backward
         >>> weight = torch.tensor(3.0, requires_grad=True)
         >>> (start,) = cut([torch.ones(2, 1)])
         >>> end = weight * start

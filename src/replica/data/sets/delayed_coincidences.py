@@ -22,14 +22,13 @@ def delayed_coincidences(
 ) -> EventSet:
     """Make recordings in which unit i fires d_ci steps after a hidden start, and c is the class.
 
-    The start is uniform over all steps that leave room for the longest delay; each event is moved by up to ``jitter`` steps
-    either way and lost with probability ``lost``; noise comes on top, independent in every step. How often a unit fires has
-    one distribution in all classes: counts tell nothing, only when units fire one after another.
+    The start is uniform over all steps that leave room for the longest delay; each event is moved by up to ``jitter`` steps and
+    lost with probability ``lost``; noise comes on top, independent in every step. Counts of events have one law in all classes.
 
     Args:
         count: Recordings.
         units: Units.
-        classes: Classes, equally frequent.
+        classes: Equally frequent.
         steps: Length of a recording.
         longest: Delays are uniform in 0 … longest − 1.
         jitter: Steps.
@@ -37,8 +36,7 @@ def delayed_coincidences(
         noise: Probability of a noise event a unit and step.
         seed: Of everything random, the planted delays first.
 
-    Returns:
-        The recordings, with d as `EventSet.delays`.
+    The recordings hold d as `EventSet.delays`.
 
     Raises:
         ValueError: If a number is out of range.
