@@ -131,7 +131,7 @@ def nudges(trial: Trial) -> list[dict[str, Any]]:
     count = trial.pick(smoke=6, laptop=64, full=64)
     inputs, labels = inputs[:count].double(), labels[:count]
     points = trial.pick(smoke=(1, 2, 4), laptop=(1, 2, 4, 6, 8, 12, 16, 24), full=(1, 2, 4, 6, 8, 12, 16, 24))
-    options = {"sweeps": trial.pick(smoke=40, laptop=600, full=600), "tolerance": 1e-13}
+    options = {"sweeps": trial.pick(smoke=300, laptop=600, full=600), "tolerance": 1e-13}
     apart = network(trial, inputs.shape[1], angle=90.0, **options).double()
     exact = EquilibriumPropagation(apart, points=0).errors(inputs, labels)
     rows: list[dict[str, Any]] = []
