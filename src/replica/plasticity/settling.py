@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from replica.training.tracing import is_exported
+
 States = list[Tensor]
 
 
@@ -26,11 +28,13 @@ class Settling:
     sweeps: int
 
     def warn_of_unrest(self, where: str) -> None:
-        """Warns where rows still move.
+        """Warns where rows still move; not in a graph that is exported, which knows no values.
 
         Warns:
             RuntimeWarning: how many, and after how many sweeps.
         """
+        if is_exported():
+            return
         moving = int((~self.converged).sum())
         if moving:
             warnings.warn(

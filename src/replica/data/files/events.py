@@ -65,7 +65,7 @@ def read_events(source: str | os.PathLike[str] | Any, steps: int = STEPS) -> Eve
         ReplicaError: In one line that names the file, what is wrong with it and what is wanted.
     """
     opened = named_arrays(source, EVENT_FORMATS, _WANTED)
-    if {"X", "y"} <= opened.headers.keys():
+    if {"X", "y"} <= opened.headers.keys() and opened.headers.keys().isdisjoint(_NAMES["time"]):
         return _counted(opened)
     file, arrays = _read(opened)
     time, sample, label = arrays["time"], _whole(file, "sample", arrays["sample"]), arrays["label"]
