@@ -17,6 +17,7 @@ from replica.errors import Interrupted
 from .crew import Crew
 from .execute import State, execute, keep
 from .job import Job
+from .leftovers import clear_leftovers
 from .limits import wall_seconds
 from .processes import AVAILABLE
 from .progress import Reporter, reporter
@@ -60,6 +61,7 @@ def run(
         Interrupted: On Ctrl-C.
         ReplicaError: If the store or the cluster cannot be used.
     """
+    clear_leftovers()
     unique = {job.key: job for job in jobs}
     with Store(store_path) as store:
         found = {key: row for key, row in store.read(unique).items() if row.status == "ok"}
