@@ -113,8 +113,10 @@ def test_an_image_that_no_place_answers_is_wrong(score: float, right: bool, plac
     assert precision_recall(scores, truth)[0][-1] == right
 
 
-def test_of_distances_the_least_is_the_match() -> None:
-    assert match_precision(torch.tensor([[-2.0, 0.0], [-1.0, -3.0]]), torch.tensor([1, 0])) == 1.0
+def test_scores_that_are_not_above_zero_are_no_answers_and_distances_can_be_made_scores() -> None:
+    distances, truth = torch.tensor([[2.0, 0.0], [1.0, 3.0]]), torch.tensor([1, 0])
+    assert match_precision(-distances, truth) == 0.0
+    assert match_precision(1 / (1 + distances), truth) == 1.0
 
 
 def test_one_region_and_unequal_numbers_of_images() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from replica.training import CharacterText, bits_per_token, next_token_loss
+from replica.training import CharacterText, bits_per_token, next_token_accuracy, next_token_loss
 
 
 class Successor(nn.Module):
@@ -19,6 +19,7 @@ def test_bits_of_a_known_guess():
     right, wrong = torch.tensor([[0, 1, 2, 3, 0]]).expand(300, -1), torch.tensor([[0, 2, 0, 2, 0]]).expand(100, -1)
     assert float(next_token_loss(Successor(), right)) == pytest.approx(math.log(2))
     assert bits_per_token(Successor(), torch.cat([right, wrong])) == pytest.approx((300 * 1 + 100 * math.log2(6)) / 400)
+    assert next_token_accuracy(Successor(), torch.cat([right, wrong])) == 300 / 400
 
 
 def test_windows_are_stretches_of_the_text_and_training_never_sees_what_is_held_out():

@@ -260,7 +260,7 @@ def choose_share(
 def match_precision(scores: Float[Tensor, "batch places"], truth: Int[Tensor, " batch"]) -> float:
     """Precision at 100 % recall: the share of images whose greatest score is that of their place.
 
-    An image that no place answers counts as wrong: one whose scores are all equal and not above 0, as where no unit fires.
+    An image for which no place has a score above 0 counts as wrong. Distances d are to be made scores, such as 1 / (1 + d).
 
     Example:
         >>> match_precision(torch.tensor([[2.0, 1.0], [3.0, 1.0]]), torch.tensor([0, 1]))
@@ -310,9 +310,7 @@ def area_under_precision_recall(scores: Float[Tensor, "batch places"], truth: In
 
 def _matched(scores: Tensor, truth: Tensor) -> Tensor:
     best, found = scores.max(dim=1)
-    # Below 0 are distances: there the greatest score is an answer if another is less.
-    answered = (best > 0) | (best > scores.amin(dim=1))
-    return (found == truth.to(found.device)) & answered
+    return (found == truth.to(found.device)) & (best > 0)
 
 
 def patch_normalise(
@@ -356,7 +354,7 @@ def absolute_differences(
 ) -> Float[Tensor, "batch places"]:
     """Minus the sum of absolute differences between an image and the nearest reference image of every place.
 
-    Places are numbered from 0.
+    Places are numbered from 0. For `match_precision`, which wants scores above 0, take 1 / (1 − these).
 
     Source: Milford and Wyeth 2012 (SeqSLAM's match of one image).
 

@@ -77,8 +77,8 @@ def train(
 
 
 def pixel_differences(route: Route) -> Float[Tensor, "queries places"]:
-    """Scores of the sum of absolute differences."""
-    return absolute_differences(route.queries, route.reference, route.reference_places)
+    """Scores of the sum of absolute differences d, as 1 / (1 + d)."""
+    return 1 / (1 - absolute_differences(route.queries, route.reference, route.reference_places))
 
 
 def recognition(trial: Trial, constants: Mapping[str, float], draws: int = 0) -> list[dict[str, Any]]:
