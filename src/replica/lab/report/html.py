@@ -114,7 +114,7 @@ def _command(results: Results) -> str:
         if method.method.attribute:
             words += ["--entry", f"{method.method.source}:{method.method.attribute}"]
     for name, value in _settings(results).items():
-        words += [f"--{name}", str(value)]
+        words += [f"--{name.replace('_', '-')}", str(value)]
     if results.sweep:
         words += ["--sweep", f"{results.sweep.option}={','.join(map(str, results.sweep.values))}"]
     for name in results.only:

@@ -168,10 +168,15 @@ def words(name: Any, kind: str | None = None) -> str:
 
 def finish(axes: Axes, xlabel: str, ylabel: str, log: str = "") -> None:
     """Labels, scales and, where anything is named, a legend."""
+    from matplotlib.ticker import LogFormatter
+
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    if "x" in log:
-        axes.set_xscale("log")
-    if "y" in log:
-        axes.set_yscale("log")
+    for axis in log:
+        axes.set(**{f"{axis}scale": "log"})
+        low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
+        if low > 1e-2 and high < 100 * low:  # less than two decades read better as 20, 30 than as 2 × 10¹, 3 × 10¹
+            ticks = axes.xaxis if axis == "x" else axes.yaxis
+            ticks.set_major_formatter(LogFormatter(labelOnlyBase=False))
+            ticks.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=9)
