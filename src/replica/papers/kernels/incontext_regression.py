@@ -39,13 +39,20 @@ def correlation(first: Tensor, second: Tensor) -> float:
     return float(torch.corrcoef(torch.stack([first, second]))[0, 1])
 
 
+def share(ratios: Tensor, weights: Tensor) -> float:
+    """R / √(1 + r²), from 0 to 1, mean over the heads by how much each matters: ratios of weights as drawn have no mean."""
+    return float((ratios / (1 + ratios.square()).sqrt()) @ weights)
+
+
 def trained_heads(trial: Trial) -> list[dict[str, Any]]:
     """Layers of one, two and four heads, trained on fresh prompts; their circuits, and what they predict of 20,000 others."""
     steps, batch, tested = trial.pick(smoke=(20, 32, 500), laptop=(2000, 256, 20_000), full=(500_000, 256, 20_000))
     *prompt, truth = prompts(tested, EXAMPLES, trial.generator("test"))
     *longer, longer_truth = prompts(tested // 4, 4 * EXAMPLES, trial.generator("longer"))
-    gradient, plain = (debiased_gradient_step(*prompt, debiased=debiased) for debiased in (True, False))
-    best = float((bayes(*prompt) - truth).square().mean())
+    inputs, targets, queries = prompt
+    gradient = debiased_gradient_step(inputs, targets, queries)
+    plain = debiased_gradient_step(inputs, targets, queries, debiased=False)
+    best = float((bayes(inputs, targets, queries) - truth).square().mean())
     rows = []
     for heads in (1, 2, 4):
         model = InContextAttention(DIM, heads, generator=trial.generator(f"weights {heads}"))
@@ -73,9 +80,9 @@ def trained_heads(trial: Trial) -> list[dict[str, Any]]:
                 "theory": float(theory),
                 "debiased": correlation(predicted, gradient),
                 "plain": correlation(predicted, plain),
-                "off_diagonal_at_start": float(start.off_diagonal @ start.weights),
+                "off_diagonal_at_start": share(start.off_diagonal, start.weights),
                 **{
-                    name: float(getattr(circuits, name) @ circuits.weights)
+                    name: share(getattr(circuits, name), circuits.weights)
                     for name in ("off_diagonal", "unequal", "other_outputs")
                 },
                 "imbalance": float(circuits.imbalance),
@@ -84,7 +91,10 @@ def trained_heads(trial: Trial) -> list[dict[str, Any]]:
     return rows
 
 
-@paper.claim(trained_heads, figure=dots("heads", "off_diagonal", ylabel="off the diagonal, of |ω|"))
+@paper.claim(
+    trained_heads,
+    figure=dots("heads", "off_diagonal", xlabel="heads", ylabel="share off the diagonal"),
+)
 def patterns(table):
     """How far the circuits of two and four heads are from the patterns."""
     by_heads = table.set_index("heads")
@@ -100,7 +110,7 @@ def patterns(table):
     }
 
 
-@paper.claim(trained_heads, figure=dots("heads", "debiased", ylabel="correlation with a debiased gradient step"))
+@paper.claim(trained_heads, figure=dots("heads", "debiased", xlabel="heads", ylabel="correlation with a debiased step"))
 def debiased_gradient_descent(table):
     """Correlation of the predictions with those of a debiased step, and how much more than with a plain one."""
     by_heads = table.set_index("heads")
@@ -114,7 +124,7 @@ def debiased_gradient_descent(table):
     }
 
 
-@paper.claim(trained_heads, figure=dots("heads", "loss", ylabel="loss on fresh prompts"))
+@paper.claim(trained_heads, figure=dots("heads", "loss", xlabel="heads", ylabel="loss on fresh prompts"))
 def beats_one_head(table):
     """Losses by heads, the factor to the Bayes risk, and what four times as many examples gain."""
     by_heads = table.set_index("heads")
