@@ -24,6 +24,7 @@ from .store_recall import Recalled as Recalled
 from .store_recall import StoreRecall as StoreRecall
 from .stream.info import StreamInfo as StreamInfo
 from .stream.problem import Stream as Stream
+from .teacher.problem import Teacher as Teacher
 
 __all__ = [
     "Baseline",
@@ -47,6 +48,7 @@ __all__ = [
     "StoreRecall",
     "Stream",
     "StreamInfo",
+    "Teacher",
     "Value",
     "get",
     "kept_bytes",
