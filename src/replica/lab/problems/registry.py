@@ -19,6 +19,7 @@ PROBLEMS: dict[str, str] = {
     "stream": "replica.lab.problems.stream.problem:Stream",
     "credit": "replica.lab.problems.credit.problem:Credit",
     "events": "replica.lab.problems.events.problem:Events",
+    "scaling": "replica.lab.problems.scaling.problem:Scaling",
 }
 
 
