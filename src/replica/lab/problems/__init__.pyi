@@ -20,6 +20,7 @@ from .registry import get as get
 from .registry import names as names
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
+from .scaling.problem import Scaling as Scaling
 from .store_recall import Recalled as Recalled
 from .store_recall import StoreRecall as StoreRecall
 from .stream.info import StreamInfo as StreamInfo
@@ -44,6 +45,7 @@ __all__ = [
     "Recall",
     "Recalled",
     "Sample",
+    "Scaling",
     "StepByStep",
     "StoreRecall",
     "Stream",
