@@ -18,6 +18,7 @@ from .problem import Value as Value
 from .recall.problem import Recall as Recall
 from .registry import get as get
 from .registry import names as names
+from .regression.problem import Regression as Regression
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
 from .store_recall import Recalled as Recalled
@@ -42,6 +43,7 @@ __all__ = [
     "Problem",
     "Recall",
     "Recalled",
+    "Regression",
     "Sample",
     "StepByStep",
     "StoreRecall",
