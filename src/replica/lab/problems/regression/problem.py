@@ -51,8 +51,11 @@ class Regression(FitPredict):
     A trial draws the rows to test (``test``) and the rows to learn from (at most ``train``) and turns both into numbers (see
     `classification_data.prepare`). Targets lose the mean of those that are learned from and are divided by their deviation. The
     method is given float64 arrays of shape ``(rows, features)`` and ``(rows,)`` and need not scale anything; nothing is estimated
-    from test rows. The standard splits of the UCI tables belong to seeds 0 to 19; later seeds, or ``--test``, draw their own. For
-    validation (``--tune``) a fifth of the rows to learn from is held out.
+    from test rows. The standard splits of the UCI tables belong to seeds 0 to 19; later seeds, or ``--test``, draw their own.
+    For validation (``--tune``) a fifth of the rows to learn from is held out.
+
+    A method may tell how sure it is: ``predict_quantiles(X, levels)`` gives shape ``(rows, levels)``, ``log_density(X, y)``
+    gives ``(rows,)``, natural logs of the density of targets as they are given.
 
     What is measured, on the test rows, in units of the deviation that all targets of the data have:
 
@@ -63,8 +66,8 @@ class Regression(FitPredict):
     - ``coverage``, ``width``: the share of rows between the quantiles 0.05 and 0.95, and how far these are apart.
     - ``fit_seconds``: wall-clock time of ``fit``. ``parameters``: numbers the fitted method keeps (see `parameter_count`).
 
-    A method that does not tell how sure it is has no ``nll``, ``crps``, ``coverage`` and ``width``. With ``--shift`` the first
-    five are measured also on the fifth of the test rows that is farthest from the mean of the rows to learn from. ``rank_by``
+    What a method does not tell has no ``nll``, or no ``crps``, ``coverage`` and ``width``. With ``--shift`` the first five are
+    measured also on the fifth of the test rows that is farthest from the mean of the rows to learn from. ``rank_by``
     says what ranks. Of your own data, ``test_data`` names the rows to test; of ``groups`` (patients, sites) none is split.
     """
 
@@ -74,7 +77,7 @@ class Regression(FitPredict):
         'fit(X: Float[ndarray, "rows features"], y: Float[ndarray, " rows"]) -> Self',
         'predict(X: Float[ndarray, "rows features"]) -> Float[ndarray, " rows"]',
     )
-    protocol_note = ", as scikit-learn's regressors, and may have predict_quantiles(X, levels), of shape (rows, levels), and log_density(X, y)"
+    protocol_note = ", as scikit-learn's regressors, and may have predict_quantiles(X, levels) and log_density(X, y)"
     metrics = (*_MEASURES, *_COSTS, *_SHIFTED)
     options = (
         *_READ,
