@@ -18,6 +18,7 @@ from .problem import Value as Value
 from .recall.problem import Recall as Recall
 from .registry import get as get
 from .registry import names as names
+from .regression.problem import Regression as Regression
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
 from .scaling.problem import Scaling as Scaling
@@ -44,6 +45,7 @@ __all__ = [
     "Problem",
     "Recall",
     "Recalled",
+    "Regression",
     "Sample",
     "Scaling",
     "StepByStep",
