@@ -62,13 +62,10 @@ def test_bits_near_the_samples_are_those_that_counting_gives():
     assert inductive_bias(errors, target) == pytest.approx(-math.log2(0.05), rel=0.1)
 
 
-def test_where_the_probability_underflows_sankaran_takes_over_without_a_step():
-    law = ErrorLaw(900.0, 300.0, 1e-3)
-    values = np.linspace(0.1, 0.2, 40)
-    steps = np.diff([law.log_cdf(value) for value in values])
-    assert law.log_cdf(0.1) < -600 < law.log_cdf(0.2)  # both forms are used
-    assert np.all(steps > 0)
-    assert np.all(np.diff(steps) < 0)
+@pytest.mark.parametrize("value", [0.3, 0.6, 1.0, 1.5, 2.5])
+def test_the_law_is_the_scaled_noncentral_chi_squared(value):
+    law = ErrorLaw(7.5, 4.0, 0.1)
+    assert law.log_cdf(value) == pytest.approx(ncx2.logcdf(10 * value, 7.5, 4.0), abs=0.01)
     assert law.log_cdf(0.0) == -math.inf
 
 

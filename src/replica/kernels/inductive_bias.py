@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve, eigh
 from scipy.optimize import minimize
-from scipy.special import log_ndtr
 from scipy.stats import ncx2
 
 from .quadratic_form import quadratic_form_log_cdf
 
 LARGE = 5000.0
-"""Degrees and noncentrality together from which the law is normal enough that Sankaran's approximation serves throughout."""
+"""Degrees and noncentrality together from which the law is so nearly normal that its cumulants fit it."""
 
 
 class ErrorLaw(NamedTuple):
@@ -27,19 +26,8 @@ class ErrorLaw(NamedTuple):
     scale: float
 
     def log_cdf(self, value: float) -> float:
-        """Ln P(e ≤ value); by Sankaran's normal approximation (1963) where the probability is below what a float holds."""
-        if value <= 0:
-            return -math.inf
-        k, shift = self.degrees, self.noncentrality
-        exact = float(ncx2.logcdf(value / self.scale, k, shift)) if k + shift < LARGE else -math.inf
-        if exact > -600:
-            return exact
-        h = 1 - 2 * (k + shift) * (k + 3 * shift) / (3 * (k + 2 * shift) ** 2)
-        p = (k + 2 * shift) / (k + shift) ** 2
-        m = (h - 1) * (1 - 3 * h)
-        middle = 1 + h * p * (h - 1 - 0.5 * (2 - h) * m * p)
-        deviation = h * math.sqrt(2 * p) * (1 + 0.5 * m * p)
-        return float(log_ndtr(((value / self.scale / (k + shift)) ** h - middle) / deviation))
+        """Ln P(e ≤ value), by the saddlepoint of `quadratic_form_log_cdf`, which no tail is too far for."""
+        return quadratic_form_log_cdf([self.scale], [math.sqrt(self.noncentrality)], value, [self.degrees])
 
 
 def fit_error_law(errors: ArrayLike) -> ErrorLaw:
