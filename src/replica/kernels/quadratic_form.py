@@ -8,7 +8,9 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
 
-def quadratic_form_log_cdf(weights: ArrayLike, means: ArrayLike, value: float) -> float:
+def quadratic_form_log_cdf(
+    weights: ArrayLike, means: ArrayLike, value: float, degrees: ArrayLike | None = None
+) -> float:
     """Ln P(Σ_i w_i (z_i + m_i)² ≤ v) for independent standard normal z, by a saddlepoint (Lugannani and Rice 1980; Kuonen 1999).
 
     The relative error of the probability stays small however small it is, where sampling and inversion see nothing.
@@ -29,27 +31,27 @@ def quadratic_form_log_cdf(weights: ArrayLike, means: ArrayLike, value: float) -
         >>> round(quadratic_form_log_cdf([1.0] * 4, [0.0] * 4, 2.0), 2)  # of χ² with 4 degrees: ln(1 − 2 / e)
         -1.34
     """
-    scales, shifts, degrees = _form(weights, means, degrees)
+    scales, shifts, number = _form(weights, means, degrees)
     if value <= 0:
         return -math.inf
 
     def mean_at(t: float) -> float:
         """K′(t), the mean under the exponential tilt."""
         share = scales / (1 - 2 * t * scales)
-        return float((share * (degrees + shifts / (1 - 2 * t * scales))).sum())
+        return float((share * (number + shifts / (1 - 2 * t * scales))).sum())
 
-    mean = float((scales * (degrees + shifts)).sum())
+    mean = float((scales * (number + shifts)).sum())
     high = (1 - 1e-12) / (2 * float(scales.max()))
     low = 0.0 if value > mean else -1.0 / float(scales.max())
     while value < mean and mean_at(low) > value:
         low *= 4.0
     t = float(brentq(lambda at: mean_at(at) - value, low, high if value > mean else 0.0, xtol=1e-300, rtol=1e-14))
     tilted = 1 - 2 * t * scales
-    cumulant = float((-0.5 * degrees * np.log(tilted) + shifts * t * scales / tilted).sum())
-    curvature = float((2 * (scales / tilted) ** 2 * (degrees + 2 * shifts / tilted)).sum())
+    cumulant = float((-0.5 * number * np.log(tilted) + shifts * t * scales / tilted).sum())
+    curvature = float((2 * (scales / tilted) ** 2 * (number + 2 * shifts / tilted)).sum())
     root = math.copysign(math.sqrt(max(2 * (t * value - cumulant), 0.0)), t)
     if abs(root) < 1e-3:  # at the mean the term below is 0 / 0; its limit is the skewness over 6
-        third = float((8 * scales**3 * (degrees + 3 * shifts)).sum())
+        third = float((8 * scales**3 * (number + 3 * shifts)).sum())
         return float(log_ndtr(root + third / curvature**1.5 / 6))
     # P = Φ(r + ln(s / r) / r), the form of Barndorff-Nielsen, which stays a probability in the tail.
     return float(log_ndtr(root + math.log(t * math.sqrt(curvature) / root) / root))
