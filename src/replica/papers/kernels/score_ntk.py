@@ -60,11 +60,11 @@ def stop(model: ScoreRegression, held: DenoisingPairs, steps: Tensor, *, ridge: 
 
 def paths(trial: Trial) -> Rows:
     """Relative distance of networks from the kernel's path, by width and step; 200 pairs, full-batch descent."""
-    widths = trial.pick(smoke=(64, 256), laptop=(64, 256, 1024, 4096), full=(64, 256, 1024, 4096, 16_384))
+    widths = trial.pick(smoke=(16, 64), laptop=(16, 64, 256, 1024, 4096), full=(16, 64, 256, 1024, 4096, 16_384))
     generator = trial.generator("data")
     train, held, test = (pairs(count, generator) for count in (200, 200, 500))
     kernel = ScoreRegression(train, rate=RATE)
-    grid = STEPS[trial.pick(smoke=8, laptop=31, full=36) :: -1].flip(0)
+    grid = STEPS[: trial.pick(smoke=8, laptop=30, full=36)]
     stopping = int(grid[stop(kernel, held, grid)])
     predicted = kernel.denoised(test.points, test.times, grid)
     rows = []
