@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from replica.data import LABELLED_FORMATS, Labelled, digits, mnist, mnist_1d, read_labelled, small_table
+from replica.errors import ReplicaError
 
 from .data_sources import column_names
 from .problem import Option, Options
@@ -106,3 +107,14 @@ class LabelledData:
             arrays.append(np.frombuffer(repr(list(content.features.columns)).encode(), np.uint8))
             arrays.append(pd.util.hash_pandas_object(content.features, index=False).to_numpy())
         return (content.shape, content.classes), *arrays
+
+
+def refuse_own(source: str, options: Options) -> None:
+    """See that no option is given that says how the user's own data are read, in a problem that writes its own ``load``.
+
+    Raises:
+        ReplicaError: If one is.
+    """
+    for option in (*READ, *SPLIT):
+        if options.get(option.name, option.default) != option.default:
+            raise ReplicaError(f"Data {source} is read in one way; leave --{option.name.replace('_', '-')} out.")
