@@ -212,7 +212,7 @@ def tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
             settings=Settings(scale, seeds, workers=workers, store=tmp_path / store, quiet=True),
         )
 
-    monkeypatch.setattr("replica.lab.runner.participants.records", dict)  # no papers
+    monkeypatch.setattr("replica.lab.runner.methods.records", dict)  # no papers
     monkeypatch.setattr(EntryJob, "isolated", False)  # other processes have not the data that is set here
     return run
 
