@@ -21,10 +21,12 @@ from .registry import names as names
 from .regression.problem import Regression as Regression
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
+from .scaling.problem import Scaling as Scaling
 from .store_recall import Recalled as Recalled
 from .store_recall import StoreRecall as StoreRecall
 from .stream.info import StreamInfo as StreamInfo
 from .stream.problem import Stream as Stream
+from .teacher.problem import Teacher as Teacher
 
 __all__ = [
     "Baseline",
@@ -45,10 +47,12 @@ __all__ = [
     "Recalled",
     "Regression",
     "Sample",
+    "Scaling",
     "StepByStep",
     "StoreRecall",
     "Stream",
     "StreamInfo",
+    "Teacher",
     "Value",
     "get",
     "kept_bytes",

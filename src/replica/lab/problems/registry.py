@@ -20,6 +20,8 @@ PROBLEMS: dict[str, str] = {
     "stream": "replica.lab.problems.stream.problem:Stream",
     "credit": "replica.lab.problems.credit.problem:Credit",
     "events": "replica.lab.problems.events.problem:Events",
+    "teacher": "replica.lab.problems.teacher.problem:Teacher",
+    "scaling": "replica.lab.problems.scaling.problem:Scaling",
 }
 
 
