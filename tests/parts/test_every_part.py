@@ -21,7 +21,14 @@ from torch import Tensor, nn
 
 import replica
 from replica.architectures import Hypernetwork
-from replica.kernels import HermiteActivation, SineActivation, SingularKernel, WideNetwork, optimal_activation
+from replica.kernels import (
+    HermiteActivation,
+    InContextAttention,
+    SineActivation,
+    SingularKernel,
+    WideNetwork,
+    optimal_activation,
+)
 from replica.memory import (
     ActiveDendriteNeuron,
     ActiveDendriteSegments,
@@ -399,6 +406,16 @@ PARTS: dict[str, Part] = {
         ),
         drawn=False,
         meta=False,  # a table is searched
+    ),
+    "kernels.InContextAttention": Part(
+        lambda g: InContextAttention(4, 2, generator=g),
+        lambda n, draw: (draw(n, 6, 4), draw(n, 6), draw(n, 4)),
+        (
+            (lambda: InContextAttention(4, 0), "heads"),
+            (lambda: InContextAttention(4, 2)(torch.zeros(2, 6, 3), torch.zeros(2, 6), torch.zeros(2, 4)), "inputs"),
+            (lambda: InContextAttention(4, 2)(torch.zeros(2, 6, 4), torch.zeros(2, 5), torch.zeros(2, 4)), "targets"),
+            (lambda: InContextAttention(4, 2)(torch.zeros(2, 6, 4), torch.zeros(2, 6), torch.zeros(1, 4)), "queries"),
+        ),
     ),
     "kernels.WideNetwork": Part(
         lambda g: WideNetwork(4, 32, 3, torch.tanh, generator=g),

@@ -40,3 +40,12 @@ from .dual_activations import (
     dual_activation as dual_activation,
 )
 from .hermite import hermite_coefficients as hermite_coefficients
+
+# One layer of softmax attention that learns linear regression in context
+from .incontext_attention import (
+    AttentionCircuits as AttentionCircuits,
+    InContextAttention as InContextAttention,
+    attention_circuits as attention_circuits,
+    attention_risk as attention_risk,
+    debiased_gradient_step as debiased_gradient_step,
+)

@@ -37,9 +37,15 @@ class Metric:
 
     name: str
     unit: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", "near 0.9"]
+    """Only the first two can rank."""
     label: str
     """For axes and column heads, without the unit."""
+
+    @property
+    def words(self) -> str:
+        """The label inside a sentence: in small letters, but for an abbreviation."""
+        return self.label if self.label[:2].isupper() else self.label[0].lower() + self.label[1:]
 
 
 @dataclass(frozen=True)

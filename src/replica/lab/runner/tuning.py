@@ -313,7 +313,7 @@ class _Study:
         from optuna.trial import create_trial
 
         ok = row.status == "ok"
-        score = float(from_plain(row.measures[self.metric.name])) if ok else None
+        score = float(from_plain(row.measures[self.metric.name])) if ok and self.metric.name in row.measures else None
         cost = math.inf if score is None else self.sign * score
         self.rows.append(row)
         self.scores.append(score)
