@@ -58,3 +58,13 @@ from .inductive_bias import (
     inductive_bias as inductive_bias,
 )
 from .quadratic_form import quadratic_form_log_cdf as quadratic_form_log_cdf
+# Score estimation as kernel regression with noisy labels
+from .score_regression import (
+    DenoisingPairs as DenoisingPairs,
+    ScoreRegression as ScoreRegression,
+    TwoLayerScoreNet as TwoLayerScoreNet,
+    denoising_pairs as denoising_pairs,
+    score_kernel as score_kernel,
+    score_of as score_of,
+    signal_and_noise as signal_and_noise,
+)

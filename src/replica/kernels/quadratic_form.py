@@ -11,7 +11,7 @@ from scipy.special import log_ndtr
 def quadratic_form_log_cdf(
     weights: ArrayLike, means: ArrayLike, value: float, degrees: ArrayLike | None = None
 ) -> float:
-    """Ln P(Σ_i w_i (z_i + m_i)² ≤ v) for independent standard normal z, by a saddlepoint (Lugannani and Rice 1980; Kuonen 1999).
+    """Logarithm of P(Σ_i w_i (z_i + m_i)² ≤ v) for independent standard normal z, by a saddlepoint (Lugannani and Rice 1980; Kuonen 1999).
 
     The relative error of the probability stays small however small it is, where sampling and inversion see nothing.
 
