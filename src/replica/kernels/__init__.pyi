@@ -22,7 +22,7 @@ from .singular_kernel import (
     limit_kernel as limit_kernel,
 )
 
-# Kernels of infinitely wide networks at finite depth, and the networks themselves
+# Kernels of infinitely wide networks at finite depth: on the unit sphere, and for any inputs; and the networks themselves
 from .tangent_kernel import (
     WideNetwork as WideNetwork,
     empirical_tangent_kernel as empirical_tangent_kernel,
@@ -30,6 +30,15 @@ from .tangent_kernel import (
     nngp_kernel as nngp_kernel,
     tangent_kernel_at_one as tangent_kernel_at_one,
 )
+from .fully_connected import (
+    WideKernels as WideKernels,
+    through_layers as through_layers,
+    wide_kernel as wide_kernel,
+    wide_kernel_diagonal as wide_kernel_diagonal,
+    wide_kernels as wide_kernels,
+)
+from .layer_moments import WideLayer as WideLayer
+from .wide_layers import wide_layer as wide_layer
 from .kernel_interpolation import (
     KernelInterpolation as KernelInterpolation,
     ScaledPredictions as ScaledPredictions,
