@@ -39,6 +39,16 @@ from .fully_connected import (
 )
 from .layer_moments import WideLayer as WideLayer
 from .wide_layers import wide_layer as wide_layer
+
+# Kernel least squares: ridge with exact leave-one-out errors, gradient flow, random features
+from .kernel_regressor import KernelRegressor as KernelRegressor
+from .kernel_functions import NamedKernel as NamedKernel
+from .ridge_path import RidgePath as RidgePath, ridge_path as ridge_path
+from .gradient_flow import kernel_gradient_flow as kernel_gradient_flow
+from .feature_ridge import (
+    FeatureRidge as FeatureRidge,
+    ridge_by_leave_one_out as ridge_by_leave_one_out,
+)
 from .kernel_interpolation import (
     KernelInterpolation as KernelInterpolation,
     ScaledPredictions as ScaledPredictions,
