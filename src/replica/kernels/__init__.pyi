@@ -59,3 +59,23 @@ from .dual_activations import (
     dual_activation as dual_activation,
 )
 from .hermite import hermite_coefficients as hermite_coefficients
+
+# One layer of softmax attention that learns linear regression in context
+from .incontext_attention import (
+    AttentionCircuits as AttentionCircuits,
+    InContextAttention as InContextAttention,
+    attention_circuits as attention_circuits,
+    attention_risk as attention_risk,
+    debiased_gradient_step as debiased_gradient_step,
+)
+
+# Score estimation as kernel regression with noisy labels
+from .score_regression import (
+    DenoisingPairs as DenoisingPairs,
+    ScoreRegression as ScoreRegression,
+    TwoLayerScoreNet as TwoLayerScoreNet,
+    denoising_pairs as denoising_pairs,
+    score_kernel as score_kernel,
+    score_of as score_of,
+    signal_and_noise as signal_and_noise,
+)

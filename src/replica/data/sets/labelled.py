@@ -14,6 +14,9 @@ from replica.data.sets.patterns import refuse, shown
 if TYPE_CHECKING:
     import pandas as pd
 
+NUMBERS = "numbers are predicted by replica compare regression"
+"""What does for numbers what is done here for classes."""
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -45,10 +48,6 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def grouped(self, groups: NDArray[np.int64], names: tuple[str, ...]) -> Labelled:
-        """The same rows with their groups."""
-        return replace(self, groups=groups, group_names=names)
 
     def tested(self, tests: NDArray[np.bool_] | None, rows: NDArray[np.intp]) -> Labelled:
         """The same rows, told which of them are there to test; these are the ``rows`` of all that were read."""
@@ -85,14 +84,16 @@ def encode_labels(
         fraction = there[there != there.round()]
         if len(fraction):
             wrong = f"{what} holds numbers such as {float(fraction.iloc[0]):g}"
-            raise refuse(path, wrong, "wanted classes, as words or whole numbers")
+            raise refuse(path, wrong, f"wanted classes, as words or whole numbers; {NUMBERS}")
         there = there.astype(np.int64)
     elif not pd.api.types.is_numeric_dtype(there):
         there = there.map(lambda label: label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label))
     codes, found_names = pd.factorize(there, sort=True)
     names = [str(name) for name in found_names]
     if len(names) > 20 and len(names) > len(there) / 4:
-        raise refuse(path, f"{what} holds {len(names):,} different values in {len(there):,} rows", "wanted few classes")
+        wrong = f"{what} holds {len(names):,} different values in {len(there):,} rows"
+        numeric = pd.api.types.is_numeric_dtype(there)
+        raise refuse(path, wrong, f"wanted few classes{f'; {NUMBERS}' if numeric else ''}")
     learned = codes if tests is None else codes[~tests[labels.notna().to_numpy(bool)]]
     kept = np.bincount(learned, minlength=len(names)) >= (2 if tests is None else 1)
     lone = [shown(names[i]) for i in np.flatnonzero(~kept)]

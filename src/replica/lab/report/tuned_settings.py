@@ -75,7 +75,7 @@ def tuning_rule(results: Results) -> str:
         return ""
     at = f" at each value of {results.sweep.option}" if results.sweep else ""
     return (
-        f"Tuned by {tuning.metric.label[0].lower()}{tuning.metric.label[1:]} on validation data held out from training, never "
+        f"Tuned by {tuning.metric.words} on validation data held out from training, never "
         f"on test data: {tuning.trials} trials for each method with a search space, in each seed{at}; "
         f"{tuning.total:,} trials took {quantity(tuning.seconds, 's')} in all."
     )
