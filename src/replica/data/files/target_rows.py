@@ -80,11 +80,7 @@ def other_kind(tested: Any, wanted: str) -> ReplicaError:
 
 
 def refuse_option(path: Path | str, option: str, value: Any, reason: str) -> None:
-    """See that an option is not given.
-
-    Raises:
-        ReplicaError: If it is, with the reason.
-    """
+    """See that an option is not given."""
     if value:
         given = ", ".join(value) if isinstance(value, list | tuple) else value
         raise refuse(path, f"takes no option {option}, but got {shown(given)!r:.60}", f"leave it out: {reason}")
@@ -99,19 +95,9 @@ def read_target_rows(
     keep: Collection[str],
     drop: Collection[str],
 ) -> TargetRows:
-    """Read rows that were found, and those to test below them.
+    """Read rows that were found, in a table or an archive, and those that are there to test (``tested``) below them.
 
-    Args:
-        data: A table or an archive, as a file or in memory.
-        tested: The same for rows that are there to test; None where there are none.
-        target: What is to be predicted.
-        name: Its column.
-        groups: The column or array that names the group of each row.
-        keep: Columns that stay although they seem to tell nothing.
-        drop: Columns that are left out.
-
-    Raises:
-        ReplicaError: In one line that names the file, what is wrong with it and what is wanted.
+    The ``name`` is the target's column; columns to ``keep`` stay although they seem to tell nothing.
     """
     if is_table(data):
         table = read_table(data)

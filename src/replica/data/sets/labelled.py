@@ -57,22 +57,11 @@ class Labelled:
 def encode_labels(
     path: Path | str, labels: pd.Series, what: str, tests: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], tuple[str, ...], list[str]]:
-    """Number the classes from 0: in numerical order where they are whole numbers, else by name.
+    """Number the classes from 0, in numerical order where they are whole numbers, else by name; −1 for rows that are left out.
 
-    Rows without a label, and classes with one row (none to learn from and to test too), are left out; where the user said which
-    rows are to test, those are that have no other row.
-
-    Args:
-        path: The file, for messages.
-        labels: One a row.
-        what: What the labels are in the user's terms, such as ``"column 'species'"``.
-        tests: Which rows are there to test, where the user said so.
-
-    Returns:
-        Class numbers, −1 for rows that are left out; names; and notes on what was left out.
-
-    Raises:
-        ReplicaError: If they are measurements instead of classes, or fewer than two classes are left.
+    These are rows without a label, and classes with one row (none to learn from and to test too); where the user said which rows
+    are to test, those that have no other row. Also the classes' names, and notes on what was left out. Measurements, and fewer
+    than two classes, are refused; ``what`` is the labels in the user's terms.
     """
     import pandas as pd
 

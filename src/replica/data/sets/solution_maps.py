@@ -56,16 +56,11 @@ class SolutionMap:
 def cached(
     settings: Mapping[str, Any], boundary: Boundary, make: Callable[[], tuple[NDArray[Any], NDArray[Any]]]
 ) -> SolutionMap:
-    """Take a map from the cache, or make it and leave it there.
+    """Take a map from the cache, or make it (inputs and outputs of shape ``(count, *grid)``) and leave it there.
 
-    Files are NumPy archives without pickles in the user's cache folder; each is written whole and then put in its
-    place, so that a run that is stopped, or two at once, leave no half file. A damaged file is made again, and a folder
-    that cannot be written is no error: the map is then made each time.
-
-    Args:
-        settings: All that the map depends on, the version of its solver included.
-        boundary: The map's boundary condition.
-        make: Gives inputs and outputs of shape ``(count, *grid)``.
+    Files are NumPy archives without pickles in the user's cache folder, called by all that the map depends on; each is written
+    whole and then put in its place, so that a run that is stopped, or two at once, leave no half file. A damaged file is made
+    again, and a folder that cannot be written is no error: the map is then made each time.
     """
     text = json.dumps(dict(settings), sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
@@ -133,11 +128,7 @@ def shown_after_a_while(items: Iterable[T], total: int, title: str) -> Iterator[
 
 
 def check_request(equation: str, count: int, resolution: int, smallest: int = 4) -> None:
-    """See that a map of this size can be asked for.
-
-    Raises:
-        ValueError: If the count is below 1 or the resolution below the smallest.
-    """
+    """See that a map of this size can be asked for."""
     for name, value, least in (("count", count, 1), ("resolution", resolution, smallest)):
         if cast(object, value) != int(value) or value < least:
             raise ValueError(f"{equation}: {name} is {value!r}; want a whole number, {least} or more.")

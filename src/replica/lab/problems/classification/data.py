@@ -16,15 +16,12 @@ CATEGORIES = 50
 def prepare(
     content: Labelled, train: NDArray[np.intp], test: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Turn rows into numbers; all that is estimated comes from the training rows alone.
+    """Turn rows to learn from and rows to test into float64 ``(rows, features)``; the first alone tell how.
 
     Images and signals: flat, minus the mean of all values, divided by their standard deviation (one number for all
     pixels, so that shapes stay). Tables: a missing number becomes its column's median, with a column of 0 and 1 that
     says so; numbers are standardised; a category becomes one column of 0 and 1 for each of its up to 50 most frequent
     values, a missing one being a value of its own and one never seen in training all zeros.
-
-    Returns:
-        Training and test rows, float64, shape ``(rows, features)``.
     """
     if isinstance(content.features, np.ndarray):
         flat = content.features.reshape(len(content), -1)

@@ -116,11 +116,7 @@ def _array(method: Any, name: str, output: Any, shape: tuple[int, ...]) -> NDArr
 
 
 def _predicted(method: Any, output: Any, rows: int, classes: int) -> NDArray[np.int64]:
-    """Check what ``predict`` gave back.
-
-    Raises:
-        ReplicaError: If it is anything but one of the labels for each row.
-    """
+    """Check that ``predict`` gave one of the labels for each row."""
     array = _array(method, "predict", output, (rows,))
     wrong = ~np.isin(array, np.arange(classes))
     if wrong.any():
@@ -132,11 +128,7 @@ def _predicted(method: Any, output: Any, rows: int, classes: int) -> NDArray[np.
 
 
 def _probabilities(method: Any, output: Any, seen: NDArray[np.int64], rows: int, classes: int) -> NDArray[np.float64]:
-    """Check what ``predict_proba`` gave back, and give every class its column, also one never seen in training.
-
-    Raises:
-        ReplicaError: If its shape is wrong, or its rows are no probabilities.
-    """
+    """Check that ``predict_proba`` gave probabilities, and give every class its column, also one never seen in training."""
     columns = np.asarray(getattr(method, "classes_", seen))
     if columns.dtype.kind not in "iuf" or not np.isin(columns, np.arange(classes)).all():
         raise ReplicaError(f"{type(method).__name__}.classes_ is {columns!r:.80}; wanted the labels given to fit.")

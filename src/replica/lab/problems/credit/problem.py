@@ -86,11 +86,7 @@ class Credit(own_rows.LabelledData, LabelledRows, StepByStep):
     default_sweep = ("depth", (2, 4, 8, 12))
 
     def check(self, dataset: Dataset, options: Options) -> None:
-        """See that the network fits the data.
-
-        Raises:
-            ReplicaError: If a convolutional or recurrent network is asked for rows of a table, or colour images.
-        """
+        """See that the network fits the data: tables and colour images want an ``mlp``."""
         shape, form = dataset.content.shape, str(options["network"])
         if form != "mlp" and len(shape) not in (1, 2):
             kind = f"images of shape {' × '.join(map(str, shape))}" if shape else "rows of a table"

@@ -106,11 +106,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
     smoke_rows = (64, 40)
 
     def check(self, dataset: Dataset, options: Options) -> None:
-        """See that there are sizes and rates.
-
-        Raises:
-            ReplicaError: If not one of width and depth grows, or the lowest rate is not below the highest.
-        """
+        """See that one of width and depth grows, and that the lowest rate is below the highest."""
         widths, depths = _shapes(options).values()
         if (len(widths) > 1) == (len(depths) > 1):
             many = "both" if len(widths) > 1 else "neither"
