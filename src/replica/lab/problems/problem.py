@@ -149,6 +149,8 @@ class Problem(ABC):
     question: ClassVar[str]
     protocol: ClassVar[tuple[str, ...]]
     """The methods an entry must have, as signatures."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """What it may have besides, as signatures: it is asked for more, and measured by more."""
     protocol_note: ClassVar[str] = ""
     """What else an error says of them, after their names."""
     metrics: ClassVar[tuple[Metric, ...]]

@@ -32,7 +32,7 @@ _DIVERGED = Metric("diverged", "share of runs", "lower", "Runs that diverge near
 _CENSORED = Metric("censored", "share of sizes", "lower", "Sizes whose best rate is at the grid's end")
 _SECONDS = Metric("seconds", "s", "lower", "Time of all runs")
 
-_RANGE = {"sgd": (-8.0, 6.0), "adam": (-16.0, -2.0)}
+_RANGE = {"sgd": (-8.0, 6.0), "adam": (-14.0, 0.0)}
 """Rates tried by default, as powers of 2."""
 _SMOKE = {"steps": 4, "rates": 5, "width": 16, "depth": 4}
 """The most of each at smoke scale."""
@@ -74,7 +74,8 @@ class Scaling(own_rows.LabelledData, LabelledRows):
     - ``loss`` and ``accuracy``: of the largest network at the smallest one's best rate, in training and on test rows.
     - ``diverged``: the share of runs of larger networks, within a factor of 4 of the smallest one's best rate and above their
       own, that end with no less than equal odds: they blew up, or their units died.
-    - ``censored``: the share of sizes whose best rate is at an end of the grid; widen it by ``--low`` and ``--high``.
+    - ``censored``: the share of sizes whose best rate is at an end of the grid, or that learn at no rate; the grid is widened by
+      ``--low`` and ``--high``.
     - ``seconds``: wall-clock time of all runs.
 
     Rows are drawn and standardised as the problem classification does. For validation (``--tune``) all is measured in the
@@ -96,14 +97,15 @@ class Scaling(own_rows.LabelledData, LabelledRows):
         Option("steps", 100, "steps of each run", minimum=1, label="Steps"),
         Option("batch", 64, "rows a step", minimum=1, label="Rows a step"),
         Option("rates", 15, "rates tried at each size", minimum=3, label="Rates tried"),
-        Option("low", 0.0, "the lowest rate; 0 for 2⁻⁸, with Adam 2⁻¹⁶", minimum=0),
-        Option("high", 0.0, "the highest rate; 0 for 2⁶, with Adam 2⁻²", minimum=0),
+        Option("low", 0.0, "the lowest rate; 0 for 2⁻⁸, with Adam 2⁻¹⁴", minimum=0),
+        Option("high", 0.0, "the highest rate; 0 for 2⁶, with Adam 1", minimum=0),
         *labelled_options(train=0),
         *own_rows.READ,
         *own_rows.SPLIT,
         rank_by(metrics),
     )  # fmt: skip
     smoke_rows = (64, 40)
+    default_sweep = ("optimiser", ("sgd", "adam"))
 
     def check(self, dataset: Dataset, options: Options) -> None:
         """See that one of width and depth grows, and that the lowest rate is below the highest."""
@@ -146,17 +148,20 @@ class Scaling(own_rows.LabelledData, LabelledRows):
         least = min(losses[-1].min(), reached.min())
         near = np.abs(plan.log2_rates - log2_best[0]) <= _NEAR
         above = plan.log2_rates > np.array(log2_best[1:])[:, None]
-        lost = (losses[1:] >= _UNLEARNED * rows.odds) & above
+        unlearned = losses >= _UNLEARNED * rows.odds
+        ends = sum(each.censored or all(none) for each, none in zip(best, unlearned, strict=True))
+        lost = unlearned[1:] & above
         metrics: dict[str, float | Proportion] = {
             "regret": float(reached[0] - least) if least < _UNLEARNED * rows.odds else rows.odds,
             "drift": abs(drift(plan.sizes, log2_best)),
             "loss": float(reached[0]),
             "accuracy": Proportion(int((scores.argmax(1) == rows.test_labels).sum()), len(scores)),
             "diverged": Proportion(int(lost[:, near].sum()), int(near.sum()) * len(lost)),
-            "censored": Proportion(sum(each.censored for each in best), len(best)),
+            "censored": Proportion(ends, len(best)),
             "seconds": course.seconds,
         }
         return metrics, lambda: {
+            "optimiser": plan.optimiser,
             "grows": plan.grows,
             "sizes": list(plan.sizes),
             "log2_rates": [round(float(rate), 4) for rate in plan.log2_rates],
