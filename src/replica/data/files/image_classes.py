@@ -60,7 +60,8 @@ def read_image_classes(folder: Path, tested: Any = None, colour: bool = False) -
     codes, classes, more = encode_labels(folder, pd.Series(names), "the folder", tests)
     rows = np.flatnonzero(codes >= 0)
     told = (*notes, *(f"{count:,} {what}" for what, count in done.items()), *more)
-    return Labelled(np.concatenate(stacks)[rows], codes[rows], classes, told).tested(tests, rows)
+    tests = None if tests is None else tests[rows]
+    return Labelled(np.concatenate(stacks)[rows], codes[rows], classes, notes=told, tests=tests)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replica.data.sets.patterns import refuse, shown
+from replica.data.sets.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,39 +20,16 @@ NUMBERS = "numbers are predicted by replica compare regression"
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Rows with one label each.
+class Labelled(Rows):
+    """Rows with one label each; see `replica.data.sets.rows.Rows` for ``features``, ``notes``, ``groups`` and ``tests``.
 
     Args:
-        features: A table, one row a sample: columns of numbers (NaN where one is missing) or of categories
-            (pandas' category type). Or an array of finite numbers, ``(count, *shape)``, of images or signals.
         labels: Class numbers from 0, int64, shape ``(count,)``.
         classes: What each class is called.
-        notes: What the reader decided on its own, such as leaving out rows without a label.
-        groups: The number of each row's group, such as its domain, where the user named a column of them.
-        group_names: What each group is called.
-        tests: Which rows are there to test and not to learn from, where the user said so, bool.
     """
 
-    features: pd.DataFrame | NDArray[Any] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
     classes: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    groups: NDArray[np.int64] | None = field(default=None, repr=False)
-    group_names: tuple[str, ...] = ()
-    tests: NDArray[np.bool_] | None = field(default=None, repr=False)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one image or signal; empty for the rows of a table."""
-        return self.features.shape[1:] if isinstance(self.features, np.ndarray) else ()
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def tested(self, tests: NDArray[np.bool_] | None, rows: NDArray[np.intp]) -> Labelled:
-        """The same rows, told which of them are there to test; these are the ``rows`` of all that were read."""
-        return self if tests is None else replace(self, tests=tests[rows])
 
 
 def encode_labels(

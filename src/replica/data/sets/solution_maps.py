@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -109,22 +110,14 @@ def shown_after_a_while(items: Iterable[T], total: int, title: str) -> Iterator[
     from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
-    begun = time.monotonic()
-    line: Progress | None = None
-    task = None
-    try:
+    line = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    task, begun = line.add_task(title, total=total), time.monotonic()
+    with contextlib.ExitStack() as shown:
         for done, item in enumerate(items):
-            if line is None and sys.stderr.isatty() and time.monotonic() - begun > _SILENT_SECONDS:
-                line = Progress(console=console, transient=True)
-                line.start()
-                task = line.add_task(title, total=total)
-            if line is not None and task is not None:
-                line.update(task, completed=done)
+            line.update(task, completed=done)
+            if not line.disable and not line.live.is_started and time.monotonic() - begun > _SILENT_SECONDS:
+                shown.enter_context(line)
             yield item
-    finally:
-        if line is not None:
-            line.stop()
 
 
 def check_request(equation: str, count: int, resolution: int, smallest: int = 4) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replica.data import Labelled
+from replica.lab.claims import Trial
+from replica.lab.problems.split_rows import Rows
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CATEGORIES = 50
 """The most frequent words of a column that get a number each; the rest share one."""
@@ -62,3 +69,34 @@ def _table_columns(
     )
     learned = columns.fit_transform(filled.iloc[train])
     return np.asarray(learned, np.float64), np.asarray(columns.transform(filled.iloc[test]), np.float64)
+
+
+@dataclass(frozen=True)
+class TensorRows:
+    """Rows to learn from and rows to test as float32 tensors on the trial's device, with their labels."""
+
+    inputs: Tensor
+    labels: Tensor
+    test_inputs: Tensor
+    test_labels: Tensor
+    classes: int
+
+    @classmethod
+    def of(
+        cls,
+        trial: Trial,
+        content: Labelled,
+        parts: tuple[Rows, Rows],
+        arrange: Callable[[Tensor], Tensor] | None = None,
+    ) -> Self:
+        """Rows of a trial, as `prepare` makes them, and arranged as a network takes images, signals or rows of numbers."""
+        import torch
+
+        tensors: list[Tensor] = []
+        for rows, values in zip(parts, prepare(content, *parts), strict=True):
+            inputs = torch.tensor(values, dtype=torch.float32, device=trial.device)
+            if arrange is not None:
+                inputs = arrange(inputs.view(len(inputs), *content.shape) if content.shape else inputs)
+            tensors += [inputs, torch.tensor(content.labels[rows], device=trial.device)]
+        inputs, labels, test_inputs, test_labels = tensors
+        return cls(inputs, labels, test_inputs, test_labels, len(content.classes))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
-from replica.lab.problems.classification import data as classification_data
+from replica.lab.problems.classification.data import TensorRows
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
 from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start, rank_by
 from replica.lab.problems.protocol import timed
@@ -261,28 +261,8 @@ class _Course:
         return np.minimum(np.nan_to_num(self.runs.losses, nan=odds, posinf=odds), odds)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows to learn from and rows to test, standardised by the first."""
-
-    inputs: Tensor
-    labels: Tensor
-    test_inputs: Tensor
-    test_labels: Tensor
-    classes: int
-
+class _Rows(TensorRows):
     @property
     def odds(self) -> float:
         """The loss of giving all classes equal odds."""
         return math.log(self.classes)
-
-    @classmethod
-    def of(cls, trial: Trial, content: Any, parts: tuple[Any, Any]) -> _Rows:
-        import torch
-
-        tensors: list[Tensor] = []
-        for rows, values in zip(parts, classification_data.prepare(content, *parts), strict=True):
-            tensors.append(torch.tensor(values, dtype=torch.float32, device=trial.device))
-            tensors.append(torch.tensor(content.labels[rows], device=trial.device))
-        inputs, labels, test_inputs, test_labels = tensors
-        return cls(inputs, labels, test_inputs, test_labels, len(content.classes))
