@@ -144,12 +144,7 @@ def _tell(comparison: Comparison, path: Path, figure: Path | None, tracker: Trac
 
 
 def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str, str]]:
-    """The problem and its options among the words that the command itself did not know, in any order.
-
-    Args:
-        words: Such as ``["recall", "--stored", "50"]``; ``--stored=50`` and ``--stored 50 recall`` are the same.
-        own: Names of the command's own options, to guess what a mistyped one means.
-    """
+    """The problem and its options among the words that the command did not know, in any order; ``own`` are its own options."""
     from replica.errors import ReplicaError
     from replica.lab.catalogue import nearest
     from replica.lab.problems.registry import get, names

@@ -33,12 +33,6 @@ class Tracker:
     """MLflow, where it is set to keep runs (``MLFLOW_TRACKING_URI``; by default in this folder).
 
     It goes through a client of its own: a run that the caller has open is left alone.
-
-    Args:
-        name: ``"mlflow"``.
-
-    Raises:
-        ReplicaError: If it is unknown, not installed, or its store does not answer.
     """
 
     def __init__(self, name: str = "mlflow") -> None:
@@ -59,15 +53,7 @@ class Tracker:
             self._client.search_experiments(max_results=1)
 
     def comparison(self, comparison: Comparison, report: Path) -> str:
-        """Log a comparison: its settings, every method's intervals and values by seed, the picture, the report, the JSON.
-
-        Args:
-            comparison: What was measured.
-            report: The report's file.
-
-        Returns:
-            Where it is, in one line.
-        """
+        """Log a comparison: its settings, every method's intervals and values by seed, the picture, the report, the JSON."""
         results = comparison.results
         swept = {results.sweep.option: ", ".join(map(str, results.sweep.values))} if results.sweep else {}
         parameters = {
@@ -109,11 +95,7 @@ class Tracker:
         return self._where(f"replica-{results.problem.name}")
 
     def paper(self, result: PaperResult) -> str:
-        """Log a paper's claims: settings, every measure's interval and values by seed, the verdicts, the figure, the JSON.
-
-        Returns:
-            Where they are, in one line.
-        """
+        """Log a paper's claims: settings, every measure's interval and values by seed, the verdicts, the figure, the JSON."""
         plain = result.plain()
         first = result.claims[0]
         parameters = {

@@ -52,11 +52,7 @@ def recorded_study(slug: str, name: str) -> RecordedStudy | None:
 
 
 def check_registrations(source: Source) -> None:
-    """See that no bound or sentence differs from what the recorded verdicts were reached by.
-
-    Raises:
-        ReplicaError: The first that does, and what to do.
-    """
+    """See that no bound or sentence differs from what the recorded verdicts were reached by."""
     evidence = read_evidence(record(source.slug), earlier=True) if source.slug in records() else None
     for recorded in [*evidence["claims"], *evidence.get("earlier", ())] if evidence else ():
         said = source.paper.registered.claims.get(recorded["name"])
@@ -99,17 +95,6 @@ def record_paper(source: Source, settings: Settings, *, refresh: bool = False) -
 
     Recorded rows stay where the code that gave them is unchanged. Where it changed, one recorded seed is measured again: equal
     bit for bit, the record is stamped anew; else all its seeds are measured.
-
-    Args:
-        source: The paper, of the catalogue.
-        settings: How trials run.
-        refresh: Only bring the recorded seeds up to date and judge them again; take no further look.
-
-    Returns:
-        The result, the file written, and a line for each study that was stamped or measured.
-
-    Raises:
-        ReplicaError: If a registration changed after evidence existed, the scale is smoke, or a trial failed.
     """
     from .restamp import restamped
     from .verify import verify_source

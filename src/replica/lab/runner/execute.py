@@ -108,11 +108,7 @@ def seed_everything(trial: Trial) -> None:
 
 
 def plain_series(value: Any) -> Any:
-    """JSON values of series and examples: arrays and tensors become lists, numbers keep six significant digits.
-
-    Raises:
-        ValueError: If a number is NaN or infinite, or a value has no JSON form.
-    """
+    """JSON values of series and examples: arrays and tensors become lists, numbers keep six significant digits."""
     if isinstance(value, dict):
         return {str(key): plain_series(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -40,10 +40,6 @@ def time_limit(seconds: float, stack: Path | None = None) -> Iterator[None]:
 
     The alarm interrupts Python code and waiting, but not compiled code, which may even hold the interpreter. What still runs
     after a grace period is ended with its whole process, by the system or by a thread of C that needs no interpreter.
-
-    Args:
-        seconds: The limit.
-        stack: The file that the stack is written to before the process is ended; standard error where None.
     """
     wall = wall_seconds(seconds)
 

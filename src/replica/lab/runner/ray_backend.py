@@ -36,12 +36,6 @@ class RayCluster:
 
     The code of Replica travels by itself, the user's files with the jobs that need them; what Replica stands on (PyTorch and
     so on), and named data sets that no package brings, must be on every machine.
-
-    Args:
-        at_once: How many trials run at once; 0 fills the cluster's processors, also of machines that join later.
-
-    Raises:
-        ReplicaError: On entering, if there is no cluster to connect to.
     """
 
     def __init__(self, at_once: int = 0) -> None:
@@ -65,12 +59,7 @@ class RayCluster:
         ray.shutdown()  # which ends what still runs there
 
     def run(self, jobs: Sequence[Job], store: Store) -> Iterator[tuple[Job, State]]:
-        """Try every job once; the trials of a worker that is lost are run again elsewhere.
-
-        Args:
-            jobs: What to run.
-            store: The driver's store, which alone it writes to.
-        """
+        """Try every job once; the trials of a worker that is lost are run again elsewhere."""
         import ray
         from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 

@@ -35,16 +35,7 @@ _held: list[subprocess.Popen[bytes]] = []
 def run_sent(
     job: bytes, key: str, limit_seconds: float, isolated: bool, files: Mapping[str, tuple[str, str, bool, Any]]
 ) -> Finished:
-    """Run a job that was sent here.
-
-    Args:
-        job: The job, pickled; it is unpickled where the user's code that it may need is on the path.
-        key: Its key.
-        limit_seconds: Its time limit.
-        isolated: Whether its process is to end with it.
-        files: By the path that the job knows: the bundle's digest, the name in it, whether it goes on ``sys.path``, and
-            Ray's reference to the bundle.
-    """
+    """Run a job that was sent here."""
     from .crew import died
     from .execute import failed
     from .processes import THREAD_VARIABLES

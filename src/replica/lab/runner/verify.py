@@ -135,17 +135,7 @@ class PaperResult:
 
 
 def rule(claim: Claim, tables: Sequence[Columns], *, planned: bool, errors: int = 0) -> Ruling:
-    """Judge a claim by the rows of its seeds.
-
-    Args:
-        claim: Which.
-        tables: The rows of each seed.
-        planned: The number of seeds is one of its looks: intervals are wide enough for all looks together.
-        errors: How many trials failed.
-
-    Raises:
-        ReplicaError: If its judge fails, or gives no measure that a bound or figure is registered for.
-    """
+    """Judge a claim by the rows of its seeds; where their number is a planned look, intervals allow for all looks together."""
     said = claim.registration
     level = nominal_level(said.looks) if planned else nominal_level((len(tables),))
     try:
