@@ -46,12 +46,12 @@ def execute(job: Job, store: Store) -> State:
     return "done"
 
 
-def measure(job: Job, stack: Path | None = None, *, alone: bool = False) -> Finished:
+def measure(job: Job, *, alone: bool = False) -> Finished:
     """Run a job under its limits in this process; where it is the trial's ``alone``, it raises nothing, not even of Ctrl-C."""
     with Meter(job.trial.device_name) as meter:
         pass  # so that a failure before the run has a cost to store: none
     try:
-        with time_limit(job.limit_seconds, stack):
+        with time_limit(job.limit_seconds):
             function = job.prepare()
             use_one_thread()
             seed_everything(job.trial)

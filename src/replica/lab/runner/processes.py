@@ -27,6 +27,8 @@ AVAILABLE = hasattr(os, "fork") and hasattr(socket, "send_fds")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 HEAVY = frozenset({"numpy", "scipy", "torch", "pandas", "sklearn", "replica"})
 """Packages whose modules the server imports where this process has them."""
+also_imported: set[str] = set()
+"""What it imports anyway."""
 OUTPUT_BYTES = 4000
 """How much of what a process prints is kept: the end."""
 SERVE = "import sys; sys.path[:] = {path!r}; from replica.lab.runner.fork_server import serve; serve({control}, {modules!r})"
@@ -79,7 +81,7 @@ class _Server:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        modules = [name for name in sys.modules if name.partition(".")[0] in HEAVY]
+        modules = [*also_imported, *(name for name in sys.modules if name.partition(".")[0] in HEAVY)]
         path = [str(part) for part in sys.path]
         code = SERVE.format(path=path, control=theirs.fileno(), modules=modules)
         with theirs:
