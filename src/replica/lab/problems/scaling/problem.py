@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
-from replica.lab.problems.classification import data as classification_data
+from replica.lab.problems.classification.data import TensorRows
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
 from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start, rank_by
 from replica.lab.problems.protocol import timed
@@ -108,11 +108,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
     default_sweep = ("optimiser", ("sgd", "adam"))
 
     def check(self, dataset: Dataset, options: Options) -> None:
-        """See that there are sizes and rates.
-
-        Raises:
-            ReplicaError: If not one of width and depth grows, or the lowest rate is not below the highest.
-        """
+        """See that one of width and depth grows, and that the lowest rate is below the highest."""
         widths, depths = _shapes(options).values()
         if (len(widths) > 1) == (len(depths) > 1):
             many = "both" if len(widths) > 1 else "neither"
@@ -265,28 +261,8 @@ class _Course:
         return np.minimum(np.nan_to_num(self.runs.losses, nan=odds, posinf=odds), odds)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows to learn from and rows to test, standardised by the first."""
-
-    inputs: Tensor
-    labels: Tensor
-    test_inputs: Tensor
-    test_labels: Tensor
-    classes: int
-
+class _Rows(TensorRows):
     @property
     def odds(self) -> float:
         """The loss of giving all classes equal odds."""
         return math.log(self.classes)
-
-    @classmethod
-    def of(cls, trial: Trial, content: Any, parts: tuple[Any, Any]) -> _Rows:
-        import torch
-
-        tensors: list[Tensor] = []
-        for rows, values in zip(parts, classification_data.prepare(content, *parts), strict=True):
-            tensors.append(torch.tensor(values, dtype=torch.float32, device=trial.device))
-            tensors.append(torch.tensor(content.labels[rows], device=trial.device))
-        inputs, labels, test_inputs, test_labels = tensors
-        return cls(inputs, labels, test_inputs, test_labels, len(content.classes))
