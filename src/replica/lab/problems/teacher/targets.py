@@ -12,8 +12,9 @@ from replica.data.sets.teachers.hierarchical_polynomials import HierarchicalPoly
 from replica.data.sets.teachers.key_averages import KeyAverage
 from replica.data.sets.teachers.linear import LinearTeacher
 from replica.data.sets.teachers.local_fields import LocalField
-from replica.data.sets.teachers.teacher import Teacher
+from replica.data.sets.teachers.teacher import Examples, Teacher
 from replica.errors import ReplicaError
+from replica.lab.claims import Trial
 from replica.lab.problems.problem import Value
 
 Options = Mapping[str, Value]
@@ -83,3 +84,8 @@ def teacher(options: Options, rng: np.random.Generator) -> Teacher:
         return TARGETS[str(options["target"])].draw(options, dimension(options), rng)
     except ValueError as error:
         raise ReplicaError(f"Target {options['target']}: {error}.") from None
+
+
+def drawn(known: Teacher, part: str, count: int, trial: Trial) -> Examples:
+    """Draw a trial's examples of a teacher, or rows to test, from a stream of their own."""
+    return known.examples(count, trial.rng(part))
