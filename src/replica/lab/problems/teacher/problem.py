@@ -14,7 +14,7 @@ from replica.lab.claims import Scale, Trial
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.problem import VALIDATION_SHARE, Dataset, Metric, Option, Split, Value
 from replica.lab.problems.protocol import real_array
-from replica.lab.problems.teacher.targets import READ_BY_SOME, TARGETS, dimension, drawn, teacher
+from replica.lab.problems.teacher.targets import READ_BY_SOME, TARGETS, dimension, drawn, teacher, told
 
 if TYPE_CHECKING:
     from replica.data.sets.teachers.teacher import Teacher as KnownTeacher
@@ -68,9 +68,10 @@ class Teacher(FitPredict):
         'fit(X: Float[ndarray, "examples features"], y: Float[ndarray, " examples"]) -> object',
         'predict(X: Float[ndarray, "rows features"]) -> Float[ndarray, " rows"]',
     )
+    protocol_note = ", and fit may take shape, such as (patches, dim)"
     metrics = (_EXCESS, _ERROR, _SECONDS)
     options = (
-        Option("target", "dsd", "the structure to find", choices=tuple(TARGETS)),
+        Option("target", "dsd", f"the structure to find: {told()}", choices=tuple(TARGETS)),
         Option("examples", 300, "examples to learn from", minimum=2, maximum=100_000, label="Examples"),
         Option("patches", 8, "patches of an input; keys beside the query", minimum=1, maximum=1024, label="Patches"),
         Option("dim", 0, "numbers a patch, or an input where there are no patches; 0 for as many as suit the target",

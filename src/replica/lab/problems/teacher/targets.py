@@ -69,6 +69,11 @@ READ_BY_SOME = tuple(dict.fromkeys(name for target in TARGETS.values() for name 
 """Options that some targets do not depend on."""
 
 
+def told() -> str:
+    """The targets in words."""
+    return "; ".join(f"{target.description} ({name})" for name, target in TARGETS.items())
+
+
 def dimension(options: Options) -> int:
     """The dimension that is meant: of a patch, or of a row without patches."""
     return int(options["dim"]) or TARGETS[str(options["target"])].dim
