@@ -38,7 +38,7 @@ def keep_data(data: Any, store: Path, formats: Sequence[str]) -> Path:
         ReplicaError: If it holds what such a file cannot, or the problem reads no such data.
     """
     if not formats:
-        raise refuse("data", "is your own", "this problem draws its own; leave it out")
+        raise ReplicaError("This problem draws its own data; leave data out.")
     data = getattr(data, "tensors", data)  # a TensorDataset of PyTorch is such a pair
     ending, content = _encode(in_memory(data if ".parquet" in formats else _without_tables(data)))
     if ending not in formats:
