@@ -38,6 +38,7 @@ def card(problem: Any) -> dict[str, Any]:
         "name": problem.name,
         "question": problem.question,
         "protocol": list(problem.protocol),
+        "optional": list(problem.optional),
         "data": dict(problem.data_names),
         "formats": list(problem.data_formats),
         "options": [
@@ -70,6 +71,10 @@ def _print(card: dict[str, Any], whole: bool) -> None:
         return
     out.print("\n[bold]A method has[/bold]")
     for line in card["protocol"]:
+        out.print(f"  {escape(line)}")
+    if card["optional"]:
+        out.print("\n[bold]and may have[/bold]")
+    for line in card["optional"]:
         out.print(f"  {escape(line)}")
     print_options(get(name))
     out.print("\n[bold]Metrics[/bold] (the first ranks)")

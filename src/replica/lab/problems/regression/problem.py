@@ -18,10 +18,12 @@ from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.footprint import parameter_count
 from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value, rank_by, ranked
 from replica.lab.problems.regression import data as regression_data
-from replica.lab.problems.regression.scores import FLOOR, HIGHEST, LEVELS, LOWEST, crps, farthest
+from replica.lab.problems.regression.scores import FLOOR, HIGHEST, LEVELS, LOWEST, coverage_curve, crps, farthest
 
 SHIFTED = 0.2
 """The share of the test rows, farthest from the training mean, on which ``--shift`` measures again."""
+MOST_SHOWN = 150
+"""Test rows whose predictions are drawn."""
 
 _MEASURES = (
     Metric("rmse", "target deviations", "lower", "RMSE"),
@@ -54,8 +56,8 @@ class Regression(FitPredict):
     from test rows. The standard splits of the UCI tables belong to seeds 0 to 19; later seeds, or ``--test``, draw their own.
     For validation (``--tune``) a fifth of the rows to learn from is held out.
 
-    A method may tell how sure it is: ``predict_quantiles(X, levels)`` gives shape ``(rows, levels)``, ``log_density(X, y)``
-    gives ``(rows,)``, natural logs of the density of targets as they are given.
+    A method may tell how sure it is: by the quantiles of its distribution, or the natural log of its density at targets as they
+    are given, or by both.
 
     What is measured, on the test rows, in units of the deviation that all targets of the data have:
 
@@ -76,6 +78,10 @@ class Regression(FitPredict):
     protocol = (
         'fit(X: Float[ndarray, "rows features"], y: Float[ndarray, " rows"]) -> Self',
         'predict(X: Float[ndarray, "rows features"]) -> Float[ndarray, " rows"]',
+    )
+    optional = (
+        'predict_quantiles(X: Float[ndarray, "rows features"], levels: Float[ndarray, " levels"]) -> Float[ndarray, "rows levels"]',
+        'log_density(X: Float[ndarray, "rows features"], y: Float[ndarray, " rows"]) -> Float[ndarray, " rows"]',
     )
     protocol_note = ", as scikit-learn's regressors, and may have predict_quantiles(X, levels) and log_density(X, y)"
     metrics = (*_MEASURES, *_COSTS, *_SHIFTED)
@@ -198,7 +204,31 @@ class Regression(FitPredict):
             far = farthest(sample.queries, sample.inputs, SHIFTED)
             found |= {f"shift_{name}": value for name, value in measures(far).items()}
         found |= {"fit_seconds": fit_seconds, "parameters": float(parameter_count(method))}
-        return found, lambda: {}
+        return found, lambda: _shown(truth, truth + errors, quantiles, centre, scale)
+
+
+def _shown(
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    quantiles: NDArray[np.float64] | None,
+    centre: float,
+    scale: float,
+) -> dict[str, Any]:
+    """Predictions of the first test rows in the target's own unit, and the share of all that is inside of intervals."""
+    first = slice(MOST_SHOWN)
+    ends: list[list[float]] = [[], []]
+    nominal = inside = np.zeros(0)
+    if quantiles is not None:
+        ends = [(centre + scale * quantiles[first, at]).tolist() for at in (LOWEST, HIGHEST)]
+        nominal, inside = coverage_curve(quantiles, truth)
+    return {
+        "truth": (centre + scale * truth[first]).tolist(),
+        "predicted": (centre + scale * predicted[first]).tolist(),
+        "low": ends[0],
+        "high": ends[1],
+        "nominal": nominal.tolist(),
+        "inside": inside.tolist(),
+    }
 
 
 def _scaling(content: RegressionRows, train: Rows) -> tuple[float, float]:
