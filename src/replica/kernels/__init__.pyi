@@ -87,3 +87,14 @@ from .score_regression import (
     score_of as score_of,
     signal_and_noise as signal_and_noise,
 )
+
+# Linear networks over training time: random spectra, errors in closed form, exact paths, early stopping
+from .marchenko_pastur import MarchenkoPastur as MarchenkoPastur
+from .linear_dynamics import (
+    StoppingTime as StoppingTime,
+    generalization_error as generalization_error,
+    linear_dynamics as linear_dynamics,
+    optimal_stopping_time as optimal_stopping_time,
+    training_error as training_error,
+)
+from .early_stopped_regressor import EarlyStoppedRegressor as EarlyStoppedRegressor
