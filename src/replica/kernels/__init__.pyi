@@ -77,6 +77,7 @@ from .inductive_bias import (
     inductive_bias as inductive_bias,
 )
 from .quadratic_form import quadratic_form_log_cdf as quadratic_form_log_cdf
+
 # Score estimation as kernel regression with noisy labels
 from .score_regression import (
     DenoisingPairs as DenoisingPairs,

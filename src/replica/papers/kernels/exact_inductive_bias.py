@@ -106,7 +106,9 @@ def digits(trial: Trial) -> Rows:
     space = rbf_hypotheses(*(part.double().numpy() for part in (X[:100], test_X, Y[:100], test_Y)), width=DIGITS_WIDTH)
     rows = [{"space": "kernel", "bits": space.bits(target), "train_error": 0.0}]
     train_error, errors = trained("perceptrons", 100, count, steps)
-    rows.append({"space": "perceptron", "bits": inductive_bias(errors, target), "train_error": float(train_error.max())})
+    rows.append(
+        {"space": "perceptron", "bits": inductive_bias(errors, target), "train_error": float(train_error.max())}
+    )
     return rows
 
 
