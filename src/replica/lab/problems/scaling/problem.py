@@ -158,7 +158,8 @@ class Scaling(LabelledRows, Problem):
 
         rows = _Rows.of(trial, dataset.content, self.rows(trial, dataset.content, options, split))
         plan = _Plan.of(options, trial.scale)
-        networks = [plan.network(start(), trial, rows, size) for size in range(len(plan.sizes))]
+        method = start()
+        networks = [plan.network(method, trial, rows, size) for size in range(len(plan.sizes))]
         course = _Course(trial, rows, plan)
         course.warm_up(networks[0])
         losses = np.array([course.losses(network, plan.log2_rates) for network in networks])
@@ -166,7 +167,7 @@ class Scaling(LabelledRows, Problem):
         log2_best = [each.log2_rate for each in best]
         reached = course.losses(networks[-1], [log2_best[0], log2_best[-1]])
         scores = scores_of(networks[-1], course.runs, 0, rows.test_inputs)
-        if split == "test" and reached[0] < rows.odds and not scores.isfinite().all():
+        if reached[0] < rows.odds and not scores.isfinite().all():
             raise ReplicaError(f"{networks[-1].name}: the module gives scores of test rows that are no finite numbers.")
         least = min(losses[-1].min(), reached.min())
         near = np.abs(plan.log2_rates - log2_best[0]) <= _NEAR
