@@ -110,6 +110,7 @@ def test_regret_is_the_loss_between_the_two_rates() -> None:
     outcome = run(Net())
     largest = outcome.examples["losses"][-1]
     least = float(outcome.metrics["loss"]) - float(outcome.metrics["regret"])
+    assert float(outcome.metrics["best_loss"]) == pytest.approx(least)
     assert float(outcome.metrics["regret"]) >= 0
     assert least <= min(largest) + 1e-5
     assert float(outcome.metrics["accuracy"]) > 0.8
