@@ -48,7 +48,7 @@ def spheres(trial: Trial) -> Rows:
         for teacher in range(4):
             values = np.maximum(points @ rng.standard_normal((dim + 1, 50)), 0) @ rng.standard_normal((50, 1))
             values = (values - values.mean()) / values.std()
-            space = rbf_hypotheses(points[:100], points[100:300], values[:100], values[100:300], width=1.0)
+            space = rbf_hypotheses(points[:100], points[100:300], values[:100], values[100:300], 1.0)
             errors = space.errors(drawn, rng)
             near = float(np.quantile(errors, 0.01))
             for error, target in ((TENTH, 0.1), (NEAR, near)):
@@ -103,7 +103,8 @@ def digits(trial: Trial) -> Rows:
 
     _, goal = trained("reference", 300, 1, reference_steps)
     target = float(goal)
-    space = rbf_hypotheses(*(part.double().numpy() for part in (X[:100], test_X, Y[:100], test_Y)), width=DIGITS_WIDTH)
+    inputs, tests, y, test_y = (part.double().numpy() for part in (X[:100], test_X, Y[:100], test_Y))
+    space = rbf_hypotheses(inputs, tests, y, test_y, DIGITS_WIDTH)
     rows = [{"space": "kernel", "bits": space.bits(target), "train_error": 0.0}]
     train_error, errors = trained("perceptrons", 100, count, steps)
     rows.append(
