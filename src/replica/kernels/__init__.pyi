@@ -99,3 +99,6 @@ from .linear_dynamics import (
     training_error as training_error,
 )
 from .early_stopped_regressor import EarlyStoppedRegressor as EarlyStoppedRegressor
+
+# Three layers, trained one after the other
+from .layerwise_network import LayerwiseThreeLayerNetwork as LayerwiseThreeLayerNetwork

@@ -5,7 +5,6 @@ critical point, signals and gradients live through any depth.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,9 @@ from torch import Tensor, nn
 from replica.kernels import (
     CriticalInitialization,
     critical_initialization,
-    initialize_critically,
-    universality_class,
     vertex_recursion,
 )
-from replica.lab.claims import Choice, Paper, Trial
+from replica.lab.claims import Paper, Trial
 from replica.lab.studies import lines
 
 paper = Paper("deep_learning_theory")
