@@ -60,3 +60,11 @@ from .score_regression import (
     score_of as score_of,
     signal_and_noise as signal_and_noise,
 )
+
+# How weights and learning rate scale with width, and what they make of a wide network
+from .abc_parametrization import (
+    AbcClass as AbcClass,
+    AbcNetwork as AbcNetwork,
+    AbcParametrization as AbcParametrization,
+    classify as classify,
+)
