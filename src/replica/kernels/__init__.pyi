@@ -102,6 +102,7 @@ from .early_stopped_regressor import EarlyStoppedRegressor as EarlyStoppedRegres
 
 # Three layers, trained one after the other
 from .layerwise_network import LayerwiseThreeLayerNetwork as LayerwiseThreeLayerNetwork
+
 # How weights and learning rate scale with width, and what they make of a wide network
 from .abc_parametrization import (
     AbcClass as AbcClass,

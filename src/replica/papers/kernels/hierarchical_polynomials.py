@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from replica.data.sets.teachers.hierarchical_polynomials import HierarchicalPolynomial
 from replica.kernels import KernelRegressor, LayerwiseThreeLayerNetwork
-from replica.lab.claims import Choice, Paper, Trial, samples_needed
+from replica.lab.claims import Choice, Paper, Trial, exponent, samples_needed
 from replica.lab.studies import dots, lines
 
 paper = Paper("hierarchical_polynomials")
@@ -56,10 +56,9 @@ def samples_as_degree_of_feature(table):
     """The exponent of the samples needed in the dimension."""
     errors = table.groupby(["dim", "samples"])["error"].mean().unstack("dim")
     needed = {dim: samples_needed(errors.index, errors[dim], GOAL) for dim in errors}
-    counts = np.array([float(found) for found in needed.values()])
     return {
-        "exponent": np.polyfit(np.log(list(needed)), np.log(counts), 1)[0],
-        "samples_at_most_dimension": counts[-1],
+        "exponent": -exponent(list(needed), [found.value for found in needed.values()]),
+        "not_reached": np.mean([found.censored for found in needed.values()]),
     }
 
 
