@@ -33,11 +33,16 @@ def save_result_figures(results: Sequence[PaperResult], path: Path) -> None:
 
 def draw_result(result: PaperResult) -> Picture | None:
     """The figures of a paper's claims just verified; None where no claim has one."""
-    drawn = [panel for panel in _panels(result) if panel[0].draw and panel[2]]
+    drawn = _drawable(_panels(result))
     if not drawn:
         return None
     with theme("light"):
         return draw_panels(drawn)
+
+
+def _drawable(panels: Sequence[Panel]) -> list[Panel]:
+    """Those with a figure and with rows: a study whose trials all failed has none."""
+    return [panel for panel in panels if panel[0].draw and any(len(column) for column in panel[2].values())]
 
 
 def _panels(result: PaperResult) -> list[Panel]:
@@ -72,7 +77,7 @@ def save_claim_figures(record: Record, evidence: dict[str, Any] | None, path: Pa
 
 
 def _save(panels: Sequence[Panel], path: Path) -> None:
-    drawn = [panel for panel in panels if panel[0].draw and panel[2]]
+    drawn = _drawable(panels)
     if not drawn:
         raise ReplicaError("None of these claims has a figure.")
     with theme("light"):

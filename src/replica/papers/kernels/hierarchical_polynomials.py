@@ -33,9 +33,13 @@ def share_left(predicted: NDArray[np.float64], truth: NDArray[np.float64]) -> fl
 
 def errors_by_samples(trial: Trial) -> Rows:
     """The network's error over samples and dimensions, mean of four teachers, without noise."""
-    dims = trial.pick(smoke=(6, 8), laptop=(8, 12, 16, 24), full=(8, 12, 16, 24, 32))
-    most = trial.pick(smoke=400, laptop=16_000, full=64_000)
-    counts = np.unique(np.geomspace(100, most, trial.pick(smoke=3, laptop=16, full=20)).astype(int))
+    dims = trial.pick(smoke=(6, 8), laptop=(16, 22, 32), full=(16, 22, 32, 45))
+    most = trial.pick(smoke=400, laptop=24_000, full=64_000)
+    counts = np.unique(
+        np.geomspace(trial.pick(smoke=100, laptop=600, full=600), most, trial.pick(smoke=3, laptop=12, full=14)).astype(
+            int
+        )
+    )
     rows = []
     for dim in dims:
         for index in range(trial.pick(smoke=1, laptop=4, full=8)):
@@ -98,7 +102,7 @@ def beside_kernels(trial: Trial) -> Rows:
         **{f"polynomial, degree {degree}": KernelRegressor("polynomial", degree=degree) for degree in (2, 4, 6)},
     }
     net = LayerwiseThreeLayerNetwork(INNER, random_state=0).fit(train.inputs, train.targets)
-    rows = [{"method": "network", "error": share_left(net.predict(test.inputs), test.targets), "held_out": np.nan}]
+    rows = [{"method": "network", "error": share_left(net.predict(test.inputs), test.targets)}]
     for name, model in kernels.items():
         model.fit(train.inputs, train.targets)
         error, held = share_left(model.predict(test.inputs), test.targets), float(np.min(model.leave_one_out_))
