@@ -25,6 +25,7 @@ from replica.kernels import (
     AbcParametrization,
     HermiteActivation,
     InContextAttention,
+    InfiniteLinearNetwork,
     SineActivation,
     SingularKernel,
     TwoLayerScoreNet,
@@ -117,6 +118,14 @@ class Part:
     near: float | None = 0.05
     breaks: str = ""
     stays: str = ""
+
+
+def moved_limit(generator: torch.Generator) -> nn.Module:
+    # Its start gives 0 for all inputs.
+    limit = InfiniteLinearNetwork(4, 2, bias=0.5)
+    with torch.no_grad():
+        limit.readout += 0.1 * torch.randn(2, 6, generator=generator)
+    return limit
 
 
 def memory_of(kind: Callable[..., Any], **options: Any) -> Callable[[torch.Generator], nn.Module]:
@@ -435,6 +444,14 @@ PARTS: dict[str, Part] = {
         lambda g: AbcParametrization.mup(3).network(4, 2, 32, activation=torch.tanh, base_width=8, generator=g),
         lambda n, draw: (draw(n, 4),),
         ((lambda: AbcParametrization.mup(3).network(4, 2, 0), "width"),),
+    ),
+    "kernels.InfiniteLinearNetwork": Part(
+        moved_limit, lambda n, draw: (draw(n, 4),), ((lambda: InfiniteLinearNetwork(4, 0), "outputs"),)
+    ),
+    "kernels.LinearNetwork": Part(
+        lambda g: InfiniteLinearNetwork(4, 2).sample(16, g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: InfiniteLinearNetwork(4, 2).sample(0, torch.Generator()), "width"),),
     ),
     "kernels.WideNetwork": Part(
         lambda g: WideNetwork(4, 32, 3, torch.tanh, generator=g),

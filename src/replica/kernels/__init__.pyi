@@ -110,3 +110,7 @@ from .abc_parametrization import (
     AbcParametrization as AbcParametrization,
     classify as classify,
 )
+from .infinite_linear_network import (
+    InfiniteLinearNetwork as InfiniteLinearNetwork,
+    LinearNetwork as LinearNetwork,
+)
