@@ -24,12 +24,12 @@ from .singular_kernel import (
 
 # Kernels of infinitely wide networks at finite depth: on the unit sphere, and for any inputs; and the networks themselves
 from .tangent_kernel import (
-    WideNetwork as WideNetwork,
-    empirical_tangent_kernel as empirical_tangent_kernel,
     neural_tangent_kernel as neural_tangent_kernel,
     nngp_kernel as nngp_kernel,
     tangent_kernel_at_one as tangent_kernel_at_one,
 )
+from .wide_network import WideNetwork as WideNetwork
+from .empirical_kernel import empirical_tangent_kernel as empirical_tangent_kernel
 from .fully_connected import (
     WideKernels as WideKernels,
     through_layers as through_layers,
