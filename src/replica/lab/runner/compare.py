@@ -314,7 +314,4 @@ def _ranked(results: Sequence[MethodResult], metric: Metric, *, whole: bool) -> 
         there = metric.name in result.metrics
         return bool(result.errors), sign * result.metrics[metric.name].mean if there else np.inf
 
-    return tuple(
-        MethodResult(r.method, r.rows, r.metrics, r.per_seed, ties.get(r.method.name, False))
-        for r in sorted(results, key=place)
-    )
+    return tuple(replace(r, tied_with_best=ties.get(r.method.name, False)) for r in sorted(results, key=place))
