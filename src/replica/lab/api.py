@@ -79,18 +79,19 @@ def compare(
         given["test_data"] = tests
     if sweep is not None and len(sweep) != 1:
         raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
-    steps = [Sweep(name, tuple(values)) for name, values in (sweep or {}).items()]
+    (swept,) = [Sweep(name, tuple(values)) for name, values in sweep.items()] if sweep else [None]
+    show = growing_table if standings else None
     with called(kept):
         results = run_comparison(
             problem,
             data=data,
             entries=entries,
             options=given,
-            sweep=steps[0] if steps else None,
+            sweep=swept,
             only=only,
             tune=tune,
             settings=settings,
-            show=growing_table if standings else None,
+            show=show,
         )
     read = results.dataset
     read = replace(read, name=in_words(read.name, kept), description=in_words(read.description, kept))

@@ -145,6 +145,7 @@ def write_evidence(result: PaperResult) -> Path:
     open_ = {name: claim for name, claim in result.source.paper.claims.items() if claim.registration.pending}
     pending, waiting = set(open_), {claim.study_name for claim in open_.values()}
     left = [claim for claim in [*before["claims"], *before.get("earlier", ())] if claim["name"] not in measured]
+    withdrawn = [{key: claim.get(key) for key in _WITHDRAWN} for claim in left if claim["name"] not in pending]
     evidence = {
         "slug": result.slug,
         "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -154,10 +155,7 @@ def write_evidence(result: PaperResult) -> Path:
             {key: value for key, value in claim.plain().items() if key not in ("stale", "errors", "pooled")}
             for claim in result.claims
         ],
-        "withdrawn": [
-            *before.get("withdrawn", ()),
-            *({key: claim.get(key) for key in _WITHDRAWN} for claim in left if claim["name"] not in pending),
-        ],
+        "withdrawn": [*before.get("withdrawn", ()), *withdrawn],
         "earlier": [claim for claim in left if claim["name"] in pending],
         "studies": {
             **{name: study for name, study in before.get("studies", {}).items() if name in waiting},
