@@ -19,7 +19,7 @@ from .report.ranking_table import growing_table
 from .runner.compare import run_comparison
 from .runner.settings import Settings
 from .runner.sources import find_source
-from .runner.sweeps import Sweep
+from .runner.sweeps import read_sweep
 from .runner.verify import verify_source
 
 if TYPE_CHECKING:
@@ -77,9 +77,6 @@ def compare(
     kept = Path(data) if in_memory and data else None
     if tests is not None:
         given["test_data"] = tests
-    if sweep is not None and len(sweep) != 1:
-        raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
-    (swept,) = [Sweep(name, tuple(values)) for name, values in sweep.items()] if sweep else [None]
     show = growing_table if standings else None
     with called(kept):
         results = run_comparison(
@@ -87,7 +84,7 @@ def compare(
             data=data,
             entries=entries,
             options=given,
-            sweep=swept,
+            sweep=read_sweep(sweep),
             only=only,
             tune=tune,
             settings=settings,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -22,6 +22,16 @@ class Sweep(NamedTuple):
     def example(self) -> Value:
         """The value at which examples are made."""
         return self.values[len(self.values) // 2]
+
+
+def read_sweep(sweep: Mapping[str, Sequence[Value]] | None) -> Sweep | None:
+    """A sweep as it is written in Python: one option with its values."""
+    if sweep is None:
+        return None
+    if len(sweep) != 1:
+        raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
+    ((name, values),) = sweep.items()
+    return Sweep(name, tuple(values))
 
 
 MOST = 10_000_000
