@@ -37,6 +37,7 @@ def card(problem: Any) -> dict[str, Any]:
         "name": problem.name,
         "question": problem.question,
         "protocol": list(problem.protocol),
+        "optional": list(problem.optional),
         "data": dict(problem.data_names),
         "formats": list(problem.data_formats),
         "options": [
@@ -57,7 +58,7 @@ def _print(card: dict[str, Any], whole: bool) -> None:
     _list(
         ("baselines", ", ".join(baseline["name"] for baseline in card["baselines"])),
         ("papers", ", ".join(card["papers"]) or "none built yet"),
-        ("data", f"{', '.join(card['data'])}; your own: {', '.join(card['formats'])}"),
+        ("data", f"{', '.join(card['data'])}; your own: {', '.join(card['formats']) or 'none'}"),
         ("metrics", ", ".join(metric["name"] for metric in card["metrics"])),
     )
     if not whole:
@@ -66,21 +67,24 @@ def _print(card: dict[str, Any], whole: bool) -> None:
     out.print("\n[bold]A method has[/bold]")
     for line in card["protocol"]:
         out.print(f"  {escape(line)}")
+    if card["optional"]:
+        out.print("\n[bold]and may have[/bold]")
+    for line in card["optional"]:
+        out.print(f"  {escape(line)}")
     print_options(get(name))
     out.print("\n[bold]Metrics[/bold] (the first ranks)")
     _list(*((m["name"], f"{m['label']} ({m['unit']}, {m['better']} is better)") for m in card["metrics"]))
     out.print("\n[bold]Baselines[/bold]")
     _list(*((baseline["name"], baseline["description"]) for baseline in card["baselines"]))
-    out.print(
-        f"\n[bold]replica compare {name} --entry my_method.py:MyMethod --data my_file{card['formats'][0]}[/bold]\n"
-    )
+    data = f" --data my_file{card['formats'][0]}" if card["formats"] else ""
+    out.print(f"\n[bold]replica compare {name} --entry my_method.py:MyMethod{data}[/bold]\n")
 
 
 def print_options(problem: Problem) -> None:
     """Print a problem's data, its own options with their ranges and defaults, what is swept, and an example."""
     out = console()
     out.print(f"\n[bold]Data of {problem.name}[/bold] (--data NAME or a file)")
-    _list(*problem.data_names.items(), ("your own", ", ".join(problem.data_formats)))
+    _list(*problem.data_names.items(), ("your own", ", ".join(problem.data_formats) or "none"))
     out.print(f"\n[bold]Options of {problem.name}[/bold]")
     _list(*((_flag(option.name), _described(option)) for option in problem.options))
     swept = next(o for o in problem.options if not isinstance(o.default, str) and o.name not in problem.data_options)

@@ -24,6 +24,8 @@ CALLED = {".npy": "your array", ".npz": "your data", ".parquet": "your table"}
 
 def keep_data(data: Any, store: Path, formats: Sequence[str]) -> Path:
     """Keep data beside the store, so that worker processes and a resumed run read the same; once each."""
+    if not formats:
+        raise ReplicaError("This problem draws its own data; leave data out.")
     data = getattr(data, "tensors", data)  # a TensorDataset of PyTorch is such a pair
     ending, content = _encode(in_memory(data if ".parquet" in formats else _without_tables(data)))
     if ending not in formats:

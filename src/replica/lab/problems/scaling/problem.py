@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import LABELLED_FORMATS
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
-from replica.lab.problems.classification import data as classification_data
+from replica.lab.problems.classification.data import TensorRows
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
-from replica.lab.problems.problem import Dataset, Metric, Option, Problem, Split, Value, rank_by, ranked
+from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start, rank_by
 from replica.lab.problems.protocol import timed
 from replica.lab.problems.scaling.sizes import SizeOption, sizes
 
@@ -28,12 +27,13 @@ if TYPE_CHECKING:
 _REGRET = Metric("regret", "nats", "lower", "Loss lost by the small network's rate")
 _DRIFT = Metric("drift", "octaves", "lower", "Drift of the best rate")
 _LOSS = Metric("loss", "nats", "lower", "Training loss at the small network's rate")
+_BEST = Metric("best_loss", "nats", "lower", "Training loss at its own best rate")
 _ACCURACY = Metric("accuracy", "share of rows", "higher", "Accuracy at the small network's rate")
 _DIVERGED = Metric("diverged", "share of runs", "lower", "Runs that diverge near the small network's rate")
 _CENSORED = Metric("censored", "share of sizes", "lower", "Sizes whose best rate is at the grid's end")
 _SECONDS = Metric("seconds", "s", "lower", "Time of all runs")
 
-_RANGE = {"sgd": (-8.0, 6.0), "adam": (-16.0, -2.0)}
+_RANGE = {"sgd": (-8.0, 6.0), "adam": (-14.0, 0.0)}
 """Rates tried by default, as powers of 2."""
 _SMOKE = {"steps": 4, "rates": 5, "width": 16, "depth": 4}
 """The most of each at smoke scale."""
@@ -44,7 +44,7 @@ _UNLEARNED = 0.95
 """The share of the loss of equal odds above which a run counts as not having learned."""
 
 
-class Scaling(LabelledRows, Problem):
+class Scaling(own_rows.LabelledData, LabelledRows):
     """The best learning rate of a small network is used for a large one: a method says how networks start and how rates scale.
 
     The problem asks the method for a network at each size: widths, or depths where ``--depth`` names several. It trains
@@ -73,9 +73,11 @@ class Scaling(LabelledRows, Problem):
       anew at both best rates. A network that learns at no rate (5 % below equal odds) has the loss of equal odds as regret.
     - ``drift``: octaves that the best rate moves from the smallest to the largest size, on a line through all, without sign.
     - ``loss`` and ``accuracy``: of the largest network at the smallest one's best rate, in training and on test rows.
+    - ``best_loss``: the largest network's least loss at any rate.
     - ``diverged``: the share of runs of larger networks, within a factor of 4 of the smallest one's best rate and above their
       own, that end with no less than equal odds: they blew up, or their units died.
-    - ``censored``: the share of sizes whose best rate is at an end of the grid; widen it by ``--low`` and ``--high``.
+    - ``censored``: the share of sizes whose best rate is at an end of the grid, or that learn at no rate; the grid is widened by
+      ``--low`` and ``--high``.
     - ``seconds``: wall-clock time of all runs.
 
     Rows are drawn and standardised as the problem classification does. For validation (``--tune``) all is measured in the
@@ -89,7 +91,7 @@ class Scaling(LabelledRows, Problem):
         "-> tuple[nn.Module, list[dict]]",
     )
     protocol_note = ", which gives a module and its parameter groups"
-    metrics = (_REGRET, _DRIFT, _LOSS, _ACCURACY, _DIVERGED, _CENSORED, _SECONDS)
+    metrics = (_REGRET, _DRIFT, _LOSS, _BEST, _ACCURACY, _DIVERGED, _CENSORED, _SECONDS)
     options = (
         SizeOption("width", "", "units of a hidden layer, small to large; 32,64,128,256, or 64 where the depth grows"),
         SizeOption("depth", "3", "hidden layers; several, such as 2,4,8,16, for networks that grow deeper"),
@@ -97,37 +99,18 @@ class Scaling(LabelledRows, Problem):
         Option("steps", 100, "steps of each run", minimum=1, label="Steps"),
         Option("batch", 64, "rows a step", minimum=1, label="Rows a step"),
         Option("rates", 15, "rates tried at each size", minimum=3, label="Rates tried"),
-        Option("low", 0.0, "the lowest rate; 0 for 2⁻⁸, with Adam 2⁻¹⁶", minimum=0),
-        Option("high", 0.0, "the highest rate; 0 for 2⁶, with Adam 2⁻²", minimum=0),
+        Option("low", 0.0, "the lowest rate; 0 for 2⁻⁸, with Adam 2⁻¹⁴", minimum=0),
+        Option("high", 0.0, "the highest rate; 0 for 2⁶, with Adam 1", minimum=0),
         *labelled_options(train=0),
         *own_rows.READ,
         *own_rows.SPLIT,
         rank_by(metrics),
     )  # fmt: skip
     smoke_rows = (64, 40)
-    default_data = "digits"
-    data_names = classification_data.NAMED
-    data_formats = LABELLED_FORMATS
-    data_options = tuple(option.name for option in (*own_rows.READ, *own_rows.SPLIT))
+    default_sweep = ("optimiser", ("sgd", "adam"))
 
-    def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
-        """The metrics; the one asked for first."""
-        return ranked(self.metrics, options)
-
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Read a named data set, or the user's table, arrays or folder of images.
-
-        Raises:
-            ReplicaError: In one line, what is wrong with it and what is wanted.
-        """
-        return classification_data.load(source, options)
-
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that there are sizes and rates.
-
-        Raises:
-            ReplicaError: If not one of width and depth grows, or the lowest rate is not below the highest.
-        """
+    def check(self, dataset: Dataset, options: Options) -> None:
+        """See that one of width and depth grows, and that the lowest rate is below the highest."""
         widths, depths = _shapes(options).values()
         if (len(widths) > 1) == (len(depths) > 1):
             many = "both" if len(widths) > 1 else "neither"
@@ -137,7 +120,7 @@ class Scaling(LabelledRows, Problem):
             raise ReplicaError(f"Option low is {2**low:g}, which is not below the highest rate, {2**high:g}.")
         super().check(dataset, options)
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+    def used(self, dataset: Dataset, options: Options, scale: Scale) -> Mapping[str, str]:
         """See `Problem.used`."""
         plan = _Plan.of(options, scale)
         shape = {
@@ -148,15 +131,14 @@ class Scaling(LabelledRows, Problem):
         lengths = {**shape, "steps": str(plan.steps), "rates": str(len(plan.log2_rates)), "low": low, "high": high}
         return {**super().used(dataset, options, scale), **lengths}
 
-    def measure(
-        self, trial: Trial, start: Callable[[], Any], dataset: Dataset, options: Mapping[str, Value], split: Split
-    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+    def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
         """Search the best rate at every size, and measure the smallest one's at the largest; see the class."""
         from replica.lab.problems.scaling.search import best_rate, drift, scores_of
 
         rows = _Rows.of(trial, dataset.content, self.rows(trial, dataset.content, options, split))
         plan = _Plan.of(options, trial.scale)
-        networks = [plan.network(start(), trial, rows, size) for size in range(len(plan.sizes))]
+        method = start()
+        networks = [plan.network(method, trial, rows, size) for size in range(len(plan.sizes))]
         course = _Course(trial, rows, plan)
         course.warm_up(networks[0])
         losses = np.array([course.losses(network, plan.log2_rates) for network in networks])
@@ -164,22 +146,26 @@ class Scaling(LabelledRows, Problem):
         log2_best = [each.log2_rate for each in best]
         reached = course.losses(networks[-1], [log2_best[0], log2_best[-1]])
         scores = scores_of(networks[-1], course.runs, 0, rows.test_inputs)
-        if split == "test" and reached[0] < rows.odds and not scores.isfinite().all():
+        if reached[0] < rows.odds and not scores.isfinite().all():
             raise ReplicaError(f"{networks[-1].name}: the module gives scores of test rows that are no finite numbers.")
         least = min(losses[-1].min(), reached.min())
         near = np.abs(plan.log2_rates - log2_best[0]) <= _NEAR
         above = plan.log2_rates > np.array(log2_best[1:])[:, None]
-        lost = (losses[1:] >= _UNLEARNED * rows.odds) & above
+        unlearned = losses >= _UNLEARNED * rows.odds
+        ends = sum(each.censored or all(none) for each, none in zip(best, unlearned, strict=True))
+        lost = unlearned[1:] & above
         metrics: dict[str, float | Proportion] = {
             "regret": float(reached[0] - least) if least < _UNLEARNED * rows.odds else rows.odds,
             "drift": abs(drift(plan.sizes, log2_best)),
             "loss": float(reached[0]),
+            "best_loss": float(least),
             "accuracy": Proportion(int((scores.argmax(1) == rows.test_labels).sum()), len(scores)),
             "diverged": Proportion(int(lost[:, near].sum()), int(near.sum()) * len(lost)),
-            "censored": Proportion(sum(each.censored for each in best), len(best)),
+            "censored": Proportion(ends, len(best)),
             "seconds": course.seconds,
         }
         return metrics, lambda: {
+            "optimiser": plan.optimiser,
             "grows": plan.grows,
             "sizes": list(plan.sizes),
             "log2_rates": [round(float(rate), 4) for rate in plan.log2_rates],
@@ -189,14 +175,14 @@ class Scaling(LabelledRows, Problem):
         }
 
 
-def _shapes(options: Mapping[str, Value]) -> dict[str, tuple[int, ...]]:
+def _shapes(options: Options) -> dict[str, tuple[int, ...]]:
     """The widths and the depths; one of the two is to name several."""
     depths = sizes(options["depth"] or "3")
     widths = options["width"] or ("64" if len(depths) > 1 else "32,64,128,256")
     return {"width": sizes(widths), "depth": depths}
 
 
-def _range(options: Mapping[str, Value]) -> tuple[float, float]:
+def _range(options: Options) -> tuple[float, float]:
     """The lowest and the highest rate, as powers of 2."""
     usual = _RANGE[str(options["optimiser"])]
     given = (float(options["low"]), float(options["high"]))
@@ -216,7 +202,7 @@ class _Plan:
     optimiser: str
 
     @classmethod
-    def of(cls, options: Mapping[str, Value], scale: Scale) -> _Plan:
+    def of(cls, options: Options, scale: Scale) -> _Plan:
         shapes = _shapes(options)
         counts = {name: int(options[name]) for name in ("steps", "rates")}
         grows = max(shapes, key=lambda name: len(shapes[name]))
@@ -279,28 +265,8 @@ class _Course:
         return np.minimum(np.nan_to_num(self.runs.losses, nan=odds, posinf=odds), odds)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows to learn from and rows to test, standardised by the first."""
-
-    inputs: Tensor
-    labels: Tensor
-    test_inputs: Tensor
-    test_labels: Tensor
-    classes: int
-
+class _Rows(TensorRows):
     @property
     def odds(self) -> float:
         """The loss of giving all classes equal odds."""
         return math.log(self.classes)
-
-    @classmethod
-    def of(cls, trial: Trial, content: Any, parts: tuple[Any, Any]) -> _Rows:
-        import torch
-
-        tensors: list[Tensor] = []
-        for rows, values in zip(parts, classification_data.prepare(content, *parts), strict=True):
-            tensors.append(torch.tensor(values, dtype=torch.float32, device=trial.device))
-            tensors.append(torch.tensor(content.labels[rows], device=trial.device))
-        inputs, labels, test_inputs, test_labels = tensors
-        return cls(inputs, labels, test_inputs, test_labels, len(content.classes))
