@@ -90,9 +90,8 @@ def compare(
             settings=settings,
             show=show,
         )
-    read = results.dataset
-    read = replace(read, name=in_words(read.name, kept), description=in_words(read.description, kept))
-    return Comparison(replace(results, dataset=read))
+    said: dict[str, Any] = {name: in_words(getattr(results.dataset, name), kept) for name in ("name", "description")}
+    return Comparison(replace(results, dataset=replace(results.dataset, **said)))
 
 
 def _as_path(source: Any, settings: Settings, formats: Sequence[str]) -> str | None:

@@ -98,20 +98,13 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
     out.print(f"\n[bold]{escape(card['title'])}[/bold]")
     out.print(Text(", ".join(card["authors"]) + f" · {card['venue'] or card['year']}", style="dim"))
     out.print(f"\n{escape(card['idea'])}\n")
-    lines = [
-        ("wing", card["wing"]),
-        ("paper", card["url"]),
-        ("code", card["code"]),
-        ("problems", ", ".join(card["problems"])),
-    ]
-    if card["status"] == "built":
-        lines.append(("part", f"from replica.{card['wing']} import {', '.join(exports(card['wing'], module))}"))
-    else:
-        lines.append(("part", card["part"]))
-    for name, value in lines:
+    built = card["status"] == "built"
+    part = f"from replica.{card['wing']} import {', '.join(exports(card['wing'], module))}" if built else card["part"]
+    lines = {"wing": card["wing"], "paper": card["url"], "code": card["code"], "problems": ", ".join(card["problems"])}
+    for name, value in {**lines, "part": part}.items():
         if value:
             out.print(f"[dim]{name:9}[/dim] {escape(value)}", soft_wrap=True)
-    if card["status"] != "built":
+    if not built:
         out.print(
             "\nThis paper is in the catalogue but [bold]not built yet[/bold]: it has no part and no claims here so far."
         )
