@@ -34,6 +34,28 @@ def crps(quantiles: Array, truth: Array, levels: Array = LEVELS) -> float:
     return float(2 * (above * (levels - (above < 0))).mean())
 
 
+def coverage_curve(quantiles: Array, truth: Array, levels: Array = LEVELS) -> tuple[Array, Array]:
+    """The share of the truth inside of central intervals, from the narrowest to the widest, beside the share that they promise.
+
+    Args:
+        quantiles: Shape ``(rows, levels)``, rising in each row.
+        truth: Shape ``(rows,)``.
+        levels: Shape ``(levels,)``, an even number, symmetric about ½.
+
+    Returns:
+        What is promised and what is found, each of shape ``(levels / 2,)``.
+
+    Example:
+        >>> levels = np.array([0.1, 0.3, 0.7, 0.9])
+        >>> coverage_curve(np.tile([1.0, 2.0, 3.0, 4.0], (2, 1)), np.array([2.5, 3.5]), levels)[1].tolist()
+        [0.5, 1.0]
+    """
+    half = len(levels) // 2
+    low, high = quantiles[:, :half][:, ::-1], quantiles[:, half:]
+    inside = ((low <= truth[:, None]) & (truth[:, None] <= high)).mean(axis=0)
+    return levels[half:] - levels[:half][::-1], np.asarray(inside)
+
+
 def farthest(queries: Array, known: Array, share: float) -> NDArray[np.bool_]:
     """The queries that lie farthest from the mean of the known rows: a share of them, one at least.
 

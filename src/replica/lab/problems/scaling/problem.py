@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import LABELLED_FORMATS
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
-from replica.lab.problems.classification import data as classification_data
+from replica.lab.problems.classification.data import TensorRows
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
-from replica.lab.problems.problem import Dataset, Metric, Option, Problem, Split, Value, rank_by, ranked
+from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start, rank_by
 from replica.lab.problems.protocol import timed
 from replica.lab.problems.scaling.sizes import SizeOption, sizes
 
@@ -45,7 +44,7 @@ _UNLEARNED = 0.95
 """The share of the loss of equal odds above which a run counts as not having learned."""
 
 
-class Scaling(LabelledRows, Problem):
+class Scaling(own_rows.LabelledData, LabelledRows):
     """The best learning rate of a small network is used for a large one: a method says how networks start and how rates scale.
 
     The problem asks the method for a network at each size: widths, or depths where ``--depth`` names several. It trains
@@ -108,30 +107,10 @@ class Scaling(LabelledRows, Problem):
         rank_by(metrics),
     )  # fmt: skip
     smoke_rows = (64, 40)
-    default_data = "digits"
-    data_names = classification_data.NAMED
-    data_formats = LABELLED_FORMATS
     default_sweep = ("optimiser", ("sgd", "adam"))
-    data_options = tuple(option.name for option in (*own_rows.READ, *own_rows.SPLIT))
 
-    def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
-        """The metrics; the one asked for first."""
-        return ranked(self.metrics, options)
-
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Read a named data set, or the user's table, arrays or folder of images.
-
-        Raises:
-            ReplicaError: In one line, what is wrong with it and what is wanted.
-        """
-        return classification_data.load(source, options)
-
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that there are sizes and rates.
-
-        Raises:
-            ReplicaError: If not one of width and depth grows, or the lowest rate is not below the highest.
-        """
+    def check(self, dataset: Dataset, options: Options) -> None:
+        """See that one of width and depth grows, and that the lowest rate is below the highest."""
         widths, depths = _shapes(options).values()
         if (len(widths) > 1) == (len(depths) > 1):
             many = "both" if len(widths) > 1 else "neither"
@@ -141,7 +120,7 @@ class Scaling(LabelledRows, Problem):
             raise ReplicaError(f"Option low is {2**low:g}, which is not below the highest rate, {2**high:g}.")
         super().check(dataset, options)
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+    def used(self, dataset: Dataset, options: Options, scale: Scale) -> Mapping[str, str]:
         """See `Problem.used`."""
         plan = _Plan.of(options, scale)
         shape = {
@@ -152,9 +131,7 @@ class Scaling(LabelledRows, Problem):
         lengths = {**shape, "steps": str(plan.steps), "rates": str(len(plan.log2_rates)), "low": low, "high": high}
         return {**super().used(dataset, options, scale), **lengths}
 
-    def measure(
-        self, trial: Trial, start: Callable[[], Any], dataset: Dataset, options: Mapping[str, Value], split: Split
-    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+    def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
         """Search the best rate at every size, and measure the smallest one's at the largest; see the class."""
         from replica.lab.problems.scaling.search import best_rate, drift, scores_of
 
@@ -198,14 +175,14 @@ class Scaling(LabelledRows, Problem):
         }
 
 
-def _shapes(options: Mapping[str, Value]) -> dict[str, tuple[int, ...]]:
+def _shapes(options: Options) -> dict[str, tuple[int, ...]]:
     """The widths and the depths; one of the two is to name several."""
     depths = sizes(options["depth"] or "3")
     widths = options["width"] or ("64" if len(depths) > 1 else "32,64,128,256")
     return {"width": sizes(widths), "depth": depths}
 
 
-def _range(options: Mapping[str, Value]) -> tuple[float, float]:
+def _range(options: Options) -> tuple[float, float]:
     """The lowest and the highest rate, as powers of 2."""
     usual = _RANGE[str(options["optimiser"])]
     given = (float(options["low"]), float(options["high"]))
@@ -225,7 +202,7 @@ class _Plan:
     optimiser: str
 
     @classmethod
-    def of(cls, options: Mapping[str, Value], scale: Scale) -> _Plan:
+    def of(cls, options: Options, scale: Scale) -> _Plan:
         shapes = _shapes(options)
         counts = {name: int(options[name]) for name in ("steps", "rates")}
         grows = max(shapes, key=lambda name: len(shapes[name]))
@@ -288,28 +265,8 @@ class _Course:
         return np.minimum(np.nan_to_num(self.runs.losses, nan=odds, posinf=odds), odds)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows to learn from and rows to test, standardised by the first."""
-
-    inputs: Tensor
-    labels: Tensor
-    test_inputs: Tensor
-    test_labels: Tensor
-    classes: int
-
+class _Rows(TensorRows):
     @property
     def odds(self) -> float:
         """The loss of giving all classes equal odds."""
         return math.log(self.classes)
-
-    @classmethod
-    def of(cls, trial: Trial, content: Any, parts: tuple[Any, Any]) -> _Rows:
-        import torch
-
-        tensors: list[Tensor] = []
-        for rows, values in zip(parts, classification_data.prepare(content, *parts), strict=True):
-            tensors.append(torch.tensor(values, dtype=torch.float32, device=trial.device))
-            tensors.append(torch.tensor(content.labels[rows], device=trial.device))
-        inputs, labels, test_inputs, test_labels = tensors
-        return cls(inputs, labels, test_inputs, test_labels, len(content.classes))
