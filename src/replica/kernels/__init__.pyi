@@ -69,6 +69,20 @@ from .incontext_attention import (
     debiased_gradient_step as debiased_gradient_step,
 )
 
+# Networks of finite width at their start: how signals flow with depth, and starts at which they live
+from .criticality import (
+    CriticalInitialization as CriticalInitialization,
+    Universality as Universality,
+    critical_initialization as critical_initialization,
+    initialize_critically as initialize_critically,
+    universality_class as universality_class,
+)
+from .finite_width import (
+    KernelFlow as KernelFlow,
+    VertexFlow as VertexFlow,
+    kernel_recursion as kernel_recursion,
+    vertex_recursion as vertex_recursion,
+)
 # How much inductive bias a task needs of a space of hypotheses
 from .inductive_bias import (
     ErrorLaw as ErrorLaw,
