@@ -60,9 +60,7 @@ class EarlyStoppedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         return self
 
     @staticmethod
-    def _chosen(
-        eigenvalues: NDArray[np.float64], parts: NDArray[np.float64], rest: float, samples: int
-    ) -> float:
+    def _chosen(eigenvalues: NDArray[np.float64], parts: NDArray[np.float64], rest: float, samples: int) -> float:
         """The time of the least generalised cross-validation error; the mean that is fitted counts as one of the trace."""
         if not len(eigenvalues):
             return 0.0
