@@ -48,6 +48,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "SignedStep",
         "python": 'data=my_frame, target="species", entries={"mine": MyRule}, depth=4',
     },
+    "scaling": {
+        "data": "--data my_table.csv --target species --width 32,64,128",
+        "example": "my_parametrization.py",
+        "entry": "FallingRates",
+        "python": 'data=my_frame, target="species", entries={"mine": MyParametrization}, width="32,64,128"',
+    },
     "events": {
         "data": "--data my_events.npz --steps 100",
         "example": "my_event_network.py",

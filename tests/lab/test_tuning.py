@@ -37,6 +37,7 @@ from replica.lab.runner.job import EntryJob, Method, load_paper
 from replica.lab.runner.settings import Settings
 from replica.lab.runner.store import Row
 from replica.lab.runner.tuning import _Study, read_space
+from replica.training import mlp
 
 
 class Blend:
@@ -147,6 +148,19 @@ class Descent:
         torch.optim.SGD(self.network.parameters(), self.rate).step()
 
 
+class Rates:
+    """A network of rates so low, by default, that nothing happens."""
+
+    space: ClassVar = {"scale": LogUniform(1e-6, 1.0)}
+
+    def __init__(self, scale: float = 1e-9) -> None:
+        self.scale = scale
+
+    def build(self, inputs: Any, outputs: Any, width: Any, depth: Any, generator: Any) -> Any:
+        net = mlp((inputs, width, outputs), generator=generator)
+        return net, [{"params": net.parameters(), "lr_scale": self.scale}]
+
+
 class Nearby:
     """The share of each class among recordings nearby, with a width that by default reaches none of them."""
 
@@ -208,6 +222,7 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "stream": (items, Neighbours, {"tasks": 3, "epochs": 1, "checks": 1}),
     "events": (recordings, Nearby, {}),
     "teacher": (taught, Shrunk, {"target": "linear", "dim": 3, "examples": 40, "test": 20}),
+    "scaling": (rows, Rates, {"width": "4,8", "depth": 1, "optimiser": "sgd", "steps": 20, "batch": 8, "rates": 6}),
 }
 every_problem = pytest.mark.parametrize("name", names())
 
@@ -259,7 +274,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     content, rng = dataset.content, Trial(seed)
     if name == "recall":
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
-    elif name in ("classification", "credit", "events"):
+    elif name in ("classification", "credit", "events", "scaling"):
         tested = labelled_rows.stratified_split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
     elif name == "stream":
         tested = np.concatenate(plan(content, options, rng, "test").tested)
@@ -273,7 +288,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
 
     if name == "recall":
         content = replace(content, real=spoiled(content.real))
-    elif name in ("classification", "credit"):
+    elif name in ("classification", "credit", "scaling"):
         content = replace(content, features=spoiled(content.features))
     elif name == "events":
         content = replace(content, events=spoiled(content.events))

@@ -18,6 +18,8 @@ from replica.lab.catalogue import records
 from replica.lab.claims import Trial
 from replica.lab.problems.credit.networks import network
 from replica.lab.problems.registry import get, names
+from replica.lab.problems.scaling.built import build
+from replica.lab.problems.scaling.search import scores_of, train
 from replica.lab.problems.stream.info import StreamInfo
 from replica.lab.runner.execute import seed_everything, use_one_thread
 from replica.lab.runner.job import load_paper
@@ -289,6 +291,36 @@ class TeacherCases:
         assert (np.sign(fitted.predict(X[200:])) == signs[200:]).mean() > 0.9
 
 
+class ScalingCases:
+    """Inputs, classes, width, hidden layers: one of each, more classes than units, deep."""
+
+    shapes = ((1, 2, 1, 1), (5, 4, 3, 2), (64, 10, 16, 6))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        features, classes, width, depth = shape
+        example = torch.randn(6, features, generator=torch.Generator().manual_seed(1))
+        outputs = {}
+        for optimiser in ("sgd", "adam"):
+            built = build(method, example, classes, width, depth, torch.Generator().manual_seed(0), optimiser)
+            runs = train(built, [0.01, 0.1], example, torch.arange(6) % classes, [torch.arange(4)] * 3, optimiser)
+            outputs |= {f"{optimiser} {name}": tensor for name, tensor in runs.weights.items()}
+            outputs[optimiser] = scores_of(built, runs, 0, example)
+            assert torch.isfinite(outputs[optimiser]).all()
+        return outputs
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Three clouds, six standard deviations apart: some rate of a wide grid learns them."""
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.arange(120) % 3
+        inputs = torch.randn(120, 9, generator=generator) + 6 * torch.eye(9)[labels]
+        rates = [2.0**power for power in range(-8, 7)]
+        for optimiser in ("sgd", "adam"):
+            built = build(make(Trial(0, "laptop")), inputs, 3, 16, 2, torch.Generator().manual_seed(0), optimiser)
+            batches = torch.randint(120, (100, 16), generator=generator)
+            runs = train(built, rates, inputs, labels, list(batches), optimiser)
+            assert np.nanmin(runs.losses) < 0.1
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
@@ -297,6 +329,7 @@ CASES = {
     "credit": CreditCases(),
     "events": EventsCases(),
     "teacher": TeacherCases(),
+    "scaling": ScalingCases(),
 }
 TRIVIAL = {"random-guess", "majority", "mean-field", "mean"}
 ENTRIES = [
