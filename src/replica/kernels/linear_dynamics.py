@@ -96,7 +96,7 @@ def optimal_stopping_time(load: float, *, noise: float, signal: float = 1.0, sta
 
     Example:
         >>> round(optimal_stopping_time(1.0, noise=1.0).error, 3)
-        1.636
+        1.625
     """
     from scipy.optimize import minimize_scalar
 

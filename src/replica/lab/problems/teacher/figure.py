@@ -119,8 +119,8 @@ def examples_needed(counts: Sequence[float], excess: Sequence[float], goal: floa
         Examples; the first of ``counts`` where that reaches it.
 
     Example:
-        >>> examples_needed([10, 100, 1000], [1.0, 0.1, 0.001], 0.01)
-        316.22776601683796
+        >>> round(examples_needed([10, 100, 1000], [1.0, 0.1, 0.001], 0.01))
+        316
     """
     above = [place for place, error in enumerate(excess) if error > goal]
     if not above:
