@@ -22,6 +22,7 @@ from torch import Tensor, nn
 import replica
 from replica.architectures import Hypernetwork
 from replica.kernels import (
+    AbcParametrization,
     HermiteActivation,
     InContextAttention,
     SineActivation,
@@ -429,6 +430,11 @@ PARTS: dict[str, Part] = {
         lambda g: unpaired(TwoLayerScoreNet(3, 8, generator=g), g),
         lambda n, draw: (draw(n, 3), draw(n).abs()),
         ((lambda: TwoLayerScoreNet(3, 7), "width"),),
+    ),
+    "kernels.AbcNetwork": Part(
+        lambda g: AbcParametrization.mup(3).network(4, 2, 32, activation=torch.tanh, base_width=8, generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: AbcParametrization.mup(3).network(4, 2, 0), "width"),),
     ),
     "kernels.WideNetwork": Part(
         lambda g: WideNetwork(4, 32, 3, torch.tanh, generator=g),

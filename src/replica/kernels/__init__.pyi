@@ -99,3 +99,10 @@ from .linear_dynamics import (
     training_error as training_error,
 )
 from .early_stopped_regressor import EarlyStoppedRegressor as EarlyStoppedRegressor
+# How weights and learning rate scale with width, and what they make of a wide network
+from .abc_parametrization import (
+    AbcClass as AbcClass,
+    AbcNetwork as AbcNetwork,
+    AbcParametrization as AbcParametrization,
+    classify as classify,
+)
