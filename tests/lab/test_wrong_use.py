@@ -19,6 +19,7 @@ from PIL import Image
 
 from replica.lab.catalogue import find
 from replica.lab.cli import main
+from replica.lab.report import Comparison
 from replica.lab.runner.store import Store
 from tests.lab.toy_papers import write_paper
 
@@ -373,10 +374,17 @@ FAILED = [
 
 @pytest.mark.parametrize(("argv", "code", "says"), FAILED)
 def test_a_failing_method_leaves_the_others_alone(
-    run: Callable[..., Run], tmp_path: Path, argv: tuple[str, ...], code: int, says: str
+    run: Callable[..., Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    argv: tuple[str, ...],
+    code: int,
+    says: str,
 ) -> None:
     report = tmp_path / "report.html"
     given, *limits = argv
+    if given != FAILED[0].values[0][0]:  # the picture does not know why a method failed: one is enough
+        monkeypatch.setattr(Comparison, "_svg", lambda *_: b"<svg/>")
     got = run(*ONE[:-1], str(report), "--stored", "5", "--cues", "10", "--store", str(tmp_path / STORE),
               "--entry", given, *limits)  # fmt: skip
     assert got.code == code, got
@@ -441,9 +449,7 @@ def test_no_space_on_the_disk(run: Callable[..., Run], tmp_path: Path, monkeypat
     [
         case("command", "frobnicate", says=r"No such command 'frobnicate'"),
         case("paper", "show", "hopfild", "--json", says=r"mean.*hopfield"),
-        case("data", *KEPT, "--data", "ragged.csv", says=r"line 2 has 3 cells"),
         case("entry", *KEPT, "--entry", "prints.py:Mine", says=r"prints\.py cannot be imported: ImportError: no"),
-        case("store", *ONE, "--store", "a_folder", says=r"name a file"),
     ],
 )
 def test_in_a_process_of_its_own(wrong_files: Path, argv: tuple[str, ...], code: int, says: str) -> None:
