@@ -533,6 +533,15 @@ def test_the_user_s_own_method(compare: Replica, tmp_path: Path, name: str) -> N
     assert "talks" not in done.err
 
 
+def test_what_a_file_prints_as_it_is_imported_is_no_output_of_ours(compare: Replica, tmp_path: Path) -> None:
+    (tmp_path / "prints.py").write_text("import os\nos.system('echo a word')\nraise ImportError('no')\n")
+    done = compare(*CHEAP, "--entry", "prints.py:Mine", "--json")
+    assert (done.code, done.out) == (2, "")
+    word, ours = done.err.splitlines()
+    assert word == "a word"
+    assert re.fullmatch(r"replica: .*prints\.py cannot be imported: ImportError: no\.?", ours)
+
+
 def test_a_changed_method_is_measured_again_and_the_others_are_not(compare: Replica, tmp_path: Path) -> None:
     arguments = ("--entry", "mine.py:Blend", *CHEAP, "--json")
     (tmp_path / "mine.py").write_text(MINE.format(beta=2))

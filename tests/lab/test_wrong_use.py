@@ -449,7 +449,7 @@ def test_no_space_on_the_disk(run: Callable[..., Run], tmp_path: Path, monkeypat
     [
         case("command", "frobnicate", says=r"No such command 'frobnicate'"),
         case("paper", "show", "hopfild", "--json", says=r"mean.*hopfield"),
-        case("entry", *KEPT, "--entry", "prints.py:Mine", says=r"prints\.py cannot be imported: ImportError: no"),
+        case("paper's file", *VERIFY, "prints.py", says=r"prints\.py cannot be imported: ImportError: no"),
     ],
 )
 def test_in_a_process_of_its_own(wrong_files: Path, argv: tuple[str, ...], code: int, says: str) -> None:
@@ -463,5 +463,5 @@ def test_in_a_process_of_its_own(wrong_files: Path, argv: tuple[str, ...], code:
     assert done.returncode == code, done
     *before, last = done.stderr.splitlines()
     assert re.search(says, last), done.stderr
-    assert before == (["a word of the user's"] if "prints.py:Mine" in argv else [])
+    assert before == (["a word of the user's"] if "prints.py" in argv else [])
     assert done.stdout == ""
