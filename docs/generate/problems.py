@@ -54,6 +54,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "leaky_counts",
         "python": 'data={"time": t, "unit": u, "sample": s, "label": y}, entries={"mine": MyNetwork}, steps=100',
     },
+    "teacher": {
+        "data": "--target local --patches 16 --reach 3 --sweep examples=100,300,1000",
+        "example": "my_patch_learner.py",
+        "entry": "SharedWeights",
+        "python": 'target="local", entries={"mine": MyLearner}, sweep={"examples": (100, 300, 1000)}',
+    },
 }
 
 

@@ -5,6 +5,7 @@ Each problem has a class of cases here; a problem without one fails.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -259,6 +260,35 @@ class EventsCases:
         assert (method.predict(events[120:]).argmax(1) == labels[120:]).float().mean() > 0.85
 
 
+class TeacherCases:
+    """Examples, and the shape of one: a number, no patches, one patch, many."""
+
+    shapes = ((2, 1), (7, 3), (12, 1, 5), (30, 6, 4))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        count, *form = shape
+        rng = np.random.default_rng(shape)
+        X = rng.normal(size=(count, int(np.prod(form))))
+        y = np.sign(X[:, 0]) if count > 7 else X.sum(axis=1)
+        told = {"shape": tuple(form)} if "shape" in inspect.signature(method.fit).parameters else {}
+        fitted = method.fit(X.copy(), y.copy(), **told)
+        outputs = {"all": fitted.predict(X.copy()), "one": fitted.predict(X[:1].copy())}
+        for output in outputs.values():
+            assert output.shape == (len(output),)
+            assert np.isfinite(output).all()
+        return {name: torch.as_tensor(output) for name, output in outputs.items()}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """A sign that every patch shows: any learner sees it."""
+        rng = np.random.default_rng(0)
+        signs = np.sign(rng.normal(size=240))
+        X = (signs[:, None, None] + 0.3 * rng.normal(size=(240, 4, 3))).reshape(240, 12)
+        method = make(Trial(0, "smoke"))
+        told = {"shape": (4, 3)} if "shape" in inspect.signature(method.fit).parameters else {}
+        fitted = method.fit(X[:200], signs[:200], **told)
+        assert (np.sign(fitted.predict(X[200:])) == signs[200:]).mean() > 0.9
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
@@ -266,8 +296,9 @@ CASES = {
     "stream": StreamCases(),
     "credit": CreditCases(),
     "events": EventsCases(),
+    "teacher": TeacherCases(),
 }
-TRIVIAL = {"random-guess", "majority", "mean-field"}
+TRIVIAL = {"random-guess", "majority", "mean-field", "mean"}
 ENTRIES = [
     pytest.param(entry.problem, entry.make, id=f"{entry.problem}/{entry.name}")
     for record in records().values()
