@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from replica.data import RegressionRows, read_regression, uci_table
+from replica.data import REGRESSION_TABLES, RegressionRows, read_regression, regression_table, uci_table
 from replica.lab.problems.data_sources import column_names, digest, user_path
 from replica.lab.problems.fit_predict import Rows
 from replica.lab.problems.labelled_rows import drawn_groups, stratified_split
@@ -21,6 +21,9 @@ NAMED: Mapping[str, str] = {
     "power": "9,568 hours of a power plant, 4 columns, electrical output; 20 standard splits (UCI, $REPLICA_DATA)",
     "wine": "1,599 red wines, 11 columns, quality; 20 standard splits (UCI, $REPLICA_DATA)",
     "yacht": "308 towings of yachts, 6 columns, resistance; 20 standard splits (UCI, $REPLICA_DATA)",
+    "airfoil": "1,503 measurements of airfoils, 5 columns, sound pressure (UCI, extra tables)",
+    "auto-mpg": "392 cars, 5 columns, miles per gallon (UCI, extra tables)",
+    "insurance": "1,338 people, 6 columns of numbers and words, medical charges (extra tables)",
 }
 SHARE = 0.25
 """The share of rows to test, where nobody says another and the data have no standard split."""
@@ -34,7 +37,8 @@ def load(source: str, options: Mapping[str, Value]) -> Dataset:
     """
     if source in NAMED:
         refuse_own(source, options)
-        return _dataset(source, NAMED[source], _diabetes() if source == "diabetes" else uci_table(source))
+        read = regression_table if source in REGRESSION_TABLES else uci_table
+        return _dataset(source, NAMED[source], read(source))
     path = user_path(source, NAMED, "a file")
     given = {name: str(options.get(name, "")) for name in ("target", "drop", "keep", "groups", "test_data")}
     found = read_regression(
@@ -56,13 +60,6 @@ def load(source: str, options: Mapping[str, Value]) -> Dataset:
     parts = [f"{many} of {kind}, {found.target} to predict, from {path.name}", *found.notes]
     parts += [f"{len(found.group_names):,} groups by {given['groups']}"] * bool(given["groups"])
     return _dataset(source, "; ".join(parts), found)
-
-
-def _diabetes() -> RegressionRows:
-    from sklearn.datasets import load_diabetes
-
-    bunch = load_diabetes(as_frame=True, scaled=False)
-    return RegressionRows(bunch.data, bunch.target.to_numpy(np.float64), "disease progression")
 
 
 def _dataset(name: str, description: str, content: RegressionRows) -> Dataset:
