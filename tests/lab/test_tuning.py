@@ -234,7 +234,7 @@ def tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
             settings=Settings(scale, seeds, workers=workers, store=tmp_path / store, quiet=True),
         )
 
-    monkeypatch.setattr("replica.lab.runner.participants.records", dict)  # no papers
+    monkeypatch.setattr("replica.lab.runner.methods.records", dict)  # no papers
     monkeypatch.setattr(EntryJob, "isolated", False)  # other processes have not the data that is set here
     return run
 
@@ -630,7 +630,8 @@ def test_the_sampler_hears_of_failures_as_worst() -> None:
         study = _Study(job, Scaled.space, {"share": 3.0}, 20, Metric("error", "1", better, "Error"))  # type: ignore[arg-type]
         for status in ("ok", "ok", "error"):
             study.ask()
-            study.tell(Row("", "", 0, {}, status, {"error": 0.5} if status == "ok" else {}, {}, "", "", 0.0, None, {}))
+            came = {"measures": {"error": 0.5}} if status == "ok" else {"error": "it broke"}
+            study.tell(Row(key="", subject="", seed=0, what={}, seconds=0.0, peak_bytes=None, machine={}, **came))  # type: ignore[arg-type]
         heard = [(trial.state.name, trial.value) for trial in study.study.trials]
         assert heard == [("COMPLETE", cost), ("COMPLETE", cost), ("COMPLETE", float("inf"))]
         assert (study.result().settings, study.result().best_score) == ({}, 0.5)

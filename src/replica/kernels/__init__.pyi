@@ -49,3 +49,14 @@ from .incontext_attention import (
     attention_risk as attention_risk,
     debiased_gradient_step as debiased_gradient_step,
 )
+
+# Score estimation as kernel regression with noisy labels
+from .score_regression import (
+    DenoisingPairs as DenoisingPairs,
+    ScoreRegression as ScoreRegression,
+    TwoLayerScoreNet as TwoLayerScoreNet,
+    denoising_pairs as denoising_pairs,
+    score_kernel as score_kernel,
+    score_of as score_of,
+    signal_and_noise as signal_and_noise,
+)

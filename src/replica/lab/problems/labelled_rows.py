@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replica.errors import ReplicaError
-from replica.lab.claims import Scale, Trial
+from replica.lab.claims import Trial
 
-from .problem import VALIDATION_SHARE, Dataset, Option, Split, Value
+from .problem import VALIDATION_SHARE, Dataset, Option, Options, Split
+from .split_rows import Rows, SplitRows
 
-Rows = NDArray[np.intp]
 
-
-class LabelledRows:
+class LabelledRows(SplitRows):
     """For problems whose data are labelled rows: every class is split alike, by the options ``train`` and ``test``.
 
-    Where the data say which rows are to test, these are; where they name groups, whole groups are drawn.
+    Where the data say which rows are to test, these are; where they name groups, whole groups are drawn. At smoke scale two rows
+    a class are learned from in any case.
     """
 
-    smoke_rows: ClassVar[tuple[int, int]] = (100, 100)
-    """The most rows to learn from (two a class in any case) and to test at smoke scale."""
-    unit: ClassVar[str] = "rows"
-    """What a row is called."""
-
-    def rows(self, trial: Trial, content: Any, options: Mapping[str, Value], split: Split) -> tuple[Rows, Rows]:
+    def rows(self, trial: Trial, content: Any, options: Options, split: Split) -> tuple[Rows, Rows]:
         """The rows to learn from and to test of one trial, or of its training part alone for validation."""
         train, test = _drawn(content, options, trial.rng("split"))
         if trial.scale == "smoke":
@@ -38,12 +33,7 @@ class LabelledRows:
             train, test = train[kept], train[held_out]
         return train, test
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
-        """See `Problem.used`: the rows that are learned from and tested."""
-        parts = self.rows(Trial(0, scale), dataset.content, options, "test")
-        return {name: f"{len(rows):,} {self.unit}" for name, rows in zip(("train", "test"), parts, strict=True)}
-
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+    def check(self, dataset: Dataset, options: Options) -> None:
         """See that every class can be learned.
 
         Raises:
@@ -63,7 +53,7 @@ class LabelledRows:
                 "wanted every class in two groups or more."
             )
 
-    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+    def check_validation(self, dataset: Dataset, options: Options) -> None:
         """See that some class has two rows to learn from, one of which can be held out.
 
         Raises:
@@ -99,7 +89,7 @@ def _part(content: Any, name: str) -> NDArray[Any] | None:
     return found
 
 
-def _drawn(content: Any, options: Mapping[str, Value], rng: np.random.Generator | None = None) -> tuple[Rows, Rows]:
+def _drawn(content: Any, options: Options, rng: np.random.Generator | None = None) -> tuple[Rows, Rows]:
     """Rows to learn from and rows to test, before the scale has its say."""
     rng = rng or np.random.default_rng(0)
     labels, test, most = content.labels, float(options["test"]), int(options["train"])

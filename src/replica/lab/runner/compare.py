@@ -185,11 +185,9 @@ def run_comparison(
     cheap_first = sorted(methods, key=lambda method: costs[method.name])
     jobs = _jobs(problem, cheap_first, count, sweep, resolved, settings, source, dataset)
     metrics = problem.metrics_for(resolved)
-    running: Any = {"workers": settings.workers, "backend": settings.backend}
     tuning = None
     if tune:
-        title = f"Tuning on {problem.name}"
-        tuning = run_tuning(jobs, tune, metrics[0], settings.store_path, title=title, quiet=settings.quiet, **running)
+        tuning = run_tuning(jobs, tune, metrics[0], settings, title=f"Tuning on {problem.name}")
         for (name, seed, value), job in jobs.items():
             if name in tuning.methods:
                 found_settings = tuning.methods[name].found[seed, value].settings
@@ -200,7 +198,7 @@ def run_comparison(
     )  # fmt: skip
     with reporter(f"Comparing on {problem.name}", len(jobs), 0, settings.quiet) as shown:
         growing = _Growing(results, methods, jobs, shown, show)
-        run(list(jobs.values()), settings.store_path, progress=growing, **running)
+        run(list(jobs.values()), settings, progress=growing)
     return growing.results
 
 
@@ -215,6 +213,7 @@ class _Growing(Reporter):
         shown: Reporter,
         show: Show | None,
     ) -> None:
+        super().__init__()
         self.results, self._shown, self._show = results, shown, show
         self._known: dict[str, MethodResult] = {}
         self._methods = {f"{results.problem.name}/{method.name}": method for method in methods}

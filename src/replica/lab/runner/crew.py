@@ -9,10 +9,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .execute import Finished, described, machine, measure
+from .execute import described, failed, measure
 from .job import Job
 from .limits import GRACE_SECONDS, wall_seconds
 from .processes import Died, Failed, Process, wait
+from .store import Finished
 
 START_SECONDS = 60.0
 """What a process may take to begin with a trial."""
@@ -48,8 +49,7 @@ class Crew:
         except Exception as error:  # such as a method that cannot be pickled
             self._leave(process)
             said, where = described(error)
-            said = f"it cannot be sent to a process of its own ({said})"
-            self._unsent.append((job, Finished(0.0, None, machine(), error=said, traceback=where)))
+            self._unsent.append((job, failed(f"it cannot be sent to a process of its own ({said})", where)))
 
     def finished(self) -> Iterator[tuple[Job, Finished]]:
         """What has come of trials; waits a moment where nothing has."""
@@ -85,7 +85,7 @@ class Crew:
                 return None
             said, where = _hung(job) if hung else died(death.code), process.output.decode(errors="replace")
         self._leave(process)
-        return Finished(0.0, None, machine(), error=said, traceback=where)
+        return failed(said, where)
 
     def _leave(self, process: Process, keep: bool = False) -> None:
         del self._at[process]

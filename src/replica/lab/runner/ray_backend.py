@@ -16,7 +16,7 @@ from joblib.externals.loky.backend.reduction import dumps
 from replica.errors import ReplicaError
 from replica.lab.catalogue import package_root
 
-from .execute import Finished, State, keep, machine
+from .execute import State, failed, keep
 from .job import Job
 from .ray_worker import run_sent
 from .shipping import Packer
@@ -104,7 +104,7 @@ class RayCluster:
                             flying[self._send(job)] = job
                             continue
                         said = f"its worker was lost {lost[job.key]} times"
-                        finished = Finished(0.0, None, machine(), error=said, traceback=str(error))
+                        finished = failed(said, str(error))
                     keep(job, finished, store)
                     yield job, "done"
         finally:

@@ -23,7 +23,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 if TYPE_CHECKING:
-    from .execute import Finished
+    from .store import Finished
 
 IDLE_SECONDS = 300
 WATCH_SECONDS = 0.5
@@ -46,7 +46,7 @@ def run_sent(
             Ray's reference to the bundle.
     """
     from .crew import died
-    from .execute import Finished, machine
+    from .execute import failed
     from .processes import THREAD_VARIABLES
 
     folder = _folder()
@@ -69,11 +69,11 @@ def run_sent(
             hangs.unlink(missing_ok=True)
             if stack:
                 said = f"ran past its limit of {limit_seconds:g} s and did not stop"
-                return Finished(0.0, None, machine(), error=said, traceback=stack)
+                return failed(said, stack)
             death = error
     code = re.search(r"\((-?\d+)\)", str(death))
     said = died(int(code[1])) if code else "its process died"
-    return Finished(0.0, None, machine(), error=said, traceback=str(death))
+    return failed(said, str(death))
 
 
 @cache

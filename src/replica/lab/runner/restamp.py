@@ -26,10 +26,7 @@ def restamped(source: Source, settings: Settings) -> list[str]:
     notes: list[str] = []
     if evidence is None or "studies" not in evidence:
         return notes
-    run_jobs = partial(
-        run, store_path=settings.store_path, workers=settings.workers, title=f"Refreshing {source.slug}",
-        quiet=settings.quiet, backend=settings.backend,
-    )  # fmt: skip
+    run_jobs = partial(run, settings=settings, title=f"Refreshing {source.slug}")
     for name in source.paper.studies:
         recorded = recorded_study(source.slug, name)
         claims = [

@@ -185,10 +185,7 @@ def verify_source(
         name: plan(source, [claim for claim in chosen if claim.study_name == name], settings)
         for name in dict.fromkeys(claim.study_name for claim in chosen)
     }
-    run_jobs = partial(
-        run, store_path=settings.store_path, workers=settings.workers, title=f"Verifying {source.slug}",
-        quiet=settings.quiet, backend=settings.backend,
-    )  # fmt: skip
+    run_jobs = partial(run, settings=settings, title=f"Verifying {source.slug}")
     studies = {name: StudyResult(name, own.kind, own.fingerprint) for name, own in plans.items()}
     for name, own in plans.items():
         own.prepare(run_jobs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from replica.lab.problems.ranking_figure import TEXT_POINTS, MethodStyle
 
@@ -38,13 +38,14 @@ def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mappi
         place.set_title(method, fontsize=TEXT_POINTS)
     for place in panels.flat[len(drawn) :]:
         place.set_axis_off()
-    for place in panels[:, 0]:
-        place.set_ylabel("Training loss (nats)", fontsize=TEXT_POINTS)
-    figure.supxlabel("Learning rate, first seed; diamonds: best rates", fontsize=TEXT_POINTS)
-    grows = comparison.examples[drawn[0]]["grows"]
+    example = comparison.examples[drawn[0]]
+    figure.supylabel("Training loss (nats)", fontsize=TEXT_POINTS)
+    optimiser = {"sgd": "SGD", "adam": "Adam"}[example["optimiser"]]
+    figure.supxlabel(f"Learning rate ({optimiser}, first seed; diamonds: best rates)", fontsize=TEXT_POINTS)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(
-        *panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=TEXT_POINTS, frameon=False,
-        title=f"{grows.capitalize()}", title_fontsize=TEXT_POINTS,
+        handles[::-1], labels[::-1], loc="outside right center", fontsize=TEXT_POINTS, frameon=False, handlelength=1.2,
+        title=example["grows"].capitalize(), title_fontsize=TEXT_POINTS,
     )  # fmt: skip
 
 
@@ -65,6 +66,9 @@ def _draw_method(axes: Axes, example: Mapping[str, Any]) -> None:
     axes.axhline(example["odds"], color="#868686", linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.xaxis.set_major_locator(LogLocator(numticks=5))
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(LogLocator(numticks=4))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    for ticks in (axes.xaxis, axes.yaxis):
+        ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ticks.set_minor_locator(NullLocator())
     axes.tick_params(labelsize=TEXT_POINTS)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import LABELLED_FORMATS
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
 from replica.lab.problems.classification import data as classification_data
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
-from replica.lab.problems.problem import Dataset, Metric, Option, Problem, Split, Value, rank_by, ranked
+from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start, rank_by
 from replica.lab.problems.protocol import timed
 from replica.lab.problems.scaling.sizes import SizeOption, sizes
 
@@ -33,7 +32,7 @@ _DIVERGED = Metric("diverged", "share of runs", "lower", "Runs that diverge near
 _CENSORED = Metric("censored", "share of sizes", "lower", "Sizes whose best rate is at the grid's end")
 _SECONDS = Metric("seconds", "s", "lower", "Time of all runs")
 
-_RANGE = {"sgd": (-8.0, 6.0), "adam": (-16.0, -2.0)}
+_RANGE = {"sgd": (-8.0, 6.0), "adam": (-14.0, 0.0)}
 """Rates tried by default, as powers of 2."""
 _SMOKE = {"steps": 4, "rates": 5, "width": 16, "depth": 4}
 """The most of each at smoke scale."""
@@ -44,7 +43,7 @@ _UNLEARNED = 0.95
 """The share of the loss of equal odds above which a run counts as not having learned."""
 
 
-class Scaling(LabelledRows, Problem):
+class Scaling(own_rows.LabelledData, LabelledRows):
     """The best learning rate of a small network is used for a large one: a method says how networks start and how rates scale.
 
     The problem asks the method for a network at each size: widths, or depths where ``--depth`` names several. It trains
@@ -75,7 +74,8 @@ class Scaling(LabelledRows, Problem):
     - ``loss`` and ``accuracy``: of the largest network at the smallest one's best rate, in training and on test rows.
     - ``diverged``: the share of runs of larger networks, within a factor of 4 of the smallest one's best rate and above their
       own, that end with no less than equal odds: they blew up, or their units died.
-    - ``censored``: the share of sizes whose best rate is at an end of the grid; widen it by ``--low`` and ``--high``.
+    - ``censored``: the share of sizes whose best rate is at an end of the grid, or that learn at no rate; the grid is widened by
+      ``--low`` and ``--high``.
     - ``seconds``: wall-clock time of all runs.
 
     Rows are drawn and standardised as the problem classification does. For validation (``--tune``) all is measured in the
@@ -97,32 +97,17 @@ class Scaling(LabelledRows, Problem):
         Option("steps", 100, "steps of each run", minimum=1, label="Steps"),
         Option("batch", 64, "rows a step", minimum=1, label="Rows a step"),
         Option("rates", 15, "rates tried at each size", minimum=3, label="Rates tried"),
-        Option("low", 0.0, "the lowest rate; 0 for 2⁻⁸, with Adam 2⁻¹⁶", minimum=0),
-        Option("high", 0.0, "the highest rate; 0 for 2⁶, with Adam 2⁻²", minimum=0),
+        Option("low", 0.0, "the lowest rate; 0 for 2⁻⁸, with Adam 2⁻¹⁴", minimum=0),
+        Option("high", 0.0, "the highest rate; 0 for 2⁶, with Adam 1", minimum=0),
         *labelled_options(train=0),
         *own_rows.READ,
         *own_rows.SPLIT,
         rank_by(metrics),
     )  # fmt: skip
     smoke_rows = (64, 40)
-    default_data = "digits"
-    data_names = classification_data.NAMED
-    data_formats = LABELLED_FORMATS
-    data_options = tuple(option.name for option in (*own_rows.READ, *own_rows.SPLIT))
+    default_sweep = ("optimiser", ("sgd", "adam"))
 
-    def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
-        """The metrics; the one asked for first."""
-        return ranked(self.metrics, options)
-
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Read a named data set, or the user's table, arrays or folder of images.
-
-        Raises:
-            ReplicaError: In one line, what is wrong with it and what is wanted.
-        """
-        return classification_data.load(source, options)
-
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+    def check(self, dataset: Dataset, options: Options) -> None:
         """See that there are sizes and rates.
 
         Raises:
@@ -137,7 +122,7 @@ class Scaling(LabelledRows, Problem):
             raise ReplicaError(f"Option low is {2**low:g}, which is not below the highest rate, {2**high:g}.")
         super().check(dataset, options)
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+    def used(self, dataset: Dataset, options: Options, scale: Scale) -> Mapping[str, str]:
         """See `Problem.used`."""
         plan = _Plan.of(options, scale)
         shape = {
@@ -148,9 +133,7 @@ class Scaling(LabelledRows, Problem):
         lengths = {**shape, "steps": str(plan.steps), "rates": str(len(plan.log2_rates)), "low": low, "high": high}
         return {**super().used(dataset, options, scale), **lengths}
 
-    def measure(
-        self, trial: Trial, start: Callable[[], Any], dataset: Dataset, options: Mapping[str, Value], split: Split
-    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+    def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
         """Search the best rate at every size, and measure the smallest one's at the largest; see the class."""
         from replica.lab.problems.scaling.search import best_rate, drift, scores_of
 
@@ -169,17 +152,20 @@ class Scaling(LabelledRows, Problem):
         least = min(losses[-1].min(), reached.min())
         near = np.abs(plan.log2_rates - log2_best[0]) <= _NEAR
         above = plan.log2_rates > np.array(log2_best[1:])[:, None]
-        lost = (losses[1:] >= _UNLEARNED * rows.odds) & above
+        unlearned = losses >= _UNLEARNED * rows.odds
+        ends = sum(each.censored or all(none) for each, none in zip(best, unlearned, strict=True))
+        lost = unlearned[1:] & above
         metrics: dict[str, float | Proportion] = {
             "regret": float(reached[0] - least) if least < _UNLEARNED * rows.odds else rows.odds,
             "drift": abs(drift(plan.sizes, log2_best)),
             "loss": float(reached[0]),
             "accuracy": Proportion(int((scores.argmax(1) == rows.test_labels).sum()), len(scores)),
             "diverged": Proportion(int(lost[:, near].sum()), int(near.sum()) * len(lost)),
-            "censored": Proportion(sum(each.censored for each in best), len(best)),
+            "censored": Proportion(ends, len(best)),
             "seconds": course.seconds,
         }
         return metrics, lambda: {
+            "optimiser": plan.optimiser,
             "grows": plan.grows,
             "sizes": list(plan.sizes),
             "log2_rates": [round(float(rate), 4) for rate in plan.log2_rates],
@@ -189,14 +175,14 @@ class Scaling(LabelledRows, Problem):
         }
 
 
-def _shapes(options: Mapping[str, Value]) -> dict[str, tuple[int, ...]]:
+def _shapes(options: Options) -> dict[str, tuple[int, ...]]:
     """The widths and the depths; one of the two is to name several."""
     depths = sizes(options["depth"] or "3")
     widths = options["width"] or ("64" if len(depths) > 1 else "32,64,128,256")
     return {"width": sizes(widths), "depth": depths}
 
 
-def _range(options: Mapping[str, Value]) -> tuple[float, float]:
+def _range(options: Options) -> tuple[float, float]:
     """The lowest and the highest rate, as powers of 2."""
     usual = _RANGE[str(options["optimiser"])]
     given = (float(options["low"]), float(options["high"]))
@@ -216,7 +202,7 @@ class _Plan:
     optimiser: str
 
     @classmethod
-    def of(cls, options: Mapping[str, Value], scale: Scale) -> _Plan:
+    def of(cls, options: Options, scale: Scale) -> _Plan:
         shapes = _shapes(options)
         counts = {name: int(options[name]) for name in ("steps", "rates")}
         grows = max(shapes, key=lambda name: len(shapes[name]))
