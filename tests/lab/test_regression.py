@@ -62,12 +62,16 @@ class Normal:
 
 
 @settings(max_examples=40, derandomize=True)
-@given(st.integers(5, 60), st.floats(0.0, 0.95), st.integers(0, 30), st.sampled_from(["", "groups", "tests", "splits"]))
+@given(
+    st.integers(5, 60),
+    st.floats(0.01, 0.95) | st.just(0.0),
+    st.integers(0, 3),
+    st.sampled_from(["", "groups", "tests", "splits"]),
+)
 def test_rows_to_test_are_never_learned_from(count: int, share: float, seed: int, kind: str) -> None:
     numbers = np.arange(count)
     parts: dict[str, Any] = {"groups": numbers // 2, "tests": numbers % 3 == 0, "splits": (numbers[::4], numbers[1::4])}
     content = own(numbers, **({kind: parts[kind]} if kind else {})).content
-    share = share if share >= 0.01 else 0.0
     train, test = draw_rows(content, share, seed, np.random.default_rng(seed))
     assert sorted([*train, *test]) == numbers.tolist()
     if kind == "groups":
@@ -157,6 +161,18 @@ def test_measures_do_not_depend_on_the_targets_unit(scale: float, shift: float) 
     plain, other = (run(Normal(), own(values)).metrics for values in (targets, shift + scale * targets))
     for name in FIVE:
         assert float(other[name]) == pytest.approx(float(plain[name]), rel=1e-6), name
+
+
+def test_the_unit_is_the_deviation_of_all_targets_of_a_trial() -> None:
+    rng, tests = np.random.default_rng(0), np.arange(20_000) % 2 == 1
+    targets = rng.normal(size=20_000) * np.where(tests, 6, 2)
+    metrics = run(
+        Normal(deviation=3), own(targets, tests=tests), train=0
+    ).metrics  # of a standardised target that is tested
+    share = 6 / np.sqrt((6**2 + 2**2) / 2)
+    assert metrics["rmse"] == pytest.approx(share, rel=0.02)
+    assert metrics["width"] == pytest.approx(3.29 * share, rel=0.02)
+    assert metrics["nll"] == pytest.approx(0.5 + 0.5 * np.log(2 * np.pi) + np.log(share), abs=0.02)
 
 
 def test_targets_that_are_equal_where_they_are_learned_make_no_nan() -> None:
