@@ -68,10 +68,17 @@ FORMS = {
     "operator": {"pair": (GRIDS, GRIDS), "tables": (TABLE, TABLE), "dataset": TensorDataset(*[torch.tensor(GRIDS)] * 2)},
     "stream": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "credit": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
+    "scaling": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "events": {"pair": (COUNTS, Y), "tensors": (torch.tensor(COUNTS), torch.tensor(Y)),
                "table": EVENTS.assign(label=Y[EVENTS["sample"]])},
 }  # fmt: skip
-CHEAPEST = {"recall": "random-guess", "regression": "mean", "operator": "mean-field", "credit": "head-only"}
+CHEAPEST = {
+    "recall": "random-guess",
+    "regression": "mean",
+    "operator": "mean-field",
+    "credit": "head-only",
+    "scaling": "he",
+}
 OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}}
 
 

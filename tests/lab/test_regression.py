@@ -21,7 +21,7 @@ from replica.errors import ReplicaError
 from replica.lab.claims import Trial
 from replica.lab.problems import get
 from replica.lab.problems.problem import Dataset
-from replica.lab.problems.regression.data import draw_rows, load
+from replica.lab.problems.regression.data import draw_rows
 from replica.lab.problems.regression.scores import LEVELS, coverage_curve, crps, farthest
 
 problem = get("regression")
@@ -202,7 +202,10 @@ def test_far_rows_are_those_of_the_test_part_that_are_farthest() -> None:
 
 @pytest.mark.parametrize("baseline", problem.baselines(), ids=lambda baseline: baseline.name)
 def test_baselines_learn_and_repeat(baseline: Any) -> None:
-    first, again = (run(baseline.make, load("diabetes", {}), seed=3, scale="smoke", test=0.5) for _ in range(2))
+    first, again = (
+        run(baseline.make, problem.load("diabetes", problem.resolve({})), seed=3, scale="smoke", test=0.5)
+        for _ in range(2)
+    )
     plain = [{k: v for k, v in each.metrics.items() if k != "fit_seconds"} for each in (first, again)]
     assert plain[0] == plain[1]
     assert first.examples == again.examples

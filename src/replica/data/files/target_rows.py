@@ -15,6 +15,7 @@ from replica.data.files.arrays import Arrays, open_arrays
 from replica.data.files.sources import MEMORY, in_memory, user_file
 from replica.data.files.tables import Table, is_table, joined, left_out, read_table
 from replica.data.sets.patterns import check_shape, refuse, shown
+from replica.data.sets.rows import Rows
 from replica.errors import ReplicaError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Target:
         kinds: NumPy's letters of the kinds that an array of them may have.
         wanted: These kinds in words.
         archive: What an archive of arrays should hold.
+        rows: Makes the rows of values, the target's name, classes, and what `Rows` takes.
     """
 
     names: tuple[str, ...]
@@ -43,27 +45,7 @@ class Target:
     kinds: str
     wanted: str
     archive: str
-
-
-@dataclass(frozen=True)
-class TargetRows:
-    """Rows that have a value, and what was told of them.
-
-    Args:
-        features: A table, or an array ``(count, *shape)`` of images or signals.
-        values: What is to be predicted, one a row.
-        name: The column, or the array ``y``.
-        classes: What classes are called, where the values are classes.
-        notes: What was decided while reading.
-        beside: ``tests``, ``groups`` and ``group_names`` where they were asked for.
-    """
-
-    features: pd.DataFrame | NDArray[Any]
-    values: NDArray[Any]
-    name: str
-    classes: tuple[str, ...]
-    notes: tuple[str, ...]
-    beside: dict[str, Any]
+    rows: Callable[..., Rows]
 
 
 def found(source: Any, formats: Collection[str]) -> Any:
@@ -80,11 +62,7 @@ def other_kind(tested: Any, wanted: str) -> ReplicaError:
 
 
 def refuse_option(path: Path | str, option: str, value: Any, reason: str) -> None:
-    """See that an option is not given.
-
-    Raises:
-        ReplicaError: If it is, with the reason.
-    """
+    """See that an option is not given."""
     if value:
         given = ", ".join(value) if isinstance(value, list | tuple) else value
         raise refuse(path, f"takes no option {option}, but got {shown(given)!r:.60}", f"leave it out: {reason}")
@@ -98,20 +76,10 @@ def read_target_rows(
     groups: str,
     keep: Collection[str],
     drop: Collection[str],
-) -> TargetRows:
-    """Read rows that were found, and those to test below them.
+) -> Rows:
+    """Read rows that were found, in a table or an archive, and those that are there to test (``tested``) below them.
 
-    Args:
-        data: A table or an archive, as a file or in memory.
-        tested: The same for rows that are there to test; None where there are none.
-        target: What is to be predicted.
-        name: Its column.
-        groups: The column or array that names the group of each row.
-        keep: Columns that stay although they seem to tell nothing.
-        drop: Columns that are left out.
-
-    Raises:
-        ReplicaError: In one line that names the file, what is wrong with it and what is wanted.
+    The ``name`` is the target's column; columns to ``keep`` stay although they seem to tell nothing.
     """
     if is_table(data):
         table = read_table(data)
@@ -146,7 +114,7 @@ def _from_table(
     keep: Collection[str],
     drop: Collection[str],
     first: Table | None = None,
-) -> TargetRows:
+) -> Rows:
     """Rows of a table, of which those below the ``first`` are there to test."""
     name = _target_column(table, target, given)
     group = table.find(groups) if groups else ""
@@ -167,7 +135,7 @@ def _from_table(
     beside: dict[str, Any] = {} if tests is None else {"tests": tests[rows]}
     if group:
         beside["groups"], beside["group_names"] = _group(table.source, cells(part, group), shown(group))
-    return TargetRows(features, values[rows], name, classes, (*table.notes, *notes, *more), beside)
+    return target.rows(values[rows], name, classes, features=features, notes=(*table.notes, *notes, *more), **beside)
 
 
 def _features(
@@ -235,7 +203,7 @@ def _target_column(table: Table, target: Target, given: str) -> str:
     return str(usual[0])
 
 
-def _from_arrays(archives: list[Arrays], target: Target, groups: str) -> TargetRows:
+def _from_arrays(archives: list[Arrays], target: Target, groups: str) -> Rows:
     """Rows of archives; those of a second one are there to test."""
     import pandas as pd
 
@@ -256,7 +224,7 @@ def _from_arrays(archives: list[Arrays], target: Target, groups: str) -> TargetR
     more: dict[str, Any] = {} if tests is None else {"tests": tests[rows]}
     if groups:
         more["groups"], more["group_names"] = _group(source, columns[groups][rows].reset_index(drop=True), groups)
-    return TargetRows(features, encoded[rows], "y", classes, tuple(notes), more)
+    return target.rows(encoded[rows], "y", classes, features=features, notes=tuple(notes), **more)
 
 
 def _read_arrays(

@@ -84,15 +84,7 @@ def draw_comparison(figure: Figure, comparison: Any, problem: Problem) -> None:
 def draw_ranking(
     axes: Axes, comparison: Any, *, metric: Metric, baselines: frozenset[str], sweep_label: str = ""
 ) -> None:
-    """Draw one metric of every method with its intervals: over the sweep, or the best on top where there was none.
-
-    Args:
-        axes: Empty axes; colours of text and lines are the current style's.
-        comparison: Has ``sweep``, ``curves`` (method, value, metric, mean, low, high) and ``rows`` in rank order.
-        metric: Usually the one that ranks.
-        baselines: Methods that belong to the problem.
-        sweep_label: What the swept option is called on its axis; by default its name.
-    """
+    """Draw one metric of every method with its intervals: over the sweep, or the best on top where there was none."""
     methods = [str(row["method"]) for row in comparison.rows]
     styles = method_styles(methods, baselines)
     curves: pd.DataFrame = comparison.curves[comparison.curves["metric"] == metric.name]
@@ -187,13 +179,8 @@ def label_ends(
 ) -> None:
     """Write each method's name beside the end of its line, moved apart where names would touch.
 
-    Args:
-        axes: With its limits and scale set.
-        ends: Method, and the two coordinates of its line's end.
-        ranks: Of methods: of two that end at one height the better stands higher.
-        styles: How methods are drawn.
-        height_points: Height of the figure.
-        apart_points: From the axes to the names' marks.
+    Each of the ``ends`` is a method and the two coordinates of its line's end; of two that end at one height the better ranked
+    stands higher. The axes have their limits and scale; marks of names stand ``apart_points`` from them.
     """
     if not ends:
         return

@@ -189,11 +189,7 @@ class Comparison:
 
 
 def check_report_path(out: Path | None, problem: str, data: str | None) -> Path:
-    """Where the report goes, checked before anything runs.
-
-    Raises:
-        ReplicaError: If it cannot be written there.
-    """
+    """Where the report goes, checked before anything runs."""
     stem = f"replica-{problem}" + (f"-{Path(data).stem}" if data else "")
     path = out or Path(f"{stem}.html")
     if path.is_dir():

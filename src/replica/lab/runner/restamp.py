@@ -16,11 +16,7 @@ from .sources import Source
 
 
 def restamped(source: Source, settings: Settings) -> list[str]:
-    """Stamp what is recorded of a paper with the code of today where one seed comes out the same bit for bit.
-
-    Returns:
-        A line for each study whose code changed: stamped anew, or to be measured again.
-    """
+    """Stamp what is recorded of a paper with the code of today where one seed comes out the same bit for bit."""
     known = record(source.slug)
     evidence = read_evidence(known, earlier=True)
     notes: list[str] = []

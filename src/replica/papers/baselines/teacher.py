@@ -71,10 +71,7 @@ def gradient_boosting(
 @baselines.entry("mlp", "a multilayer perceptron of 2 × 128 units", space=TRAINING)
 def mlp(trial: Trial, learning_rate: float = 3e-3, weight_decay: float = 1e-2) -> NetworkRegressor:
     """Two hidden layers of ReLU units, the rows laid flat."""
-    generator = trial.generator("weights", "cpu")
-    return NetworkRegressor(
-        mlp_network, generator, trial.device, learning_rate=learning_rate, weight_decay=weight_decay
-    )
+    return NetworkRegressor(mlp_network, trial, learning_rate, weight_decay)
 
 
 @baselines.entry(
@@ -91,8 +88,7 @@ def cnn(
     def make(features: int, outputs: int, shape: tuple[int, ...]) -> nn.Module:
         return cnn_network(shape, outputs, readout)
 
-    generator = trial.generator("weights", "cpu")
-    return NetworkRegressor(make, generator, trial.device, learning_rate=learning_rate, weight_decay=weight_decay)
+    return NetworkRegressor(make, trial, learning_rate, weight_decay)
 
 
 class RbfKernelRidge:
@@ -122,19 +118,10 @@ class NetworkRegressor(NetworkEstimator):
     Inputs and targets are standardised by one mean and one deviation each, which leaves the patches alike.
     """
 
-    steps = 1000
-
-    def __init__(
-        self,
-        make_module: MakeModule,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        learning_rate: float,
-        weight_decay: float,
-    ) -> None:
+    def __init__(self, make_module: MakeModule, trial: Trial, learning_rate: float, weight_decay: float) -> None:
+        generator = trial.generator("weights", "cpu")
         super().__init__(make_module, generator, learning_rate=learning_rate, weight_decay=weight_decay)
-        self.device = device
+        self.device, self.steps = trial.device, trial.pick(smoke=100, laptop=1000, full=5000)
 
     def loss(self, module: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """The mean squared error."""

@@ -14,7 +14,7 @@ from replica.lab.claims import Scale, Trial
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.problem import VALIDATION_SHARE, Dataset, Metric, Option, Split, Value
 from replica.lab.problems.protocol import real_array
-from replica.lab.problems.teacher.targets import READ_BY_SOME, TARGETS, dimension, teacher
+from replica.lab.problems.teacher.targets import READ_BY_SOME, TARGETS, dimension, drawn, teacher, told
 
 if TYPE_CHECKING:
     from replica.data.sets.teachers.teacher import Teacher as KnownTeacher
@@ -68,9 +68,10 @@ class Teacher(FitPredict):
         'fit(X: Float[ndarray, "examples features"], y: Float[ndarray, " examples"]) -> object',
         'predict(X: Float[ndarray, "rows features"]) -> Float[ndarray, " rows"]',
     )
+    protocol_note = ", and fit may take shape, such as (patches, dim)"
     metrics = (_EXCESS, _ERROR, _SECONDS)
     options = (
-        Option("target", "dsd", "the structure to find", choices=tuple(TARGETS)),
+        Option("target", "dsd", f"the structure to find: {told()}", choices=tuple(TARGETS)),
         Option("examples", 300, "examples to learn from", minimum=2, maximum=100_000, label="Examples"),
         Option("patches", 8, "patches of an input; keys beside the query", minimum=1, maximum=1024, label="Patches"),
         Option("dim", 0, "numbers a patch, or an input where there are no patches; 0 for as many as suit the target",
@@ -104,7 +105,7 @@ class Teacher(FitPredict):
             )
         target = str(options.get("target", "dsd"))
         description = f"{TARGETS[target].description}: drawn anew for each seed"
-        return Dataset(target, description, None, f"teacher {target}")
+        return Dataset(target, description, drawn, f"teacher {target}")
 
     def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
         """See that the options make a teacher.
@@ -147,27 +148,20 @@ class Teacher(FitPredict):
         return np.arange(examples), np.arange(examples, examples + test)
 
     def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
-        """Draw the teacher and its examples."""
+        """Draw the teacher and its examples; the content is `targets.drawn`."""
         examples, _ = self._sizes(trial, options)
-        teacher_ = teacher(options, trial.rng("teacher"))
+        known = teacher(options, trial.rng("teacher"))
         held_out = bool(test[0] < examples)
-        learned = teacher_.examples(examples, trial.rng("examples"))
+        learned = content(known, "examples", examples, trial)
         inputs, targets = learned.inputs.reshape(examples, -1), learned.targets
         if held_out:
             queries, best = inputs[test], targets[test]
         else:
-            tested = teacher_.examples(len(test), trial.rng("test"))
+            tested = content(known, "test", len(test), trial)
             queries, best = tested.inputs.reshape(len(test), -1), tested.means
+        told = {"shape": known.shape}
         return Taught(
-            train,
-            test,
-            inputs[train],
-            targets[train],
-            queries,
-            {"shape": teacher_.shape},
-            teacher=teacher_,
-            best=best,
-            held_out=held_out,
+            train, test, inputs[train], targets[train], queries, told, teacher=known, best=best, held_out=held_out
         )
 
     def score(
