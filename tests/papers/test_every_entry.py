@@ -84,6 +84,44 @@ class ClassificationCases:
         assert (np.asarray(fitted.predict(X[60:])) == labels[60:]).mean() >= 0.95
 
 
+class RegressionCases:
+    """Rows, features: the smallest, one feature, more features than rows, equal rows; equal targets in the last."""
+
+    shapes = ((2, 1), (7, 1), (12, 40), (60, 5), (8, 2))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        rows, features = shape
+        rng = np.random.default_rng(shape)
+        X = rng.normal(size=(rows, features))
+        X[-1] = X[0]
+        y = np.zeros(rows) if shape == self.shapes[-1] else X[:, 0] + rng.normal(size=rows)
+        fitted = method.fit(X.copy(), y.copy()) or method
+        asked = np.concatenate([X, rng.normal(size=(3, features)), np.full((1, features), 1e3)])
+        outputs = {"predicted": fitted.predict(asked.copy())}
+        shapes = {"predicted": (rows + 4,), "quantiles": (rows + 4, 3), "density": (rows + 4,)}
+        if hasattr(fitted, "predict_quantiles"):
+            outputs["quantiles"] = fitted.predict_quantiles(asked.copy(), np.array([0.05, 0.5, 0.95]))
+        if hasattr(fitted, "log_density"):
+            outputs["density"] = fitted.log_density(asked.copy(), np.zeros(rows + 4))
+        for name, output in outputs.items():
+            outputs[name] = torch.as_tensor(output)
+            assert outputs[name].shape == shapes[name]
+            assert torch.isfinite(outputs[name]).all()
+        return outputs
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """A line with little noise: any learner but the trivial one is nearer to it than the mean, and intervals hold it."""
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(260, 2))
+        y = X[:, 0] + 0.1 * rng.normal(size=260)
+        fitted = make(Trial(0, "smoke")).fit(X[:200], y[:200])
+        assert np.square(np.asarray(fitted.predict(X[200:])) - y[200:]).mean() < 0.25
+        if hasattr(fitted, "predict_quantiles"):
+            low, high = np.asarray(fitted.predict_quantiles(X[200:], np.array([0.05, 0.95]))).T
+            assert 0.5 < ((low <= y[200:]) & (y[200:] <= high)).mean() <= 1
+            assert (high - low).mean() < 3
+
+
 class OperatorCases:
     """Samples, channels, grid: lines and squares, even and odd, longer than wide."""
 
@@ -327,6 +365,7 @@ class ScalingCases:
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
+    "regression": RegressionCases(),
     "operator": OperatorCases(),
     "stream": StreamCases(),
     "credit": CreditCases(),

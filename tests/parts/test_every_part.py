@@ -681,6 +681,7 @@ def exported() -> dict[str, Any]:
 
 EXPORTED = exported()
 SETTINGS: dict[str, dict[str, Any]] = {
+    "kernels.ScaleMixtureRegressor": {"bias_variance": 0.1},
     f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}
     for name in ("HopularClassifier", "HopularRegressor")
 }

@@ -45,6 +45,16 @@ from .kernel_regressor import KernelRegressor as KernelRegressor
 from .kernel_functions import NamedKernel as NamedKernel
 from .ridge_path import RidgePath as RidgePath, ridge_path as ridge_path
 from .gradient_flow import kernel_gradient_flow as kernel_gradient_flow
+from .scale_mixture import ScaleMixtureRegressor as ScaleMixtureRegressor
+from .scale_posterior import (
+    ImportanceLaw as ImportanceLaw,
+    ScaleLaw as ScaleLaw,
+    inverse_gamma_law as inverse_gamma_law,
+)
+from .student_t_process import (
+    StudentTProcess as StudentTProcess,
+    student_t_process as student_t_process,
+)
 from .feature_ridge import (
     FeatureRidge as FeatureRidge,
     ridge_by_leave_one_out as ridge_by_leave_one_out,
