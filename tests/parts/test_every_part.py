@@ -682,8 +682,10 @@ def exported() -> dict[str, Any]:
 EXPORTED = exported()
 SETTINGS: dict[str, dict[str, Any]] = {
     "kernels.ScaleMixtureRegressor": {"bias_variance": 0.1},
-    f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}
-    for name in ("HopularClassifier", "HopularRegressor")
+    **{
+        f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}
+        for name in ("HopularClassifier", "HopularRegressor")
+    },
 }
 """For estimators that are slow as they come: the least that scikit-learn's checks, a hundred fits, take for learning."""
 ESTIMATORS = [
