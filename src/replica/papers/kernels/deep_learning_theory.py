@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from replica.data import digits
 from replica.kernels import (
     CriticalInitialization,
     critical_initialization,
@@ -18,7 +19,6 @@ from replica.kernels import (
     universality_class,
     vertex_recursion,
 )
-from replica.data import digits
 from replica.lab.claims import Choice, Paper, Trial
 from replica.lab.problems.scaling.built import Built
 from replica.lab.problems.scaling.search import train
