@@ -18,12 +18,15 @@ from .problem import Value as Value
 from .recall.problem import Recall as Recall
 from .registry import get as get
 from .registry import names as names
+from .regression.problem import Regression as Regression
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
+from .scaling.problem import Scaling as Scaling
 from .store_recall import Recalled as Recalled
 from .store_recall import StoreRecall as StoreRecall
 from .stream.info import StreamInfo as StreamInfo
 from .stream.problem import Stream as Stream
+from .teacher.problem import Teacher as Teacher
 
 __all__ = [
     "Baseline",
@@ -42,11 +45,14 @@ __all__ = [
     "Problem",
     "Recall",
     "Recalled",
+    "Regression",
     "Sample",
+    "Scaling",
     "StepByStep",
     "StoreRecall",
     "Stream",
     "StreamInfo",
+    "Teacher",
     "Value",
     "get",
     "kept_bytes",

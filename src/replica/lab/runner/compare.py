@@ -130,7 +130,7 @@ class Results:
             for value in self.sweep.values if self.sweep else (None,):
                 rows = [row for (_, at), row in result.rows.items() if at == value and row.status == "ok"]
                 for metric in self.metrics:
-                    if rows:
+                    if rows and all(metric.name in row.measures for row in rows):
                         span = interval([from_plain(row.measures[metric.name]) for row in rows])
                         points.append((result.method.name, value, metric.name, span.mean, span.low, span.high))
         return pd.DataFrame(points, columns=["method", "value", "metric", "mean", "low", "high"])
@@ -180,27 +180,22 @@ def run_comparison(
     if tune:
         for method in methods:
             read_space(method, problem.name)
-    count = settings.seeds or SEEDS[settings.scale]
     costs = seconds_of_trials(problem.name, [method.name for method in methods], settings.store_path)
-    cheap_first = sorted(methods, key=lambda method: costs[method.name])
-    jobs = _jobs(problem, cheap_first, count, sweep, resolved, settings, source, dataset)
-    metrics = problem.metrics_for(resolved)
-    running: Any = {"workers": settings.workers, "backend": settings.backend}
-    tuning = None
+    results = Results(
+        problem, dataset, resolved, sweep, settings.scale, settings.seeds or SEEDS[settings.scale], settings.device,
+        problem.metrics_for(resolved), (), left_out, settings.store_path, tuple(dict.fromkeys(only)), source=source,
+    )  # fmt: skip
+    jobs = _jobs(results, sorted(methods, key=lambda method: costs[method.name]), settings)
     if tune:
-        title = f"Tuning on {problem.name}"
-        tuning = run_tuning(jobs, tune, metrics[0], settings.store_path, title=title, quiet=settings.quiet, **running)
+        tuning = run_tuning(jobs, tune, results.metrics[0], settings, title=f"Tuning on {problem.name}")
+        results = replace(results, tuning=tuning)
         for (name, seed, value), job in jobs.items():
             if name in tuning.methods:
-                found_settings = tuning.methods[name].found[seed, value].settings
-                jobs[name, seed, value] = replace(job, method=replace(job.method, settings=found_settings))
-    results = Results(
-        problem, dataset, resolved, sweep, settings.scale, count, settings.device, metrics, (), left_out,
-        settings.store_path, tuple(dict.fromkeys(only)), tuning, source,
-    )  # fmt: skip
+                found = tuning.methods[name].found[seed, value].settings
+                jobs[name, seed, value] = replace(job, method=replace(job.method, settings=found))
     with reporter(f"Comparing on {problem.name}", len(jobs), 0, settings.quiet) as shown:
         growing = _Growing(results, methods, jobs, shown, show)
-        run(list(jobs.values()), settings.store_path, progress=growing, **running)
+        run(list(jobs.values()), settings, progress=growing)
     return growing.results
 
 
@@ -215,6 +210,7 @@ class _Growing(Reporter):
         shown: Reporter,
         show: Show | None,
     ) -> None:
+        super().__init__()
         self.results, self._shown, self._show = results, shown, show
         self._known: dict[str, MethodResult] = {}
         self._methods = {f"{results.problem.name}/{method.name}": method for method in methods}
@@ -233,28 +229,18 @@ class _Growing(Reporter):
         with Store(self.results.store) as store:
             rows = store.read(job.key for job in self._jobs[subject].values())
         own = {place: rows[job.key] for place, job in self._jobs[subject].items()}
-        metrics = self.results.metrics
-        self._known[subject] = _summarise(self._methods[subject], metrics, own)
-        known = [
-            self._known[name] for name in self._methods if name in self._known
-        ]  # equal ones in the problem's order
-        self.results = replace(self.results, methods=_ranked(known, metrics[0], whole=len(known) == len(self._methods)))
+        self._known[subject] = _summarise(self._methods[subject], self.results.metrics, own)
+        # Equal ones in the problem's order.
+        known = [self._known[name] for name in self._methods if name in self._known]
+        ranked = _ranked(known, self.results.metrics[0], whole=len(known) == len(self._methods))
+        self.results = replace(self.results, methods=ranked)
         if self._show:
             self._shown.show(*self._show(self.results, self._methods[subject].name))
 
 
-def _jobs(
-    problem: Problem,
-    methods: Sequence[Method],
-    seeds: int,
-    sweep: Sweep | None,
-    options: Mapping[str, Value],
-    settings: Settings,
-    source: str,
-    dataset: Dataset,
-) -> dict[Place, EntryJob]:
+def _jobs(results: Results, methods: Sequence[Method], settings: Settings) -> dict[Place, EntryJob]:
     """Every trial, by method, seed and point of the sweep; a method's trials one after another: its row is soon whole."""
-    scale = settings.scale
+    scale, sweep, problem = settings.scale, results.sweep, results.problem
     most_seconds = min(LIMIT_SECONDS[scale], COMPARE_LIMIT_SECONDS if scale == "laptop" else np.inf)
     fingerprints = {method.name: method_fingerprint(problem, method) for method in methods}
     return {
@@ -266,13 +252,13 @@ def _jobs(
             limit_bytes=settings.limit_bytes or LIMIT_BYTES[scale],
             problem=problem.name,
             method=method,
-            data=source,
-            digest=dataset.digest,
-            options={**options, **({sweep.option: value} if sweep and value is not None else {})},
+            data=results.source,
+            digest=results.dataset.digest,
+            options={**results.options, **({sweep.option: value} if sweep and value is not None else {})},
             examples=seed == 0 and value == (sweep.example if sweep else None),
         )
         for method in methods
-        for seed in range(seeds)
+        for seed in range(results.seeds)
         for value in (sweep.values if sweep else (None,))
     }
 
@@ -283,9 +269,12 @@ def _summarise(method: Method, metrics: Sequence[Metric], rows: Mapping[tuple[in
     whole = [seed for seed in seeds if all(row.status == "ok" for (at, _), row in rows.items() if at == seed)]
     spans: dict[str, Interval] = {}
     per_seed: dict[str, np.ndarray] = {}
+    sound = {place: row.measures for place, row in rows.items() if place[0] in whole}
     for metric in metrics if whole else ():
+        if not all(metric.name in measures for measures in sound.values()):
+            continue  # not every method can be measured by all of them
         values = [
-            _pooled([from_plain(row.measures[metric.name]) for (at, _), row in rows.items() if at == seed])
+            _pooled([from_plain(measures[metric.name]) for (at, _), measures in sound.items() if at == seed])
             for seed in whole
         ]
         spans[metric.name] = interval(values)
@@ -301,15 +290,15 @@ def _pooled(values: Sequence[float | Proportion]) -> float | Proportion:
 
 
 def _ranked(results: Sequence[MethodResult], metric: Metric, *, whole: bool) -> tuple[MethodResult, ...]:
-    """Best first; methods with failed trials last. Ties are judged once all are there, among those without failures."""
-    sound = {result.method.name: result for result in results if whole and not result.errors}
-    ties = tied_with_best({name: result.per_seed[metric.name] for name, result in sound.items()}, metric.better)
-    sign = -1.0 if metric.better == "higher" else 1.0
+    """Best first; those without the metric or with failed trials last. Ties are judged once all are there, among the others."""
+    sound = [result for result in results if whole and not result.errors and metric.name in result.metrics]
+    higher = metric.better == "higher"
+    measured = {result.method.name: result.per_seed[metric.name] for result in sound}
+    ties = tied_with_best(measured, "higher" if higher else "lower")
+    sign = -1.0 if higher else 1.0
 
     def place(result: MethodResult) -> tuple[bool, float]:
-        return bool(result.errors), sign * result.metrics[metric.name].mean if result.metrics else np.inf
+        there = metric.name in result.metrics
+        return bool(result.errors), sign * result.metrics[metric.name].mean if there else np.inf
 
-    return tuple(
-        MethodResult(r.method, r.rows, r.metrics, r.per_seed, ties.get(r.method.name, False))
-        for r in sorted(results, key=place)
-    )
+    return tuple(replace(r, tied_with_best=ties.get(r.method.name, False)) for r in sorted(results, key=place))

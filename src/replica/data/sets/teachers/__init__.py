@@ -1,0 +1,1 @@
+"""Teachers: structures that are known, from which examples are drawn."""
