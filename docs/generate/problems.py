@@ -48,11 +48,23 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "SignedStep",
         "python": 'data=my_frame, target="species", entries={"mine": MyRule}, depth=4',
     },
+    "scaling": {
+        "data": "--data my_table.csv --target species --width 32,64,128",
+        "example": "my_parametrization.py",
+        "entry": "FallingRates",
+        "python": 'data=my_frame, target="species", entries={"mine": MyParametrization}, width="32,64,128"',
+    },
     "events": {
         "data": "--data my_events.npz --steps 100",
         "example": "my_event_network.py",
         "entry": "leaky_counts",
         "python": 'data={"time": t, "unit": u, "sample": s, "label": y}, entries={"mine": MyNetwork}, steps=100',
+    },
+    "teacher": {
+        "data": "--target local --patches 16 --reach 3 --sweep examples=100,300,1000",
+        "example": "my_patch_learner.py",
+        "entry": "SharedWeights",
+        "python": 'target="local", entries={"mine": MyLearner}, sweep={"examples": (100, 300, 1000)}',
     },
 }
 

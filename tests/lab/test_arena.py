@@ -37,7 +37,7 @@ def measured(tmp_path):
 
     def table(own, seed=0):
         def run_jobs(jobs):
-            return run(jobs, tmp_path / "store.sqlite", workers=1, quiet=True)
+            return run(jobs, Settings(workers=1, quiet=True, store=tmp_path / "store.sqlite"))
 
         own.prepare(run_jobs)
         return own.table(seed, run_jobs(own.jobs(seed)))

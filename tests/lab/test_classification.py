@@ -22,7 +22,7 @@ from replica.lab.claims import Trial
 from replica.lab.problems import get
 from replica.lab.problems.classification.calibration import expected_calibration_error, log_loss
 from replica.lab.problems.classification.class_metrics import auroc, balanced_accuracy, confusion_matrix, macro_f1
-from replica.lab.problems.classification.data import load, prepare
+from replica.lab.problems.classification.data import prepare
 from replica.lab.problems.labelled_rows import stratified_split
 from replica.lab.problems.problem import Dataset
 
@@ -31,7 +31,7 @@ problem = get("classification")
 
 @pytest.fixture(scope="module")
 def wine() -> Dataset:
-    return load("wine", {})
+    return problem.load("wine", {})
 
 
 def run(

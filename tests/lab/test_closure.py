@@ -188,8 +188,8 @@ NEW = "@cache\nOLD"
             False,
         ),
         ("lab.problems.recall.problem:Recall", "lab.problems.recall.damage", "def damage_patterns(", NEW, True),
-        ("lab.problems.recall.problem:psnr", "lab.problems.recall.data", "def load(", NEW, False),
-        ("lab.problems.recall.problem:Recall", "lab.problems.recall.data", "def load(", NEW, True),
+        ("lab.problems.recall.problem:psnr", "lab.problems.recall.data", "def pattern_sets(", NEW, False),
+        ("lab.problems.recall.problem:Recall", "lab.problems.recall.data", "def pattern_sets(", NEW, True),
     ],
 )
 def test_in_the_real_package_a_change_is_seen_where_it_is_used(monkeypatch, start, module, old, new, seen):

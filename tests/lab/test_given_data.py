@@ -66,10 +66,11 @@ FORMS = {
     "operator": {"pair": (GRIDS, GRIDS), "tables": (TABLE, TABLE), "dataset": TensorDataset(*[torch.tensor(GRIDS)] * 2)},
     "stream": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "credit": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
+    "scaling": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "events": {"pair": (COUNTS, Y), "tensors": (torch.tensor(COUNTS), torch.tensor(Y)),
                "table": EVENTS.assign(label=Y[EVENTS["sample"]])},
 }  # fmt: skip
-CHEAPEST = {"recall": "random-guess", "operator": "mean-field", "credit": "head-only"}
+CHEAPEST = {"recall": "random-guess", "operator": "mean-field", "credit": "head-only", "scaling": "he"}
 OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}}
 
 
@@ -121,14 +122,14 @@ def test_an_option_that_says_how_data_are_read_cannot_be_swept(tmp_path: Path) -
 def test_a_method_without_its_library_is_left_out_with_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from replica.lab.runner import participants
+    from replica.lab.runner import methods, participants
 
     found = participants.importlib.util.find_spec
     monkeypatch.setattr(
         participants.importlib.util, "find_spec", lambda name: None if name == "neuralop" else found(name)
     )
     sizes = {"samples": 40, "resolution": 16, "train": 16, "test": 8, "scale": "smoke", "workers": 1, "quiet": True}
-    monkeypatch.setattr(participants, "load_paper", lambda module: SimpleNamespace(entries={}))
+    monkeypatch.setattr(methods, "load_paper", lambda module: SimpleNamespace(entries={}))
     _, left_out = participants.participants(get("operator"), get("operator").resolve({}), (), ())
     assert left_out == {"fno": "needs pip install 'replica-papers[physics]'", "tfno": left_out["fno"]}
     comparison = replica.compare("operator", only=["mean-field"], store=tmp_path / "s.db", **sizes)

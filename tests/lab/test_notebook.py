@@ -17,7 +17,7 @@ from replica.lab.report import Comparison
 from replica.lab.report.claim_figures import _wrapped
 from replica.lab.runner.compare import run_comparison
 from replica.lab.runner.settings import Settings
-from replica.lab.runner.store import Store
+from replica.lab.runner.store import Row, Store
 from tests.lab.toy_papers import write_paper
 
 NASTY = "<script>alert(1)</script>"
@@ -159,6 +159,15 @@ def test_rows_come_as_methods_finish_and_cheap_ones_first(tmp_path: Path) -> Non
 
     assert run(5) == ["random-guess", "nearest-neighbour", "hopfield-hebb"], "as recorded with Replica"
     with Store(tmp_path / "s.db") as store:
-        told = {"what": {}, "peak_bytes": None, "machine": {}, "measures": {}}
-        store.write("elsewhere", subject="recall/random-guess", seed=0, seconds=9.0, **told)
+        store.write(
+            Row(
+                key="elsewhere",
+                subject="recall/random-guess",
+                seed=0,
+                what={},
+                seconds=9.0,
+                peak_bytes=None,
+                machine={},
+            )
+        )
     assert run(6)[-1] == "random-guess", "as measured here"

@@ -103,7 +103,7 @@ def test_named_data(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     options = {"samples": 4, "resolution": 32}
     dataset = problem.load(name, options)
     nodes = "32" if name == "burgers" else "33 × 33"
-    assert dataset.description.endswith(f": 4 samples on {nodes} nodes")
+    assert dataset.description.endswith(f"; 4 samples on {nodes} nodes")
     assert dataset.digest == problem.load(name, options).digest
     assert dataset.digest != problem.load(name, options | {"samples": 5}).digest
     problem.check(dataset, problem.resolve({"train": 3, "test": 1}))

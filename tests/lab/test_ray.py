@@ -40,7 +40,8 @@ def note(trial):
     """One line a run: its seed, its Ray worker, where its code lay. From the seed in the file TRIAL_HOLD on, it then waits."""
     if log := os.environ.get("TRIAL_LOG"):
         with open(log, "ab", buffering=0) as file:
-            file.write(f"{trial.seed} {os.getppid()} {__file__}\\n".encode())
+            server = open(f"/proc/{os.getppid()}/stat").read().rsplit(")", 1)[1].split()
+            file.write(f"{trial.seed} {server[1]} {__file__}\\n".encode())
     with contextlib.suppress(FileNotFoundError):
         while trial.seed >= int(open(os.environ.get("TRIAL_HOLD", "")).read()):
             time.sleep(0.02)

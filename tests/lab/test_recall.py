@@ -103,7 +103,7 @@ def test_the_users_file(tmp_path: Path) -> None:
     assert dataset.content.real.min() == 0
     assert dataset.content.real.max() == 1
     assert abs(dataset.content.binary.mean()) < 0.1  # medians halve each column
-    assert "40 patterns of 12 values from mine.csv" in dataset.description
+    assert "40 distinct patterns of 12 values, from mine.csv" in dataset.description
     assert "scaled to [0, 1]" in dataset.description
     assert float(run(lambda _: NearestNeighbour(), dataset, stored=20, damage=0.0).metrics["exact"]) == 1
     np.save(tmp_path / "other.npy", rng.normal(size=(40, 12)))

@@ -536,7 +536,7 @@ def test_a_table_of_the_users(tmp_path: Path) -> None:
     dataset = problem.load(str(tmp_path / "mine.csv"), {"domain": "year"})
     assert dataset.content.domain_names == ("2001", "2002", "2003")
     assert list(dataset.content.labelled.features.columns) == ["a", "b", "site"]
-    assert dataset.description.endswith("; 3 domains by year")
+    assert "4 classes, 3 domains by year, from mine.csv" in dataset.description
     by_site = problem.load(str(tmp_path / "mine.csv"), {"domain": "site"})
     assert by_site.content.domain_names == ("new", "old")
     assert len({dataset.digest, by_site.digest, problem.load(str(tmp_path / "mine.csv"), {}).digest}) == 3

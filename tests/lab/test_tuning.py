@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,12 +30,14 @@ from replica.lab.problems.problem import Dataset, Metric
 from replica.lab.problems.recall.data import PatternSets
 from replica.lab.problems.stream.data import StreamContent
 from replica.lab.problems.stream.plan import plan
+from replica.lab.problems.teacher.targets import drawn
 from replica.lab.report.tuned_settings import tuned_methods, tuning_rule
 from replica.lab.runner.compare import Results, run_comparison
 from replica.lab.runner.job import EntryJob, Method, load_paper
 from replica.lab.runner.settings import Settings
 from replica.lab.runner.store import Row
 from replica.lab.runner.tuning import _Study, read_space
+from replica.training import mlp
 
 
 class Blend:
@@ -90,6 +93,21 @@ class Scaled:
         return (self.share * mean).expand(len(inputs), *mean.shape[1:])
 
 
+class Shrunk:
+    """A share of the mean target."""
+
+    space: ClassVar = {"share": Uniform(0.0, 3.0)}
+
+    def __init__(self, share: float = 3.0) -> None:
+        self.share = share
+
+    def fit(self, X: Any, y: Any) -> None:
+        self.mean = y.mean()
+
+    def predict(self, X: Any) -> Any:
+        return self.share * self.mean + 0 * X[:, 0]
+
+
 class Neighbours:
     """The share of each class among kept items nearby, with a width that by default reaches none of them."""
 
@@ -128,6 +146,19 @@ class Descent:
         torch.optim.SGD(self.network.parameters(), self.rate).zero_grad()
         loss.backward()
         torch.optim.SGD(self.network.parameters(), self.rate).step()
+
+
+class Rates:
+    """A network of rates so low, by default, that nothing happens."""
+
+    space: ClassVar = {"scale": LogUniform(1e-6, 1.0)}
+
+    def __init__(self, scale: float = 1e-9) -> None:
+        self.scale = scale
+
+    def build(self, inputs: Any, outputs: Any, width: Any, depth: Any, generator: Any) -> Any:
+        net = mlp((inputs, width, outputs), generator=generator)
+        return net, [{"params": net.parameters(), "lr_scale": self.scale}]
 
 
 class Nearby:
@@ -179,6 +210,10 @@ def recordings() -> Dataset:
     return Dataset("recordings", "", EventSet(events, labels, ("a", "b", "c"), (6,)), "recordings", (6,))
 
 
+def taught() -> Dataset:
+    return get("teacher").load("made", {"target": "linear"})
+
+
 SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "recall": (patterns, Blend, {"values": "real", "kind": "gaussian", "stored": 12, "cues": 40}),
     "classification": (rows, Smoother, {}),
@@ -186,6 +221,8 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "operator": (maps, Scaled, {"train": 25, "test": 15, "epochs": 9, "stride": 2}),
     "stream": (items, Neighbours, {"tasks": 3, "epochs": 1, "checks": 1}),
     "events": (recordings, Nearby, {}),
+    "teacher": (taught, Shrunk, {"target": "linear", "dim": 3, "examples": 40, "test": 20}),
+    "scaling": (rows, Rates, {"width": "4,8", "depth": 1, "optimiser": "sgd", "steps": 20, "batch": 8, "rates": 6}),
 }
 every_problem = pytest.mark.parametrize("name", names())
 
@@ -212,7 +249,7 @@ def tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
             settings=Settings(scale, seeds, workers=workers, store=tmp_path / store, quiet=True),
         )
 
-    monkeypatch.setattr("replica.lab.runner.participants.records", dict)  # no papers
+    monkeypatch.setattr("replica.lab.runner.methods.records", dict)  # no papers
     monkeypatch.setattr(EntryJob, "isolated", False)  # other processes have not the data that is set here
     return run
 
@@ -231,11 +268,13 @@ def settings(results: Results, method: str = "mine") -> list[dict[str, Any]]:
 
 def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     """The data with NaN in the rows that this seed tests, or in all others."""
+    if name == "teacher":
+        return replace(dataset, content=partial(spoiled_draw, seed, part), digest=f"{dataset.digest} {part} {seed}")
     options = get(name).resolve(SMALL[name][2])
     content, rng = dataset.content, Trial(seed)
     if name == "recall":
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
-    elif name in ("classification", "credit", "events"):
+    elif name in ("classification", "credit", "events", "scaling"):
         tested = labelled_rows.stratified_split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
     elif name == "stream":
         tested = np.concatenate(plan(content, options, rng, "test").tested)
@@ -249,7 +288,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
 
     if name == "recall":
         content = replace(content, real=spoiled(content.real))
-    elif name in ("classification", "credit"):
+    elif name in ("classification", "credit", "scaling"):
         content = replace(content, features=spoiled(content.features))
     elif name == "events":
         content = replace(content, events=spoiled(content.events))
@@ -258,6 +297,13 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     else:
         content = replace(content, inputs=spoiled(content.inputs), outputs=spoiled(content.outputs))
     return replace(dataset, content=content, digest=f"{dataset.digest} {part} {seed}")
+
+
+def spoiled_draw(seed: int, spoiled: str, known: Any, part: str, count: int, trial: Trial) -> Any:
+    """Examples of a teacher, NaN where this seed tests, or where it learns."""
+    made = drawn(known, part, count, trial)
+    hit = trial.seed == seed and (part == "test") == (spoiled == "test")
+    return replace(made, inputs=made.inputs * np.nan, targets=made.targets * np.nan) if hit else made
 
 
 @every_problem
@@ -604,7 +650,8 @@ def test_the_sampler_hears_of_failures_as_worst() -> None:
         study = _Study(job, Scaled.space, {"share": 3.0}, 20, Metric("error", "1", better, "Error"))  # type: ignore[arg-type]
         for status in ("ok", "ok", "error"):
             study.ask()
-            study.tell(Row("", "", 0, {}, status, {"error": 0.5} if status == "ok" else {}, {}, "", "", 0.0, None, {}))
+            came = {"measures": {"error": 0.5}} if status == "ok" else {"error": "it broke"}
+            study.tell(Row(key="", subject="", seed=0, what={}, seconds=0.0, peak_bytes=None, machine={}, **came))  # type: ignore[arg-type]
         heard = [(trial.state.name, trial.value) for trial in study.study.trials]
         assert heard == [("COMPLETE", cost), ("COMPLETE", cost), ("COMPLETE", float("inf"))]
         assert (study.result().settings, study.result().best_score) == ({}, 0.5)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from replica.lab.catalogue import find
 from replica.lab.cli import main
-from replica.lab.runner.store import Store
+from replica.lab.runner.store import Row, Store
 from tests.lab.toy_papers import write_paper
 
 STORE = "store.sqlite"
@@ -132,7 +132,8 @@ def wrong_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         other.execute("CREATE TABLE songs (title TEXT)")
     other.close()
     with Store(folder / STORE) as store:
-        store.write("k", subject="s", seed=0, what={}, seconds=1.0, peak_bytes=1, machine={}, measures={"x": 1.0})
+        row = Row(key="k", subject="s", seed=0, what={}, seconds=1.0, peak_bytes=1, machine={}, measures={"x": 1.0})
+        store.write(row)
     return folder
 
 

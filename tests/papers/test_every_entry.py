@@ -5,6 +5,7 @@ Each problem has a class of cases here; a problem without one fails.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from replica.lab.catalogue import records
 from replica.lab.claims import Trial
 from replica.lab.problems.credit.networks import network
 from replica.lab.problems.registry import get, names
+from replica.lab.problems.scaling.built import build
+from replica.lab.problems.scaling.search import scores_of, train
 from replica.lab.problems.stream.info import StreamInfo
 from replica.lab.runner.execute import seed_everything, use_one_thread
 from replica.lab.runner.job import load_paper
@@ -259,6 +262,65 @@ class EventsCases:
         assert (method.predict(events[120:]).argmax(1) == labels[120:]).float().mean() > 0.85
 
 
+class TeacherCases:
+    """Examples, and the shape of one: a number, no patches, one patch, many."""
+
+    shapes = ((2, 1), (7, 3), (12, 1, 5), (30, 6, 4))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        count, *form = shape
+        rng = np.random.default_rng(shape)
+        X = rng.normal(size=(count, int(np.prod(form))))
+        y = np.sign(X[:, 0]) if count > 7 else X.sum(axis=1)
+        told = {"shape": tuple(form)} if "shape" in inspect.signature(method.fit).parameters else {}
+        fitted = method.fit(X.copy(), y.copy(), **told)
+        outputs = {"all": fitted.predict(X.copy()), "one": fitted.predict(X[:1].copy())}
+        for output in outputs.values():
+            assert output.shape == (len(output),)
+            assert np.isfinite(output).all()
+        return {name: torch.as_tensor(output) for name, output in outputs.items()}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """A sign that every patch shows: any learner sees it."""
+        rng = np.random.default_rng(0)
+        signs = np.sign(rng.normal(size=240))
+        X = (signs[:, None, None] + 0.3 * rng.normal(size=(240, 4, 3))).reshape(240, 12)
+        method = make(Trial(0, "smoke"))
+        told = {"shape": (4, 3)} if "shape" in inspect.signature(method.fit).parameters else {}
+        fitted = method.fit(X[:200], signs[:200], **told)
+        assert (np.sign(fitted.predict(X[200:])) == signs[200:]).mean() > 0.9
+
+
+class ScalingCases:
+    """Inputs, classes, width, hidden layers: one of each, more classes than units, deep."""
+
+    shapes = ((1, 2, 1, 1), (5, 4, 3, 2), (64, 10, 16, 6))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        features, classes, width, depth = shape
+        example = torch.randn(6, features, generator=torch.Generator().manual_seed(1))
+        outputs = {}
+        for optimiser in ("sgd", "adam"):
+            built = build(method, example, classes, width, depth, torch.Generator().manual_seed(0), optimiser)
+            runs = train(built, [0.01, 0.1], example, torch.arange(6) % classes, [torch.arange(4)] * 3, optimiser)
+            outputs |= {f"{optimiser} {name}": tensor for name, tensor in runs.weights.items()}
+            outputs[optimiser] = scores_of(built, runs, 0, example)
+            assert torch.isfinite(outputs[optimiser]).all()
+        return outputs
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Three clouds, six standard deviations apart: some rate of a wide grid learns them."""
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.arange(120) % 3
+        inputs = torch.randn(120, 9, generator=generator) + 6 * torch.eye(9)[labels]
+        rates = [2.0**power for power in range(-8, 7)]
+        for optimiser in ("sgd", "adam"):
+            built = build(make(Trial(0, "laptop")), inputs, 3, 16, 2, torch.Generator().manual_seed(0), optimiser)
+            batches = torch.randint(120, (100, 16), generator=generator)
+            runs = train(built, rates, inputs, labels, list(batches), optimiser)
+            assert np.nanmin(runs.losses) < 0.1
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
@@ -266,8 +328,10 @@ CASES = {
     "stream": StreamCases(),
     "credit": CreditCases(),
     "events": EventsCases(),
+    "teacher": TeacherCases(),
+    "scaling": ScalingCases(),
 }
-TRIVIAL = {"random-guess", "majority", "mean-field"}
+TRIVIAL = {"random-guess", "majority", "mean-field", "mean"}
 ENTRIES = [
     pytest.param(entry.problem, entry.make, id=f"{entry.problem}/{entry.name}")
     for record in records().values()

@@ -26,6 +26,7 @@ from replica.kernels import (
     InContextAttention,
     SineActivation,
     SingularKernel,
+    TwoLayerScoreNet,
     WideNetwork,
     optimal_activation,
 )
@@ -145,6 +146,13 @@ def drawn_globally(make: Callable[[], nn.Module]) -> Callable[[torch.Generator],
             return make()
 
     return made_from
+
+
+def unpaired(module: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Paired units give zero until something is learned: here as if they had learned something."""
+    with torch.no_grad():
+        module.weight.add_(torch.randn(module.weight.shape, generator=generator))
+    return module
 
 
 def sparsey_layer(generator: torch.Generator) -> nn.Module:
@@ -416,6 +424,11 @@ PARTS: dict[str, Part] = {
             (lambda: InContextAttention(4, 2)(torch.zeros(2, 6, 4), torch.zeros(2, 5), torch.zeros(2, 4)), "targets"),
             (lambda: InContextAttention(4, 2)(torch.zeros(2, 6, 4), torch.zeros(2, 6), torch.zeros(1, 4)), "queries"),
         ),
+    ),
+    "kernels.TwoLayerScoreNet": Part(
+        lambda g: unpaired(TwoLayerScoreNet(3, 8, generator=g), g),
+        lambda n, draw: (draw(n, 3), draw(n).abs()),
+        ((lambda: TwoLayerScoreNet(3, 7), "width"),),
     ),
     "kernels.WideNetwork": Part(
         lambda g: WideNetwork(4, 32, 3, torch.tanh, generator=g),

@@ -12,6 +12,11 @@ from .sets.patterns import Patterns as Patterns
 from .sets.labelled import Labelled as Labelled
 from .files.labelled import LABELLED_FORMATS as LABELLED_FORMATS
 from .files.labelled import read_labelled as read_labelled
+from .sets.regression_rows import RegressionRows as RegressionRows
+from .files.regression import REGRESSION_FORMATS as REGRESSION_FORMATS
+from .files.regression import read_regression as read_regression
+from .sets.uci_tables import UCI_TABLES as UCI_TABLES
+from .sets.uci_tables import uci_table as uci_table
 from .sets.mnist_1d import mnist_1d as mnist_1d
 from .sets.small_tables import SMALL_TABLES as SMALL_TABLES
 from .sets.small_tables import small_table as small_table
@@ -42,7 +47,9 @@ __all__ = [
     "FORMATS",
     "LABELLED_FORMATS",
     "PHOTOGRAPHS",
+    "REGRESSION_FORMATS",
     "SMALL_TABLES",
+    "UCI_TABLES",
     "Appearance",
     "Characters",
     "EventSet",
@@ -50,6 +57,7 @@ __all__ = [
     "Images",
     "Labelled",
     "Patterns",
+    "RegressionRows",
     "SolutionMap",
     "StateMachine",
     "Streams",
@@ -69,6 +77,7 @@ __all__ = [
     "read_events",
     "read_labelled",
     "read_patterns",
+    "read_regression",
     "read_solution_map",
     "saccade_digits",
     "saccade_events",
@@ -77,5 +86,6 @@ __all__ = [
     "small_table",
     "split_seed",
     "traverses",
+    "uci_table",
     "with_rotations",
 ]

@@ -22,13 +22,32 @@ from .singular_kernel import (
     limit_kernel as limit_kernel,
 )
 
-# Kernels of infinitely wide networks at finite depth, and the networks themselves
+# Kernels of infinitely wide networks at finite depth: on the unit sphere, and for any inputs; and the networks themselves
 from .tangent_kernel import (
     WideNetwork as WideNetwork,
     empirical_tangent_kernel as empirical_tangent_kernel,
     neural_tangent_kernel as neural_tangent_kernel,
     nngp_kernel as nngp_kernel,
     tangent_kernel_at_one as tangent_kernel_at_one,
+)
+from .fully_connected import (
+    WideKernels as WideKernels,
+    through_layers as through_layers,
+    wide_kernel as wide_kernel,
+    wide_kernel_diagonal as wide_kernel_diagonal,
+    wide_kernels as wide_kernels,
+)
+from .layer_moments import WideLayer as WideLayer
+from .wide_layers import wide_layer as wide_layer
+
+# Kernel least squares: ridge with exact leave-one-out errors, gradient flow, random features
+from .kernel_regressor import KernelRegressor as KernelRegressor
+from .kernel_functions import NamedKernel as NamedKernel
+from .ridge_path import RidgePath as RidgePath, ridge_path as ridge_path
+from .gradient_flow import kernel_gradient_flow as kernel_gradient_flow
+from .feature_ridge import (
+    FeatureRidge as FeatureRidge,
+    ridge_by_leave_one_out as ridge_by_leave_one_out,
 )
 from .kernel_interpolation import (
     KernelInterpolation as KernelInterpolation,
@@ -49,3 +68,25 @@ from .incontext_attention import (
     attention_risk as attention_risk,
     debiased_gradient_step as debiased_gradient_step,
 )
+
+# Score estimation as kernel regression with noisy labels
+from .score_regression import (
+    DenoisingPairs as DenoisingPairs,
+    ScoreRegression as ScoreRegression,
+    TwoLayerScoreNet as TwoLayerScoreNet,
+    denoising_pairs as denoising_pairs,
+    score_kernel as score_kernel,
+    score_of as score_of,
+    signal_and_noise as signal_and_noise,
+)
+
+# Linear networks over training time: random spectra, errors in closed form, exact paths, early stopping
+from .marchenko_pastur import MarchenkoPastur as MarchenkoPastur
+from .linear_dynamics import (
+    StoppingTime as StoppingTime,
+    generalization_error as generalization_error,
+    linear_dynamics as linear_dynamics,
+    optimal_stopping_time as optimal_stopping_time,
+    training_error as training_error,
+)
+from .early_stopped_regressor import EarlyStoppedRegressor as EarlyStoppedRegressor

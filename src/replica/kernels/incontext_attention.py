@@ -164,7 +164,7 @@ def debiased_gradient_step(
 def attention_risk(
     strengths: Float[Tensor, "heads"], outputs: Float[Tensor, "heads"], dim: int, examples: int, noise: float
 ) -> Float[Tensor, ""]:
-    """The loss of attention with circuits (ω, μ), for x ~ N(0, I), β ~ N(0, I / d), y = βᵀx + N(0, σ²), in the limit of section 4.
+    """The loss of circuits (ω, μ) for x ~ N(0, I), β ~ N(0, I / d), y = βᵀx + N(0, σ²), as section 4 approximates it.
 
     1 + σ² − 2 μᵀω + μᵀ (ωωᵀ + (1 + σ²) exp(d ωωᵀ) / L) μ, the exponential elementwise.
 

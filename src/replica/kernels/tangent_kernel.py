@@ -6,7 +6,8 @@ Radhakrishnan, Belkin, Uhler 2022, arXiv 2204.14126), starting from Σ_0 = K_0 =
     Σ_l = κ(Σ_{l−1})                          the Gaussian process of the network (NNGP),
     K_l = Σ_l + K_{l−1} κ'(Σ_{l−1})           its neural tangent kernel (NTK),
 
-for networks without biases, weights N(0, 1) in the tangent parametrisation, and φ scaled to E[φ(z)²] = 1.
+for networks without biases, weights N(0, 1) in the tangent parametrisation, and φ scaled to E[φ(z)²] = 1: the recursion of
+`wide_kernel` with covariances that stay correlations.
 """
 
 import math
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from .dual_activations import Activation, DualActivation, dual_activation
+from .fully_connected import through_layers
 
 # Entries taken through all layers at once: four arrays of these stay in a core's second-level cache.
 _BLOCK_ENTRIES = 2**14
@@ -51,9 +53,7 @@ def nngp_kernel(
     correlation = _checked(correlation, depth)
 
     def layers(sigma: Tensor) -> Tensor:
-        for _ in range(depth):
-            sigma = dual.value(sigma)
-        return sigma
+        return through_layers(sigma, lambda _, below: (dual.value(below), None), depth, tangent=False)[0]
 
     return _over_blocks(correlation, layers)
 
@@ -228,10 +228,8 @@ def empirical_tangent_kernel(
 
 
 def _layers(sigma: Tensor, dual: DualActivation, depth: int) -> Tensor:
-    kernel = sigma
-    for _ in range(depth):
-        sigma, slope = dual.value_and_slope(sigma)
-        kernel = torch.addcmul(sigma, kernel, slope)
+    kernel = through_layers(sigma, lambda _, below: dual.value_and_slope(below), depth)[1]
+    assert kernel is not None
     return kernel
 
 
@@ -253,7 +251,7 @@ def _log_layers(correlation: Tensor, dual: DualActivation, depth: int) -> Tensor
         log_slope = torch.log(slope)
         if order != 1:
             # At ξ = 0 exactly, 0 · (−∞) would be NaN.
-            log_slope = log_slope + (order - 1) * log_sigma.clamp_min(-1e300)
+            log_slope = log_slope + (order - 1) * log_sigma.clamp_min(torch.finfo(log_sigma.dtype).min / 1e8)
         log_sigma = (order * log_sigma if order else 0.0) + torch.log(reduced)
         before, log_kernel = log_kernel, torch.logaddexp(log_sigma, log_kernel + log_slope)
         sigma = torch.exp(log_sigma).clamp_max(1.0)

@@ -1,5 +1,8 @@
 from .batches import Minibatches as Minibatches
 from .batches import split_indices as split_indices
+from .curvature import GaussNewton as GaussNewton
+from .curvature import Hessian as Hessian
+from .curvature import sharpness as sharpness
 from .estimators import EPOCHS as EPOCHS
 from .estimators import EventClassifier as EventClassifier
 from .estimators import GridRegressor as GridRegressor
@@ -7,6 +10,8 @@ from .estimators import NetworkEstimator as NetworkEstimator
 from .estimators import multiply_accumulates as multiply_accumulates
 from .estimators import rate_share as rate_share
 from .estimators import relative_l2 as relative_l2
+from .lanczos import Eigenpairs as Eigenpairs
+from .lanczos import top_eigenvalues as top_eigenvalues
 from .language import CharacterText as CharacterText
 from .language import bits_per_token as bits_per_token
 from .language import next_token_accuracy as next_token_accuracy
@@ -18,6 +23,9 @@ from .nets import conv_net as conv_net
 from .nets import mlp as mlp
 from .rate_sweep import RateCurves as RateCurves
 from .rate_sweep import sweep_rates as sweep_rates
+from .replicas import ReplicaMinibatches as ReplicaMinibatches
+from .replicas import Replicas as Replicas
+from .replicas import train_replicas as train_replicas
 from .small_net import SmallNet as SmallNet
 from .small_net import as_images as as_images
 from .small_net import image_shape as image_shape
@@ -28,12 +36,17 @@ __all__ = [
     "EPOCHS",
     "CausalTransformer",
     "CharacterText",
+    "Eigenpairs",
     "EventClassifier",
+    "GaussNewton",
     "GridRegressor",
+    "Hessian",
     "History",
     "Minibatches",
     "NetworkEstimator",
     "RateCurves",
+    "ReplicaMinibatches",
+    "Replicas",
     "SmallNet",
     "as_images",
     "bits_per_token",
@@ -46,7 +59,10 @@ __all__ = [
     "next_token_loss",
     "rate_share",
     "relative_l2",
+    "sharpness",
     "small_net",
     "split_indices",
     "sweep_rates",
+    "top_eigenvalues",
+    "train_replicas",
 ]

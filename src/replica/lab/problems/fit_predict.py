@@ -5,20 +5,17 @@ from __future__ import annotations
 import inspect
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from replica.lab.claims import Trial
 
-from replica.lab.claims import Proportion, Trial
-
-from .problem import Dataset, Problem, Split, Value
+from .problem import Dataset, Measured, Options, Split, Start
 from .protocol import copied, timed
+from .split_rows import Rows, SplitRows
 
-Rows = NDArray[np.intp]
-Measured = tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]
+__all__ = ["FitPredict", "Measured", "Rows", "Sample"]
 
 
 @dataclass(frozen=True)
@@ -42,16 +39,10 @@ class Sample:
     keywords: Mapping[str, Any] = field(default_factory=dict)
 
 
-class FitPredict(Problem):
+class FitPredict(SplitRows):
     """Problems with ``fit`` and ``predict``: a subclass draws a trial's rows, makes a `Sample` of them, and scores the method."""
 
-    smoke_rows: ClassVar[tuple[int, int]] = (100, 100)
-    """The most rows to learn from and to test at smoke scale."""
-    smoke_epochs: ClassVar[int] = 2
-
-    def measure(
-        self, trial: Trial, start: Callable[[], Any], dataset: Dataset, options: Mapping[str, Value], split: Split
-    ) -> Measured:
+    def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
         """See `Problem.measure`."""
         train, test = self.rows(trial, dataset.content, options, split)
         sample = self.sample(trial, dataset.content, options, train, test)
@@ -65,29 +56,14 @@ class FitPredict(Problem):
             return self.score(trial, method, sample, dataset, options, seconds)
 
     @abstractmethod
-    def rows(self, trial: Trial, content: Any, options: Mapping[str, Value], split: Split) -> tuple[Rows, Rows]:
-        """The rows to learn from and to test; in no order of the data's own, so that the first of them are a fair sample."""
-
-    @abstractmethod
-    def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
+    def sample(self, trial: Trial, content: Any, options: Options, train: Rows, test: Rows) -> Sample:
         """Turn rows into what a method is given."""
 
     @abstractmethod
     def score(
-        self,
-        trial: Trial,
-        method: Any,
-        sample: Sample,
-        dataset: Dataset,
-        options: Mapping[str, Value],
-        fit_seconds: float,
+        self, trial: Trial, method: Any, sample: Sample, dataset: Dataset, options: Options, fit_seconds: float
     ) -> Measured:
         """Ask the fitted method and measure it."""
-
-    def epochs(self, trial: Trial, options: Mapping[str, Value]) -> int:
-        """Passes over the rows at the trial's scale."""
-        asked = int(options["epochs"])
-        return min(asked, self.smoke_epochs) if trial.scale == "smoke" else asked
 
 
 def _taken(method: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:

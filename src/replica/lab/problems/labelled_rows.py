@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replica.errors import ReplicaError
-from replica.lab.claims import Scale, Trial
+from replica.lab.claims import Trial
 
-from .problem import VALIDATION_SHARE, Dataset, Option, Split, Value
+from .problem import VALIDATION_SHARE, Dataset, Option, Options, Split
+from .split_rows import Rows, SplitRows
 
-Rows = NDArray[np.intp]
 
-
-class LabelledRows:
+class LabelledRows(SplitRows):
     """For problems whose data are labelled rows: every class is split alike, by the options ``train`` and ``test``.
 
-    Where the data say which rows are to test, these are; where they name groups, whole groups are drawn.
+    Where the data say which rows are to test, these are; where they name groups, whole groups are drawn. At smoke scale two rows
+    a class are learned from in any case.
     """
 
-    smoke_rows: ClassVar[tuple[int, int]] = (100, 100)
-    """The most rows to learn from (two a class in any case) and to test at smoke scale."""
-    unit: ClassVar[str] = "rows"
-    """What a row is called."""
-
-    def rows(self, trial: Trial, content: Any, options: Mapping[str, Value], split: Split) -> tuple[Rows, Rows]:
+    def rows(self, trial: Trial, content: Any, options: Options, split: Split) -> tuple[Rows, Rows]:
         """The rows to learn from and to test of one trial, or of its training part alone for validation."""
         train, test = _drawn(content, options, trial.rng("split"))
         if trial.scale == "smoke":
@@ -38,17 +33,8 @@ class LabelledRows:
             train, test = train[kept], train[held_out]
         return train, test
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
-        """See `Problem.used`: the rows that are learned from and tested."""
-        parts = self.rows(Trial(0, scale), dataset.content, options, "test")
-        return {name: f"{len(rows):,} {self.unit}" for name, rows in zip(("train", "test"), parts, strict=True)}
-
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that every class can be learned.
-
-        Raises:
-            ReplicaError: If fewer rows to learn from are asked for than there are classes, or no group can be set apart.
-        """
+    def check(self, dataset: Dataset, options: Options) -> None:
+        """See that every class can be learned, and that there is something to test."""
         train, classes = int(options["train"]), len(dataset.content.classes)
         if 0 < train < classes:
             raise ReplicaError(
@@ -63,12 +49,8 @@ class LabelledRows:
                 "wanted every class in two groups or more."
             )
 
-    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that some class has two rows to learn from, one of which can be held out.
-
-        Raises:
-            ReplicaError: If none has.
-        """
+    def check_validation(self, dataset: Dataset, options: Options) -> None:
+        """See that some class has two rows to learn from, one of which can be held out."""
         content = dataset.content
         train, _ = _drawn(content, options)
         grouped = _part(content, "groups") is not None
@@ -99,7 +81,7 @@ def _part(content: Any, name: str) -> NDArray[Any] | None:
     return found
 
 
-def _drawn(content: Any, options: Mapping[str, Value], rng: np.random.Generator | None = None) -> tuple[Rows, Rows]:
+def _drawn(content: Any, options: Options, rng: np.random.Generator | None = None) -> tuple[Rows, Rows]:
     """Rows to learn from and rows to test, before the scale has its say."""
     rng = rng or np.random.default_rng(0)
     labels, test, most = content.labels, float(options["test"]), int(options["train"])
@@ -122,18 +104,9 @@ def _held_out(content: Any, train: Rows, rng: np.random.Generator | None = None)
 
 
 def stratified_split(labels: NDArray[np.int64], test: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Draw the rows to test and the rows to learn from; each class keeps its share in both, and one row at least.
+    """Draw rows to learn from (0 for all) and to test; each class keeps its share in both, and one row at least.
 
     With one random state, fewer training rows are a subset of more, so that the points of a learning curve are paired.
-
-    Args:
-        labels: Class numbers, each class with two rows or more.
-        test: The share of rows to test.
-        most: The most rows to learn from; 0 for all that are not tested.
-        rng: Where randomness comes from.
-
-    Returns:
-        Rows to learn from, classes mixed; and rows to test, class by class.
     """
     tested, kept = [], []
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
@@ -160,14 +133,7 @@ def drawn_groups(
 ) -> NDArray[np.bool_]:
     """Draw whole groups, in random order, that together come near to a share of the rows; every class keeps a row outside.
 
-    Args:
-        labels: Class numbers.
-        groups: The number of each row's group.
-        share: The share of rows that is wanted.
-        rng: Where randomness comes from.
-
-    Returns:
-        Which rows are of drawn groups, bool, shape ``(rows,)``; none where each group holds all rows of some class.
+    Which rows are of drawn groups, bool; none where each group holds all rows of some class.
 
     Example:
         >>> drawn_groups(np.array([0, 1, 0, 1]), np.array([5, 5, 3, 3]), 0.5, np.random.default_rng(0)).sum()

@@ -10,16 +10,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from replica.data import split_seed
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 
 from .baseline import Baseline
+from .data_sources import digest, user_path
 from .protocol import check_protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
 
 Value = int | float | str
+Options = Mapping[str, Value]
+Start = Callable[[], Any]
+"""Makes a fresh method, whose parts have been checked."""
+Measured = tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]
+"""The metrics of one trial, and what gives its examples where they are asked for."""
 
 BASELINES = "replica.papers.baselines"
 """Where the competitors live that belong to no paper, a module a problem; found by name, so that the lab imports none."""
@@ -37,9 +46,17 @@ class Metric:
 
     name: str
     unit: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", "near 0.9"]
+    """Only the first two can rank."""
     label: str
     """For axes and column heads, without the unit."""
+    when: Callable[[Options], bool] = field(default=lambda options: True, compare=False, repr=False)
+    """Under which options it is measured."""
+
+    @property
+    def words(self) -> str:
+        """The label inside a sentence: in small letters, but for an abbreviation."""
+        return self.label if self.label[:2].isupper() else self.label[0].lower() + self.label[1:]
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,8 @@ class Option:
     """What its axis is called where it is swept; its name where this is empty."""
     alone: str = ""
     """The word that is meant where it is given without a value."""
+    reads: Literal["", "own", "named", "any"] = ""
+    """Of which data it says how they are read or made: the user's own, named sets, or both."""
 
     def parse(self, text: Value) -> Value:
         """Read a value as the user wrote it.
@@ -130,6 +149,8 @@ class Problem(ABC):
     question: ClassVar[str]
     protocol: ClassVar[tuple[str, ...]]
     """The methods an entry must have, as signatures."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """What it may have besides, as signatures: it is asked for more, and measured by more."""
     protocol_note: ClassVar[str] = ""
     """What else an error says of them, after their names."""
     metrics: ClassVar[tuple[Metric, ...]]
@@ -137,34 +158,76 @@ class Problem(ABC):
     default_data: ClassVar[str]
     data_names: ClassVar[Mapping[str, str]]
     """Named data sets, each with one line that describes it."""
+    drawn: ClassVar[tuple[str, ...]] = ()
+    """Those that take a seed behind their name, as in ``mnist-1d:7``."""
     data_formats: ClassVar[tuple[str, ...]]
     """Endings of files the user may bring; ``"folder of images"`` where that is allowed."""
+    files: ClassVar[str] = "a file"
+    """What the user may bring, in words."""
     default_sweep: ClassVar[tuple[str, tuple[Value, ...]] | None] = None
     """The option swept (and its values) when the user names neither a sweep nor that option."""
-    data_options: ClassVar[tuple[str, ...]] = ()
-    """The options that `load` depends on, such as which column holds the labels."""
+
+    @property
+    def data_options(self) -> tuple[str, ...]:
+        """The options that `load` depends on, such as which column holds the labels."""
+        return tuple(option.name for option in self.options if option.reads)
 
     def baselines(self) -> tuple[Baseline, ...]:
         """The trivial and the conventional methods that every comparison includes: what `papers/baselines` enters."""
         return tuple(importlib.import_module(f"{BASELINES}.{self.name}").baselines)
 
-    @abstractmethod
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Read a named data set or the user's file.
+    def load(self, source: str, options: Options) -> Dataset:
+        """Read a named data set (`named`) or the user's file (`read`); options that are left out have their defaults.
 
         Raises:
             ReplicaError: In one line, what is wrong with it and what is wanted.
         """
+        options = self.resolve({name: value for name, value in options.items() if name in self.data_options})
+        name, seed = split_seed(source, self.drawn)
+        if name in self.data_names:
+            for option in self.options:
+                if option.reads == "own" and options[option.name] != option.default:
+                    raise ReplicaError(
+                        f"Data {source} is read in one way; leave --{option.name.replace('_', '-')} out."
+                    )
+            content = self.named(name, seed, options)
+            told = self.data_names[name] + ("" if seed is None else f", drawn with seed {seed}")
+        else:
+            path = user_path(source, self.data_names, self.files)
+            content = self.read(path, options)
+            told = f"{self.size(content, options)}, from {path.name}"
+        hashed = digest(*self.identity(content))
+        return Dataset(source, "; ".join((told, *content.notes)), content, hashed, getattr(content, "shape", ()))
+
+    def named(self, name: str, seed: int | None, options: Options) -> Any:
+        """The content of a named set; it has ``notes``, and may have the ``shape`` of one item."""
+        raise NotImplementedError
+
+    def read(self, path: Path, options: Options) -> Any:
+        """The content of the user's file or folder, in the same form.
+
+        Raises:
+            ReplicaError: In one line, what is wrong with it and what is wanted.
+        """
+        raise NotImplementedError
+
+    def size(self, content: Any, options: Options) -> str:
+        """How many of what the user's own data hold, in words."""
+        raise NotImplementedError
+
+    def identity(self, content: Any) -> tuple[Any, ...]:
+        """What makes the content what it is: its form, and its arrays."""
+        raise NotImplementedError
 
     @abstractmethod
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+    def check(self, dataset: Dataset, options: Options) -> None:
         """See that these options fit this data, before any trial runs.
 
         Raises:
             ReplicaError: In one line, such as more patterns asked for than the data holds.
         """
 
-    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:  # noqa: B027  most always can
+    def check_validation(self, dataset: Dataset, options: Options) -> None:  # noqa: B027  most always can
         """See that these options leave data to validate on, before anything is tuned.
 
         Raises:
@@ -176,7 +239,7 @@ class Problem(ABC):
         trial: Trial,
         make: Callable[[Trial], Any],
         dataset: Dataset,
-        options: Mapping[str, Value],
+        options: Options,
         *,
         examples: bool = False,
         split: Split = "test",
@@ -197,15 +260,8 @@ class Problem(ABC):
         return Outcome(metrics, shown() if examples else {})
 
     @abstractmethod
-    def measure(
-        self,
-        trial: Trial,
-        start: Callable[[], Any],
-        dataset: Dataset,
-        options: Mapping[str, Value],
-        split: Split,
-    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
-        """What `run` gives, as a base does it: metrics, and a function that gives examples; ``start()`` makes a fresh method."""
+    def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
+        """What `run` gives, as a base does it."""
 
     def entered(self, method: Any) -> Any:
         """The method, if it has all that the protocol asks of it.
@@ -225,19 +281,23 @@ class Problem(ABC):
 
         draw_comparison(figure, comparison, self)
 
-    def sweep_label(self, option: str, options: Mapping[str, Value]) -> str:
+    def sweep_label(self, option: str, options: Options) -> str:
         """What the axis of a swept option is called."""
         return next(known.label for known in self.options if known.name == option) or option.capitalize()
 
-    def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
-        """The metrics under these options; the first ranks."""
-        return self.metrics
+    def metrics_for(self, options: Options) -> tuple[Metric, ...]:
+        """The metrics that are measured under these options; the first ranks.
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+        Raises:
+            ReplicaError: If the one that is to rank is not among them.
+        """
+        return ranked(tuple(metric for metric in self.metrics if metric.when(options)), options)
+
+    def used(self, dataset: Dataset, options: Options, scale: Scale) -> Mapping[str, str]:
         """In words, options of which a trial takes another value than is asked for: what the data hold, or the scale allows."""
         return {}
 
-    def resolve(self, given: Mapping[str, Value]) -> dict[str, Value]:
+    def resolve(self, given: Options) -> dict[str, Value]:
         """Fill in defaults and check what the user gave.
 
         Raises:
@@ -256,13 +316,13 @@ def _argument_names(signature: str) -> list[str]:
 
 
 def rank_by(metrics: tuple[Metric, ...]) -> Option:
-    """The option that says which metric ranks; see `ranked`."""
+    """The option that says which metric ranks."""
     names = tuple(metric.name for metric in metrics)
     return Option("rank_by", names[0], "the measure that ranks the methods", choices=names)
 
 
-def ranked(metrics: tuple[Metric, ...], options: Mapping[str, Value]) -> tuple[Metric, ...]:
-    """The metrics, the one that ranks first.
+def ranked(metrics: tuple[Metric, ...], options: Options) -> tuple[Metric, ...]:
+    """The metrics, the one first that the option ``rank_by`` names, where there is such an option.
 
     Raises:
         ReplicaError: If that one is not measured under these options.

@@ -91,3 +91,17 @@ def real_array(
         index = tuple(int(i) for i in np.unravel_index(int(np.argmin(np.isfinite(result))), shape))
         raise ReplicaError(f"{name} returned {result[index]} at {place(index)} (from 0); wanted finite numbers.")
     return result
+
+
+def numbers(name: str, output: Any, shape: tuple[int, ...], kinds: str = "biuf") -> NDArray[Any]:
+    """What a method gave back, in NumPy as it is, if it is numbers of this shape: for methods of scikit-learn's protocol."""
+    import torch
+
+    array = output.detach().cpu().numpy() if isinstance(output, torch.Tensor) else np.asarray(output)
+    if array.dtype.kind not in kinds:
+        raise ReplicaError(
+            f"{name} returned {array.dtype}; wanted {'real ' * ('b' not in kinds)}numbers of shape {shape}."
+        )
+    if array.shape != shape:
+        raise ReplicaError(f"{name} returned shape {array.shape}; wanted {shape}.")
+    return array

@@ -40,6 +40,15 @@ class MethodStyle:
     marker: str
     baseline: bool
 
+    def line(self, **changed: Any) -> dict[str, Any]:
+        """The keywords of its line in ``axes.plot``; what is given in ``changed`` is another."""
+        plain = self.baseline
+        return {
+            "color": self.colour, "marker": self.marker, "markersize": 4.5 if plain else 5.5,
+            "markerfacecolor": "none" if plain else self.colour, "linestyle": "--" if plain else "-",
+            "linewidth": 1.2 if plain else 1.6, "clip_on": False, "zorder": 2 if plain else 3, **changed,
+        }  # fmt: skip
+
 
 def draw_comparison(figure: Figure, comparison: Any, problem: Problem) -> None:
     """Draw the ranking on the left; on the right what the problem's ``figure.py`` draws of the examples, where there are some.
@@ -75,15 +84,7 @@ def draw_comparison(figure: Figure, comparison: Any, problem: Problem) -> None:
 def draw_ranking(
     axes: Axes, comparison: Any, *, metric: Metric, baselines: frozenset[str], sweep_label: str = ""
 ) -> None:
-    """Draw one metric of every method with its intervals: over the sweep, or the best on top where there was none.
-
-    Args:
-        axes: Empty axes; colours of text and lines are the current style's.
-        comparison: Has ``sweep``, ``curves`` (method, value, metric, mean, low, high) and ``rows`` in rank order.
-        metric: Usually the one that ranks.
-        baselines: Methods that belong to the problem.
-        sweep_label: What the swept option is called on its axis; by default its name.
-    """
+    """Draw one metric of every method with its intervals: over the sweep, or the best on top where there was none."""
     methods = [str(row["method"]) for row in comparison.rows]
     styles = method_styles(methods, baselines)
     curves: pd.DataFrame = comparison.curves[comparison.curves["metric"] == metric.name]
@@ -140,18 +141,7 @@ def _draw_curves(
             axes.fill_between(rows["position"], rows["low"], rows["high"], color=style.colour, alpha=0.13, linewidth=0)
         else:
             axes.vlines(rows["position"], rows["low"], rows["high"], color=style.colour, linewidth=1.2)
-        axes.plot(
-            rows["position"],
-            rows["mean"],
-            color=style.colour,
-            linestyle="none" if not connected else "--" if style.baseline else "-",
-            marker=style.marker,
-            markersize=4.5 if style.baseline else 5.5,
-            markerfacecolor="none" if style.baseline else style.colour,
-            linewidth=1.2 if style.baseline else 1.6,
-            clip_on=False,
-            zorder=2 if style.baseline else 3,
-        )
+        axes.plot(rows["position"], rows["mean"], **style.line(**({} if connected else {"linestyle": "none"})))
         ends.append((method, float(rows["position"].iloc[-1]), float(rows["mean"].iloc[-1])))
     if numeric and min(positions) > 0 and max(positions) >= 10 * min(positions):
         axes.set_xscale("log")
@@ -189,13 +179,8 @@ def label_ends(
 ) -> None:
     """Write each method's name beside the end of its line, moved apart where names would touch.
 
-    Args:
-        axes: With its limits and scale set.
-        ends: Method, and the two coordinates of its line's end.
-        ranks: Of methods: of two that end at one height the better stands higher.
-        styles: How methods are drawn.
-        height_points: Height of the figure.
-        apart_points: From the axes to the names' marks.
+    Each of the ``ends`` is a method and the two coordinates of its line's end; of two that end at one height the better ranked
+    stands higher. The axes have their limits and scale; marks of names stand ``apart_points`` from them.
     """
     if not ends:
         return
@@ -222,35 +207,20 @@ def label_ends(
             annotation_clip=False,
             arrowprops={**_LEADER, "color": style.colour},
         )
-        axes.plot(
-            [1],
-            [at],
-            transform=beside,
-            color=style.colour,
-            marker=style.marker,
-            markersize=0.55 * size,
-            markerfacecolor="none" if style.baseline else style.colour,
-            clip_on=False,
-        )
+        axes.plot([1], [at], transform=beside, **style.line(markersize=0.55 * size, linestyle="none"))
         axes.text(1, at, method, transform=further, fontsize=size, verticalalignment="center")
 
 
 def spread(levels: Sequence[float], gap: float, low: float, high: float) -> NDArray[np.float64]:
     """Move sorted levels apart to at least ``gap``, as little as possible, within ``[low, high]``.
 
-    With u_i = y_i − i·gap the condition is that u does not fall: isotonic regression, by pooling adjacent
-    violators.
+    With u_i = y_i − i·gap the condition is that u does not fall: isotonic regression.
     """
-    pools: list[tuple[float, int]] = []
-    for i, level in enumerate(levels):
-        pools.append((level - i * gap, 1))
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            (a, m), (b, n) = pools[-2:]
-            pools[-2:] = [((a * m + b * n) / (m + n), m + n)]
-    flat = np.repeat([mean for mean, _ in pools], [count for _, count in pools])
-    top = high - (len(levels) - 1) * gap
-    spread: NDArray[np.float64] = np.clip(flat, low, max(low, top)) + gap * np.arange(len(levels))
-    return spread
+    from scipy.optimize import isotonic_regression
+
+    steps = gap * np.arange(len(levels))
+    flat = isotonic_regression(np.asarray(levels) - steps).x
+    return np.asarray(np.clip(flat, low, max(low, high - steps[-1])) + steps)
 
 
 def _draw_dots(
@@ -290,14 +260,9 @@ def _draw_dots(
             mean,
             level,
             xerr=[[max(0.0, mean - low)], [max(0.0, high - mean)]],
-            color=style.colour,
-            marker=style.marker,
-            markersize=6,
-            markerfacecolor="none" if style.baseline else style.colour,
             elinewidth=1.6,
             capsize=2.5,
-            linestyle="none",
-            clip_on=left > -math.inf and low < left,
+            **style.line(markersize=6, linestyle="none", clip_on=left > -math.inf and low < left),
         )
     axes.set_yticks(range(len(methods)), methods, fontsize=size)
     axes.set_ylim(len(methods) - 0.4, -0.6)  # the best on top

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 PROBLEMS: dict[str, str] = {
     "recall": "replica.lab.problems.recall.problem:Recall",
     "classification": "replica.lab.problems.classification.problem:Classification",
+    "regression": "replica.lab.problems.regression.problem:Regression",
     "operator": "replica.lab.problems.operator.problem:Operator",
     "stream": "replica.lab.problems.stream.problem:Stream",
     "credit": "replica.lab.problems.credit.problem:Credit",
     "events": "replica.lab.problems.events.problem:Events",
     "teacher": "replica.lab.problems.teacher.problem:Teacher",
+    "scaling": "replica.lab.problems.scaling.problem:Scaling",
 }
 
 

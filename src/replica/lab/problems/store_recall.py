@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import statistics
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.lab.claims import Proportion, Trial
+from replica.lab.claims import Trial
 
 from .footprint import kept_bytes
-from .problem import Dataset, Problem, Split, Value
+from .problem import Dataset, Measured, Options, Problem, Split, Start
 from .protocol import real_array, timed
 
 _WARM_UP_CUES = 2
@@ -46,9 +44,7 @@ class Recalled:
 class StoreRecall(Problem):
     """Problems with ``store`` and ``recall``: a subclass draws what is stored and the cues, and scores what came back."""
 
-    def measure(
-        self, trial: Trial, start: Callable[[], Any], dataset: Dataset, options: Mapping[str, Value], split: Split
-    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+    def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
         """See `Problem.measure`: one batched call after a warm-up call counts; a short call's time is the median of five."""
         import torch
 
@@ -72,12 +68,10 @@ class StoreRecall(Problem):
 
     @abstractmethod
     def cues(
-        self, trial: Trial, dataset: Dataset, options: Mapping[str, Value], split: Split
+        self, trial: Trial, dataset: Dataset, options: Options, split: Split
     ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
         """What is stored, for each cue the row of its original, and the cues; for validation other ones than for the test."""
 
     @abstractmethod
-    def score(
-        self, found: Recalled, options: Mapping[str, Value]
-    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+    def score(self, found: Recalled, options: Options) -> Measured:
         """Measure what came back."""

@@ -52,11 +52,7 @@ def _panels(result: PaperResult) -> list[Panel]:
 
 
 def save_claim_figures(record: Record, evidence: dict[str, Any] | None, path: Path) -> None:
-    """Draw the figures of a paper's recorded claims into one file.
-
-    Raises:
-        ReplicaError: If nothing is recorded to draw from.
-    """
+    """Draw the figures of a paper's recorded claims into one file."""
     check_figure_path(path)
     if record.status != "built":
         raise ReplicaError(f"Paper {record.slug} is in the catalogue but not built yet: it has no claims to draw.")

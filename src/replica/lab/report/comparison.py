@@ -95,13 +95,16 @@ class Comparison:
     def answer(self) -> str:
         """Who is best, and who is not told apart from it."""
         results, metric = self.results, self.results.metrics[0]
-        sound = [row for row in results.rows if not row["errors"]]
+        sound = [row for row in results.rows if not row["errors"] and metric.name in row["metrics"]]
         if not sound:
-            return "Every method had trials that failed; see below."
+            failed = all(row["errors"] for row in results.rows)
+            return (
+                "Every method had trials that failed; see below." if failed else f"No method tells its {metric.label}."
+            )
         best, others = sound[0], [row["method"] for row in sound[1:] if row["tied_with_best"]]
         value = quantity(best["metrics"][metric.name]["mean"], metric.unit)
         over = f", the mean over {results.sweep.option}" if results.sweep else ""
-        start = f"Best by {metric.label[0].lower()}{metric.label[1:]}{over}: {best['method']} ({value})"
+        start = f"Best by {metric.words}{over}: {best['method']} ({value})"
         if results.seeds < 2:
             return f"{start}, but one seed cannot tell methods apart: run with --seeds 5 or more."
         if not others:
@@ -186,11 +189,7 @@ class Comparison:
 
 
 def check_report_path(out: Path | None, problem: str, data: str | None) -> Path:
-    """Where the report goes, checked before anything runs.
-
-    Raises:
-        ReplicaError: If it cannot be written there.
-    """
+    """Where the report goes, checked before anything runs."""
     stem = f"replica-{problem}" + (f"-{Path(data).stem}" if data else "")
     path = out or Path(f"{stem}.html")
     if path.is_dir():

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 HEAD_WIDTH = 13
 FAILED = "failed"
+UNTOLD = "–"
+"""In place of what a method does not tell, such as how sure it is."""
 
 
 class Column(NamedTuple):
@@ -44,8 +46,8 @@ def ranking_columns(results: Results) -> dict[str, Column]:
     for metric in results.metrics:
         ranks = metric is first
         head = _head(metric, len(metric.label) + 2 if ranks else HEAD_WIDTH)
-        cells = [_measured(row["metrics"].get(metric.name), metric, with_interval=ranks) for row in rows]
-        columns[metric.name] = Column(head, cells, label="" if ranks else metric.label.lower())
+        cells = [_measured(row, metric, with_interval=ranks) for row in rows]
+        columns[metric.name] = Column(head, cells, label="" if ranks else metric.words)
     if results.tuning:
         tuned = texts(lambda row: tuned_mark(results, row["method"]))
         columns["tuning"] = Column("tuning", tuned, True, "what was tuned")
@@ -75,21 +77,22 @@ def growing_table(results: Results, method: str) -> tuple[Table, str]:
     columns, metric = ranking_columns(results), results.metrics[0]
     at = [name for name, _ in columns["method"].cells].index(method)
     value, interval = columns[metric.name].cells[at]
-    known = f"{metric.label[0].lower()}{metric.label[1:]} {value}{interval and f' ({interval})'}"
+    known = f"{metric.words} {value}{interval and f' ({interval})'}"
     shown = [columns[name] for name in ("method", metric.name, "a trial")]
     return _table(shown), f"{method}: {known}, {columns['a trial'].cells[at][0]} a trial"
 
 
-def _measured(measured: dict[str, Any] | None, metric: Metric, *, with_interval: bool) -> tuple[str, str]:
+def _measured(row: dict[str, Any], metric: Metric, *, with_interval: bool) -> tuple[str, str]:
+    measured = row["metrics"].get(metric.name)
     if measured is None:
-        return FAILED, ""
+        return UNTOLD if row["metrics"] else FAILED, ""
     return quantity(measured["mean"], metric.unit), span_text(measured, metric.unit) if with_interval else ""
 
 
 def _head(metric: Metric, width: int) -> str:
     """A column's head, broken into lines here: the table would set the arrow alone on a line."""
-    arrow = "↑" if metric.better == "higher" else "↓"
-    return "\n".join(textwrap.wrap(f"{metric.label}\u00a0{arrow}", width))
+    arrow = {"higher": "\u00a0↑", "lower": "\u00a0↓"}.get(metric.better, "")
+    return "\n".join(textwrap.wrap(f"{metric.label}{arrow}", width))
 
 
 def _table(columns: Sequence[Column]) -> Table:

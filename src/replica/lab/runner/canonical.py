@@ -114,12 +114,7 @@ def for_type_checkers(node: ast.AST) -> bool:
 
 
 class Writer:
-    """Writes syntax trees in words that are the same in every version of Python, unlike ``ast.dump`` and ``ast.unparse``.
-
-    Args:
-        package: The package that relative imports start from.
-        problem: Whether the code belongs to a problem, whose classes also hold what only shows.
-    """
+    """Writes syntax trees in words that are the same in every version of Python, unlike ``ast.dump`` and ``ast.unparse``."""
 
     def __init__(self, package: str, *, problem: bool = False) -> None:
         self.uses: set[Use] = set()

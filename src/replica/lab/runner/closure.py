@@ -37,10 +37,7 @@ class Description(NamedTuple):
 class Code:
     """The definitions in the files of one folder, each read once: as it was when it was first asked for.
 
-    Args:
-        root: The folder that dotted names start from.
-        library: Where Replica's own code is found; None where this is it.
-        edited: Contents that stand in for those of files.
+    Replica's own code is in ``library``, None where this is it; ``edited`` contents stand in for those of files.
     """
 
     def __init__(self, root: Path, library: Code | None = None, edited: Mapping[Path, bytes] | None = None) -> None:

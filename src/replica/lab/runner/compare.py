@@ -130,7 +130,7 @@ class Results:
             for value in self.sweep.values if self.sweep else (None,):
                 rows = [row for (_, at), row in result.rows.items() if at == value and row.status == "ok"]
                 for metric in self.metrics:
-                    if rows:
+                    if rows and all(metric.name in row.measures for row in rows):
                         span = interval([from_plain(row.measures[metric.name]) for row in rows])
                         points.append((result.method.name, value, metric.name, span.mean, span.low, span.high))
         return pd.DataFrame(points, columns=["method", "value", "metric", "mean", "low", "high"])
@@ -185,11 +185,9 @@ def run_comparison(
     cheap_first = sorted(methods, key=lambda method: costs[method.name])
     jobs = _jobs(problem, cheap_first, count, sweep, resolved, settings, source, dataset)
     metrics = problem.metrics_for(resolved)
-    running: Any = {"workers": settings.workers, "backend": settings.backend}
     tuning = None
     if tune:
-        title = f"Tuning on {problem.name}"
-        tuning = run_tuning(jobs, tune, metrics[0], settings.store_path, title=title, quiet=settings.quiet, **running)
+        tuning = run_tuning(jobs, tune, metrics[0], settings, title=f"Tuning on {problem.name}")
         for (name, seed, value), job in jobs.items():
             if name in tuning.methods:
                 found_settings = tuning.methods[name].found[seed, value].settings
@@ -200,7 +198,7 @@ def run_comparison(
     )  # fmt: skip
     with reporter(f"Comparing on {problem.name}", len(jobs), 0, settings.quiet) as shown:
         growing = _Growing(results, methods, jobs, shown, show)
-        run(list(jobs.values()), settings.store_path, progress=growing, **running)
+        run(list(jobs.values()), settings, progress=growing)
     return growing.results
 
 
@@ -215,6 +213,7 @@ class _Growing(Reporter):
         shown: Reporter,
         show: Show | None,
     ) -> None:
+        super().__init__()
         self.results, self._shown, self._show = results, shown, show
         self._known: dict[str, MethodResult] = {}
         self._methods = {f"{results.problem.name}/{method.name}": method for method in methods}
@@ -283,9 +282,12 @@ def _summarise(method: Method, metrics: Sequence[Metric], rows: Mapping[tuple[in
     whole = [seed for seed in seeds if all(row.status == "ok" for (at, _), row in rows.items() if at == seed)]
     spans: dict[str, Interval] = {}
     per_seed: dict[str, np.ndarray] = {}
+    sound = {place: row.measures for place, row in rows.items() if place[0] in whole}
     for metric in metrics if whole else ():
+        if not all(metric.name in measures for measures in sound.values()):
+            continue  # not every method can be measured by all of them
         values = [
-            _pooled([from_plain(row.measures[metric.name]) for (at, _), row in rows.items() if at == seed])
+            _pooled([from_plain(measures[metric.name]) for (at, _), measures in sound.items() if at == seed])
             for seed in whole
         ]
         spans[metric.name] = interval(values)
@@ -301,13 +303,16 @@ def _pooled(values: Sequence[float | Proportion]) -> float | Proportion:
 
 
 def _ranked(results: Sequence[MethodResult], metric: Metric, *, whole: bool) -> tuple[MethodResult, ...]:
-    """Best first; methods with failed trials last. Ties are judged once all are there, among those without failures."""
-    sound = {result.method.name: result for result in results if whole and not result.errors}
-    ties = tied_with_best({name: result.per_seed[metric.name] for name, result in sound.items()}, metric.better)
-    sign = -1.0 if metric.better == "higher" else 1.0
+    """Best first; those without the metric or with failed trials last. Ties are judged once all are there, among the others."""
+    sound = [result for result in results if whole and not result.errors and metric.name in result.metrics]
+    higher = metric.better == "higher"
+    measured = {result.method.name: result.per_seed[metric.name] for result in sound}
+    ties = tied_with_best(measured, "higher" if higher else "lower")
+    sign = -1.0 if higher else 1.0
 
     def place(result: MethodResult) -> tuple[bool, float]:
-        return bool(result.errors), sign * result.metrics[metric.name].mean if result.metrics else np.inf
+        there = metric.name in result.metrics
+        return bool(result.errors), sign * result.metrics[metric.name].mean if there else np.inf
 
     return tuple(
         MethodResult(r.method, r.rows, r.metrics, r.per_seed, ties.get(r.method.name, False))

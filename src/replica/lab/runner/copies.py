@@ -13,11 +13,7 @@ import joblib
 
 @dataclass(frozen=True)
 class Copies:
-    """Makes copies of an object, such as an estimator ``SVC(C=3)``: unfitted ones where it can be cloned as scikit-learn does.
-
-    Args:
-        original: The object.
-    """
+    """Makes copies of an object, such as an estimator ``SVC(C=3)``: unfitted ones where it can be cloned as scikit-learn does."""
 
     original: Any
 
@@ -44,12 +40,7 @@ class Copies:
         return getattr(self.original, "space", None)
 
     def source(self) -> str:
-        """What its results depend on: the source of its class, and what it holds.
-
-        Raises:
-            TypeError, OSError: If the source cannot be read.
-            PicklingError: If what it holds cannot be told.
-        """
+        """What its results depend on: the source of its class, and what it holds; an error where that cannot be told."""
         return f"{inspect.getsource(type(self.original))} {joblib.hash(self())}"
 
 
@@ -61,10 +52,14 @@ def maker(given: Any, protocol: Sequence[str]) -> Any:
     """
     if inspect.isclass(given):
         return given
-    names = [signature.split("(")[0] for signature in protocol]
-    lacking = [name for name in names if not callable(getattr(given, name, None))]
-    if lacking == ["predict_proba"] and hasattr(given, "get_params"):
+    lack = lacking(given, protocol)
+    if [signature.split("(")[0] for signature in lack] == ["predict_proba"] and hasattr(given, "get_params"):
         from sklearn.calibration import CalibratedClassifierCV
 
         return Copies(CalibratedClassifierCV(given, ensemble=False))
-    return given if lacking else Copies(given)
+    return given if lack else Copies(given)
+
+
+def lacking(given: Any, protocol: Sequence[str]) -> list[str]:
+    """What of a protocol, such as ``"fit(X, y)"``, an object or class lacks."""
+    return [signature for signature in protocol if not callable(getattr(given, signature.split("(")[0], None))]

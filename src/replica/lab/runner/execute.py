@@ -7,7 +7,6 @@ import platform
 import random
 import sys
 import traceback
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -21,30 +20,10 @@ from replica.lab.claims.trial import Trial
 from .job import Job
 from .limits import Meter, OutOfMemory, TrialTimeout, memory_limit, time_limit
 from .processes import THREAD_VARIABLES
-from .store import Store
+from .store import Finished, Row, Store
 
 State = Literal["done", "busy"]
 LONGEST_ERROR, LONGEST_TRACEBACK = 300, 20_000
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What came of a trial: its measures and series, or its error; what it cost; the machine that ran it."""
-
-    seconds: float
-    peak_bytes: int | None
-    machine: dict[str, Any]
-    measures: dict[str, Any] | None = None
-    series: dict[str, Any] | None = None
-    error: str = ""
-    traceback: str = ""
-    output: str = ""
-    """The end of what it printed, where it ran in a process of its own."""
-
-    @property
-    def status(self) -> Literal["ok", "error"]:
-        """As the store has it."""
-        return "error" if self.error else "ok"
 
 
 def use_one_thread() -> None:
@@ -67,30 +46,31 @@ def execute(job: Job, store: Store) -> State:
     return "done"
 
 
-def measure(job: Job, stack: Path | None = None, *, alone: bool = False) -> Finished:
-    """Run a job under its limits in this process.
-
-    Args:
-        job: What to run.
-        stack: Where the stack is written before this process is ended, if the trial hangs for good; standard error where None.
-        alone: Whether this process is the trial's: then nothing that it raises, Ctrl-C too, is meant for others.
-    """
+def measure(job: Job, *, alone: bool = False) -> Finished:
+    """Run a job under its limits in this process; where it is the trial's ``alone``, it raises nothing, not even of Ctrl-C."""
     with Meter(job.trial.device_name) as meter:
         pass  # so that a failure before the run has a cost to store: none
     try:
-        with time_limit(job.limit_seconds, stack):
+        with time_limit(job.limit_seconds):
             function = job.prepare()
             use_one_thread()
             seed_everything(job.trial)
             with memory_limit(job.limit_bytes), meter:
                 measures, series = function()
-            result = to_plain(measures) if measures or not series else {}, plain_series(series)
+            measures, series = to_plain(measures) if measures or not series else {}, plain_series(series)
     except BaseException as error:
         if not alone and isinstance(error, KeyboardInterrupt):
             raise
         said, where = described(error)
-        return Finished(meter.seconds, meter.peak_bytes, machine(), error=said, traceback=where)
-    return Finished(meter.seconds, meter.peak_bytes, machine(), *result)
+        return failed(said, where, meter.seconds, meter.peak_bytes)
+    return Finished(
+        seconds=meter.seconds, peak_bytes=meter.peak_bytes, machine=machine(), measures=measures, series=series
+    )
+
+
+def failed(error: str, traceback: str = "", seconds: float = 0.0, peak_bytes: int | None = None) -> Finished:
+    """What came of a trial that ended in an error."""
+    return Finished(seconds=seconds, peak_bytes=peak_bytes, machine=machine(), error=error, traceback=traceback)
 
 
 def described(error: BaseException) -> tuple[str, str]:
@@ -114,7 +94,7 @@ def _storable(text: str) -> str:
 
 def keep(job: Job, finished: Finished, store: Store) -> None:
     """Write what came of a job to the store."""
-    store.write(job.key, subject=job.subject, seed=job.trial.seed, what=job.what, **vars(finished))
+    store.write(Row(key=job.key, subject=job.subject, seed=job.trial.seed, what=job.what, **vars(finished)))
 
 
 def seed_everything(trial: Trial) -> None:
@@ -128,11 +108,7 @@ def seed_everything(trial: Trial) -> None:
 
 
 def plain_series(value: Any) -> Any:
-    """JSON values of series and examples: arrays and tensors become lists, numbers keep six significant digits.
-
-    Raises:
-        ValueError: If a number is NaN or infinite, or a value has no JSON form.
-    """
+    """JSON values of series and examples: arrays and tensors become lists, numbers keep six significant digits."""
     if isinstance(value, dict):
         return {str(key): plain_series(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -26,17 +26,10 @@ from .copies import maker
 
 @dataclass(frozen=True)
 class Job:
-    """One trial to run.
-
-    Args:
-        subject: What it is, for people and for the store: ``"hopfield/one_update"``, ``"recall/modern-hopfield"``.
-        trial: Its seed, scale and device.
-        fingerprint: The hash of the source it depends on.
-        limit_seconds: When it counts as hung.
-        limit_bytes: How much memory it may allocate.
-    """
+    """One trial to run."""
 
     subject: str
+    """What it is, for people and for the store: ``"hopfield/one_update"``, ``"recall/modern-hopfield"``."""
     trial: Trial
     fingerprint: str
     limit_seconds: float
@@ -130,24 +123,23 @@ class EntryJob(Job):
 
 @dataclass(frozen=True)
 class Method:
-    """Where a method of a comparison comes from: a baseline of the problem, an entry of a paper, or the user's own.
-
-    Args:
-        name: Its name in tables.
-        source: ``""`` for a baseline, a module's name for a paper's entry, a file's path for the user's own.
-        paper: The paper's slug, or ``""``.
-        settings: Hyperparameters that differ from the defaults.
-        given: The user's own class or function where it was handed over in Python; travels with the job.
-    """
+    """Where a method of a comparison comes from: a baseline of the problem, an entry of a paper, or the user's own."""
 
     name: str
     source: str = ""
+    """Empty for a baseline, a module's name for a paper's entry, a file's path for the user's own."""
     paper: str = ""
     attribute: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    """Hyperparameters that differ from the defaults."""
     given: Any = None
+    """The user's own class or function where it was handed over in Python; travels with the job."""
     function: str = ""
     """A function ``make(trial, **settings)`` of a paper file that is no entry, such as a control."""
+    needs: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Options of the problem under which it can run; any where empty."""
+    extra: tuple[str, str] | None = None
+    """A package that it needs, and the extra of Replica that brings it."""
 
     @property
     def own(self) -> bool:
@@ -158,9 +150,7 @@ class Method:
         """The function that makes a fresh method for a trial."""
         settings = dict(self.settings)
         make, _ = self.hyperparameters(problem)
-        if self.own:
-            return lambda trial: make(**settings)
-        return lambda trial: make(trial, **settings)
+        return lambda trial: make(**settings) if self.own else make(trial, **settings)
 
     def hyperparameters(self, problem: str) -> tuple[Callable[..., Any], Mapping[str, Any]]:
         """What takes its hyperparameters as keywords, and the space to tune them in, empty for none.
@@ -225,11 +215,7 @@ def load_attribute(path: str, name: str) -> Any:
 
 
 def load_paper(source: str) -> Paper:
-    """The ``paper`` of a paper file, named by module or path.
-
-    Raises:
-        ReplicaError: If the file defines no ``paper``.
-    """
+    """The ``paper`` of a paper file, named by module or path."""
     module = load_file(source) if source.endswith(".py") else importlib.import_module(source)
     paper = getattr(module, "paper", None)
     if not isinstance(paper, Paper):

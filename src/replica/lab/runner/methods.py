@@ -26,29 +26,26 @@ class _Methods(dict[str, Method]):
 
 def methods_of(problem: Problem) -> dict[str, Method]:
     """All baselines and entries of papers in a problem, by name."""
-    found = _Methods({baseline.name: Method(baseline.name) for baseline in problem.baselines()})
-    for known in records().values():
-        if problem.name in known.problems and known.status == "built":
-            for entry in load_paper(known.module).entries.values():
-                if entry.problem == problem.name:
-                    found[entry.name] = Method(entry.name, known.module, known.slug)
-    return found
+    baselines = [Method(each.name, needs=each.needs, extra=each.extra) for each in problem.baselines()]
+    entries = [
+        Method(entry.name, known.module, known.slug, needs=entry.needs)
+        for known in records().values()
+        if problem.name in known.problems and known.status == "built"
+        for entry in load_paper(known.module).entries.values()
+        if entry.problem == problem.name
+    ]
+    return _Methods({method.name: method for method in [*baselines, *entries]})
 
 
-def _places(problem: Problem, method: Method) -> list[tuple[Path, str | None]]:
+def _places(problem: Problem, method: Method) -> list[tuple[Path, str]]:
     """Where the code of a trial stands: files and names in them."""
-    places: list[tuple[Path, str | None]] = [(spec_path(type(problem).__module__), type(problem).__name__)]
+    places = [(spec_path(type(problem).__module__), type(problem).__name__)]
     if method.given is not None:
         return places
-    if method.attribute:
-        return [*places, (Path(method.source), method.attribute)]
-    if method.function:
+    if name := method.attribute or method.function:
         file = Path(method.source) if method.source.endswith(".py") else spec_path(method.source)
-        return [*places, (file, method.function)]
-    if method.paper:
-        make = load_paper(method.source).entries[method.name].make
-    else:
-        make = next(baseline.make for baseline in problem.baselines() if baseline.name == method.name)
+        return [*places, (file, name)]
+    make, _ = method.hyperparameters(problem.name)
     return [*places, (spec_path(make.__module__), make.__name__)]
 
 

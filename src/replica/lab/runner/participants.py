@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from replica.errors import ReplicaError
-from replica.lab.catalogue import nearest, records
+from replica.lab.catalogue import nearest
 from replica.lab.catalogue.printable import printable
 from replica.lab.problems.problem import Problem, Value
 from replica.lab.problems.registry import get as get_problem
 
-from .copies import Copies, maker
-from .job import Method, load_attribute, load_paper
+from .copies import Copies, lacking, maker
+from .job import Method, load_attribute
+from .methods import methods_of
 from .own_code import asked
 
 LONGEST_NAME = 60
@@ -24,59 +25,41 @@ LONGEST_NAME = 60
 
 
 def participants(
-    problem: Problem,
-    options: Mapping[str, Value],
-    entries: Mapping[str, Any] | Sequence[str],
-    only: Sequence[str],
+    problem: Problem, options: Mapping[str, Value], entries: Mapping[str, Any] | Sequence[str], only: Sequence[str]
 ) -> tuple[list[Method], dict[str, str]]:
     """The methods that fit these options, and those that do not, with the reason."""
-    methods: list[Method] = []
-    left_out: dict[str, str] = {}
-    candidates: list[tuple[Method, Mapping[str, tuple[Any, ...]]]] = []
-    for baseline in problem.baselines():
-        if baseline.extra and importlib.util.find_spec(baseline.extra[0]) is None:
-            left_out[baseline.name] = f"needs pip install 'replica-papers[{baseline.extra[1]}]'"
-        else:
-            candidates.append((Method(baseline.name), baseline.needs))
-    for known in records().values():
-        if problem.name in known.problems and known.status == "built":
-            for entry in load_paper(known.module).entries.values():
-                if entry.problem == problem.name:
-                    candidates.append((Method(entry.name, known.module, known.slug), entry.needs))
-    for method, needs in candidates:
-        unmet = [
-            f"needs {name} to be {' or '.join(map(str, allowed))}"
-            for name, allowed in needs.items()
-            if options[name] not in allowed
-        ]
-        if unmet:
-            left_out[method.name] = " and ".join(unmet)
-        else:
-            methods.append(method)
-    own = _own_methods(problem, entries)
-    for method in own:
-        if method.name in {other.name for other in methods} or method.name in left_out:
-            raise ReplicaError(
-                f"Your entry is called {method.name!r} like a method of the problem; give it another name."
-            )
-        methods.append(method)
+    known = methods_of(problem)
+    left_out = {name: unmet for name, method in known.items() if (unmet := _unmet(method, options))}
+    methods = {name: method for name, method in known.items() if name not in left_out}
+    own = {method.name: method for method in _own_methods(problem, entries)}
+    for name in own:
+        if name in methods or name in left_out:
+            raise ReplicaError(f"Your entry is called {name!r} like a method of the problem; give it another name.")
+    methods |= own
+    for name in only:
+        if name in left_out:
+            raise ReplicaError(f"Method {name} {left_out[name]}.")
+        if name not in methods:
+            near, listed = nearest(name, methods), ", ".join(methods)
+            raise ReplicaError(f"No method of {problem.name} is called {name!r}.{near} There are: {listed}.")
     if only:
-        names = [method.name for method in methods]
-        for name in only:
-            if name in left_out:
-                raise ReplicaError(f"Method {name} {left_out[name]}.")
-            if name not in names:
-                raise ReplicaError(
-                    f"No method of {problem.name} is called {name!r}.{nearest(name, names)} There are: {', '.join(names)}."
-                )
-        return [method for method in methods if method.name in only or method in own], {}
-    return methods, left_out
+        return [method for name, method in methods.items() if name in only or name in own], {}
+    return list(methods.values()), left_out
+
+
+def _unmet(method: Method, options: Mapping[str, Value]) -> str:
+    """What a method lacks to run with these options, in words; empty for nothing."""
+    if method.extra and importlib.util.find_spec(method.extra[0]) is None:
+        return f"needs pip install 'replica-papers[{method.extra[1]}]'"
+    return " and ".join(
+        f"needs {name} to be {' or '.join(map(str, allowed))}"
+        for name, allowed in method.needs.items()
+        if options[name] not in allowed
+    )
 
 
 def _own_methods(problem: Problem, entries: Mapping[str, Any] | Sequence[str]) -> list[Method]:
     """The user's methods, checked before anything runs."""
-    if isinstance(entries, str):
-        entries = [entries]
     methods = []
     if isinstance(entries, Mapping):
         for name, given in entries.items():
@@ -84,7 +67,7 @@ def _own_methods(problem: Problem, entries: Mapping[str, Any] | Sequence[str]) -
             _check_own(problem, given, name)
             methods.append(Method(name, given=given))
         return methods
-    for text in entries:
+    for text in [entries] if isinstance(entries, str) else entries:
         path, colon, attribute = text.rpartition(":")
         if not colon or not path or not attribute.isidentifier():
             raise ReplicaError(f"--entry must be FILE.py:NAME, such as my_memory.py:MyMemory, not {text!r}.")
@@ -118,18 +101,16 @@ def _check_file(problem: str, source: str, path: str, attribute: str) -> bool:
 
 
 def _check_own(problem: Problem, given: Any, name: str) -> None:
-    wanted = (
-        "It must be a class, a function without arguments that returns an object, or an object, with "
-        + " and ".join(problem.protocol)
-    )
+    parts = " and ".join(problem.protocol)
+    wanted = f"It must be a class, a function without arguments that returns an object, or an object, with {parts}"
     if isinstance(maker(given, problem.protocol), Copies):
         return
     if not callable(given):
         raise ReplicaError(f"Entry {name} is of type {type(given).__name__}. {wanted}.")
     try:
         needed = [
-            parameter.name
-            for parameter in inspect.signature(given).parameters.values()
+            name
+            for name, parameter in inspect.signature(given).parameters.items()
             if parameter.default is parameter.empty
             and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         ]
@@ -137,9 +118,5 @@ def _check_own(problem: Problem, given: Any, name: str) -> None:
         needed = []  # built in C: found out when it runs
     if needed:
         raise ReplicaError(f"Entry {name} cannot be made without arguments: give {', '.join(needed)} a default value.")
-    if inspect.isclass(given):
-        lacking = [
-            signature for signature in problem.protocol if not callable(getattr(given, signature.split("(")[0], None))
-        ]
-        if lacking:
-            raise ReplicaError(f"Entry {name} lacks {' and '.join(lacking)}. {wanted}.")
+    if inspect.isclass(given) and (lack := lacking(given, problem.protocol)):
+        raise ReplicaError(f"Entry {name} lacks {' and '.join(lack)}. {wanted}.")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import itertools
+import math
 import statistics
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
-from replica.lab.claims import Scale, Trial
+from replica.lab.claims import Trial
 from replica.lab.claims.measures import from_plain
 from replica.lab.claims.paper import LIMIT_BYTES, LIMIT_SECONDS, Claim
 from replica.lab.claims.rows import Columns, columns
@@ -28,52 +31,56 @@ from .store import Row
 Run = Callable[[Sequence[Job]], Mapping[str, Row]]
 
 
-class Plan(Protocol):
+@dataclass
+class Plan(ABC):
     """How a study is run at one scale on one device."""
 
-    name: str
     kind: ClassVar[Literal["function", "arena"]]
+    name: str
+    source: Source
+    study: Any
+    settings: Settings
+    limit_seconds: float
+    limit_bytes: int
 
     @property
+    @abstractmethod
     def fingerprint(self) -> str:
         """The hash of all code that its trials depend on."""
 
+    @abstractmethod
     def sources(self) -> list[str]:
         """The definitions that its trials depend on."""
 
-    def prepare(self, run: Run) -> None:
+    def prepare(self, run: Run) -> None:  # noqa: B027
         """Choose what is to be chosen, before any judged trial."""
 
+    @abstractmethod
     def jobs(self, seed: int) -> list[Job]:
         """The trials of a seed."""
 
+    @abstractmethod
     def table(self, seed: int, rows: Mapping[str, Row]) -> Columns:
         """A seed's rows, from its finished trials by key."""
+
+    def trial(self, seed: int) -> Trial:
+        """A seed at the study's scale, on its device."""
+        return Trial(seed, self.settings.scale, self.settings.device)
 
 
 def plan(source: Source, claims: Sequence[Claim], settings: Settings) -> Plan:
     """The plan of the study that these claims share; the widest of their limits holds."""
-    study, name = claims[0].study, claims[0].study_name
-    scale = settings.scale
+    study, scale = claims[0].study, settings.scale
     seconds = settings.limit_seconds or max(claim.limit_seconds or LIMIT_SECONDS[scale] for claim in claims)
     size = settings.limit_bytes or max(claim.limit_bytes or LIMIT_BYTES[scale] for claim in claims)
-    if isinstance(study, Comparison):
-        return ArenaPlan(name, source, study, scale, settings.device, seconds, size)
-    return FunctionPlan(name, source, study, scale, settings.device, seconds, size)
+    kind = ArenaPlan if isinstance(study, Comparison) else FunctionPlan
+    return kind(claims[0].study_name, source, study, settings, seconds, size)
 
 
-@dataclass
-class FunctionPlan:
+class FunctionPlan(Plan):
     """A study that is a function of a trial."""
 
-    kind: ClassVar[Literal["function", "arena"]] = "function"
-    name: str
-    source: Source
-    study: Callable[[Trial], Any]
-    scale: Scale
-    device: str
-    limit_seconds: float
-    limit_bytes: int
+    kind = "function"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -84,14 +91,11 @@ class FunctionPlan:
         """See `Plan`."""
         return sources(self.source.path, getattr(self.study, "__name__", None))
 
-    def prepare(self, run: Run) -> None:
-        """See `Plan`."""
-
     def jobs(self, seed: int) -> list[Job]:
         """See `Plan`."""
         return [
             StudyJob(
-                f"{self.source.slug}/{self.name}", Trial(seed, self.scale, self.device), self.fingerprint,
+                f"{self.source.slug}/{self.name}", self.trial(seed), self.fingerprint,
                 self.limit_seconds, self.limit_bytes, source=self.source.module, study=self.name,
             )
         ]  # fmt: skip
@@ -103,18 +107,13 @@ class FunctionPlan:
 
 
 @dataclass
-class ArenaPlan:
+class ArenaPlan(Plan):
     """A study that is a comparison of an arena: its trials are those of ``replica compare``."""
 
-    kind: ClassVar[Literal["function", "arena"]] = "arena"
-    name: str
-    source: Source
+    kind = "arena"
     study: Comparison
-    scale: Scale
-    device: str
-    limit_seconds: float
-    limit_bytes: int
     chosen: dict[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
+    """The settings of a method at a point, by its label and the point's number."""
 
     @cached_property
     def problem(self) -> Problem:
@@ -139,14 +138,10 @@ class ArenaPlan:
     def fingerprint(self) -> str:
         """See `Plan`."""
         parts = [method_fingerprint(self.problem, method) for method in self.methods.values()]
-        arena = self.study.arena
-        words = [
-            sorted(arena.options(self.scale).items()),
-            sorted(arena.choose.items()),
-            sorted(self.study.sweep.items()),
-        ]
+        arena, scale = self.study.arena, self.settings.scale
+        words = [sorted(each.items()) for each in (arena.options(scale), arena.choose, self.study.sweep)]
         settings = [(label, sorted(method.settings.items())) for label, method in self.methods.items()]
-        text = repr([parts, words, settings, arena.source(self.scale, 0), list(self.points())])
+        text = repr([parts, words, settings, arena.source(scale, 0), self.points()])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def sources(self) -> list[str]:
@@ -155,37 +150,32 @@ class ArenaPlan:
 
     def points(self) -> list[Point]:
         """The points of the sweep at this scale."""
-        return list(self.study.points(self.scale))
+        return list(self.study.points(self.settings.scale))
 
     def prepare(self, run: Run) -> None:
         """Choose hyperparameters by held-out training rows of the development seeds, at the end of training."""
         metric = self.problem.metrics_for(self._options({}))[0]
         sign = 1.0 if metric.better == "higher" else -1.0
-        seeds = DEVELOPMENT_SEEDS[:1] if self.scale == "smoke" else DEVELOPMENT_SEEDS
-        trials: dict[tuple[str, int, int], list[EntryJob]] = {}
-        for label in self.study.methods:
+        seeds = DEVELOPMENT_SEEDS[:1] if self.settings.scale == "smoke" else DEVELOPMENT_SEEDS
+        trials: dict[tuple[str, int], list[list[EntryJob]]] = {}
+        for label, (at, point) in itertools.product(self.study.methods, enumerate(self.points())):
             options = self._candidates(label)
-            for at, point in enumerate(self.points()):
-                if len(options) == 1:
-                    self.chosen[label, at] = options[0]
-                    continue
-                for number, settings in enumerate(options):
-                    trials[label, at, number] = [_validating(self._job(label, point, seed, settings)) for seed in seeds]
-        if not trials:
-            return
-        found = run([job for jobs in trials.values() for job in jobs])
-        best: dict[tuple[str, int], tuple[float, int]] = {}
-        for (label, at, number), jobs in trials.items():
+            self.chosen[label, at] = options[0]
+            if len(options) > 1:
+                trials[label, at] = [
+                    [self._job(label, point, seed, settings).validating(settings) for seed in seeds]
+                    for settings in options
+                ]
+        found = run([job for options in trials.values() for jobs in options for job in jobs]) if trials else {}
+
+        def score(jobs: Sequence[EntryJob]) -> float:
             rows = [found[job.key] for job in jobs]
             if any(row.status != "ok" for row in rows):
-                continue  # settings under which it breaks are not chosen
-            score = sign * statistics.fmean(float(from_plain(row.measures[metric.name])) for row in rows)
-            best[label, at] = max(best.get((label, at), (score, number)), (score, number), key=lambda pair: pair[0])
-        for label in self.study.methods:
-            for at, _ in enumerate(self.points()):
-                if (label, at) not in self.chosen:
-                    _, number = best.get((label, at), (0.0, 0))
-                    self.chosen[label, at] = self._candidates(label)[number]
+                return -math.inf  # settings under which it breaks are not chosen
+            return sign * statistics.fmean(float(from_plain(row.measures[metric.name])) for row in rows)
+
+        for place, candidates in trials.items():
+            self.chosen[place] = max(candidates, key=score)[0].method.settings  # of equal ones the first
 
     def _candidates(self, label: str) -> list[dict[str, Any]]:
         make, _ = self.methods[label].hyperparameters(self.problem.name)
@@ -214,22 +204,17 @@ class ArenaPlan:
         ]
 
     def _options(self, point: Point) -> dict[str, Any]:
-        return self.problem.resolve({**self.study.arena.options(self.scale), **point})
+        return self.problem.resolve({**self.study.arena.options(self.settings.scale), **point})
 
     def _job(self, label: str, point: Point, seed: int, settings: Mapping[str, Any]) -> EntryJob:
         options = self._options(point)
-        data = self.study.arena.source(self.scale, seed) or self.problem.default_data
+        data = self.study.arena.source(self.settings.scale, seed) or self.problem.default_data
         given = tuple((name, options[name]) for name in self.problem.data_options)
         dataset = load_dataset(self.problem.name, data, given)
         self.problem.check(dataset, options)
         method = replace(self.methods[label], settings=dict(settings))
         return EntryJob(
-            f"{self.problem.name}/{method.name}", Trial(seed, self.scale, self.device),
+            f"{self.problem.name}/{method.name}", self.trial(seed),
             method_fingerprint(self.problem, method), self.limit_seconds, self.limit_bytes,
             problem=self.problem.name, method=method, data=data, digest=dataset.digest, options=options,
         )  # fmt: skip
-
-
-def _validating(job: EntryJob) -> EntryJob:
-    """The same trial, measured on its held-out training rows; the store keeps it beside those of ``compare --tune``."""
-    return replace(job, subject=f"tuning {job.subject}", split="validation")

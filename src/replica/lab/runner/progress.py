@@ -28,6 +28,9 @@ RECENT = 12
 class Reporter:
     """Hears how far a run is, and says nothing."""
 
+    def __init__(self, done: int = 0) -> None:
+        self.done = done
+
     def __enter__(self) -> Self:
         return self
 
@@ -36,6 +39,7 @@ class Reporter:
 
     def advance(self, subject: str) -> None:
         """One more trial is done."""
+        self.done += 1
 
     def show(self, known: RenderableType, line: str) -> None:
         """What is known so far: all of it, to be seen above a bar, and the newest of it as a line of a log."""
@@ -45,6 +49,7 @@ class Bar(Reporter):
     """A bar on standard error, as standard output may be read by a machine."""
 
     def __init__(self, title: str, total: int, done: int) -> None:
+        super().__init__(done)
         self._progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("trials"),
             TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"), auto_refresh=False,
@@ -62,6 +67,7 @@ class Bar(Reporter):
 
     def advance(self, subject: str) -> None:
         """One more trial is done."""
+        super().advance(subject)
         self._progress.update(self._task, advance=1, description=f"{self._title} [dim]{subject}[/dim]")
 
     def show(self, known: RenderableType, line: str) -> None:
@@ -73,25 +79,26 @@ class Lines(Reporter):
     """A line every few seconds and for all that is known, for logs; none where all is done at once."""
 
     def __init__(self, title: str, total: int, done: int) -> None:
-        self._title, self._total, self._done = title, total, done
+        super().__init__(done)
+        self._title, self._total = title, total
         self._start = self._last = time.monotonic()
         self._ends: deque[float] = deque(maxlen=RECENT)
         self._held: list[str] = []
 
     def advance(self, subject: str) -> None:
         """One more trial is done."""
-        self._done += 1
+        super().advance(subject)
         now = time.monotonic()
         self._ends.append(now)
-        if now - self._start < QUIET_SECONDS or (now - self._last < LINE_SECONDS and self._done < self._total):
+        if now - self._start < QUIET_SECONDS or (now - self._last < LINE_SECONDS and self.done < self._total):
             return
         self._last = now
         left = ""
-        if len(self._ends) > 1 and self._done < self._total:
+        if len(self._ends) > 1 and self.done < self._total:
             # By the ends of the last trials: workers start and import before the first, and slow trials come last.
             pace = (now - self._ends[0]) / (len(self._ends) - 1)
-            left = f", {duration(pace * (self._total - self._done))} left at this pace"
-        print(f"{self._title}: {self._done} of {self._total} trials{left}", file=sys.stderr, flush=True)
+            left = f", {duration(pace * (self._total - self.done))} left at this pace"
+        print(f"{self._title}: {self.done} of {self._total} trials{left}", file=sys.stderr, flush=True)
 
     def show(self, known: RenderableType, line: str) -> None:
         """The newest of what is known; held back while all may be done at once."""
@@ -104,7 +111,7 @@ class Lines(Reporter):
 def reporter(title: str, total: int, done: int, quiet: bool = False) -> Reporter:
     """The reporter that fits where standard error goes."""
     if quiet or done >= total:
-        return Reporter()
+        return Reporter(done)
     return Bar(title, total, done) if sys.stderr.isatty() else Lines(title, total, done)
 
 

@@ -16,20 +16,13 @@ from .sources import Source
 
 
 def restamped(source: Source, settings: Settings) -> list[str]:
-    """Stamp what is recorded of a paper with the code of today where one seed comes out the same bit for bit.
-
-    Returns:
-        A line for each study whose code changed: stamped anew, or to be measured again.
-    """
+    """Stamp what is recorded of a paper with the code of today where one seed comes out the same bit for bit."""
     known = record(source.slug)
     evidence = read_evidence(known, earlier=True)
     notes: list[str] = []
     if evidence is None or "studies" not in evidence:
         return notes
-    run_jobs = partial(
-        run, store_path=settings.store_path, workers=settings.workers, title=f"Refreshing {source.slug}",
-        quiet=settings.quiet, backend=settings.backend,
-    )  # fmt: skip
+    run_jobs = partial(run, settings=settings, title=f"Refreshing {source.slug}")
     for name in source.paper.studies:
         recorded = recorded_study(source.slug, name)
         claims = [

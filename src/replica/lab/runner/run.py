@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Literal
 
 import joblib
 
@@ -21,57 +19,36 @@ from .leftovers import clear_leftovers
 from .limits import wall_seconds
 from .processes import AVAILABLE
 from .progress import Reporter, reporter
+from .settings import Settings
 from .store import Row, Store
 
-Backend = Literal["local", "ray"]
 _Try = Callable[[Sequence[Job], Store], Iterable[tuple[Job, State]]]
 POLL_SECONDS = 0.2
 """How often to look whether another run has finished a trial that this one waits for."""
 
 
 def run(
-    jobs: Sequence[Job],
-    store_path: Path,
-    *,
-    workers: int = 0,
-    title: str = "Running",
-    quiet: bool = False,
-    progress: Reporter | None = None,
-    backend: Backend = "local",
+    jobs: Sequence[Job], settings: Settings, *, title: str = "Running", progress: Reporter | None = None
 ) -> dict[str, Row]:
-    """Run the jobs that the store does not hold yet; trials that ended in an error are tried again.
+    """Run the jobs that the store does not hold yet, and give the finished trial of every job, by key.
 
-    A trial that fails is stored with its traceback and the others go on. Safe to kill and to start again at any moment, and
-    beside other runs on the same store.
-
-    Args:
-        jobs: What to run; jobs with one key count once.
-        store_path: The store's file.
-        workers: Local processes; 0 takes one for each processor, 1 runs all but users' methods in this process.
-            On a cluster, how many trials run at once; 0 fills its processors.
-        title: What the progress bar says.
-        quiet: Show no progress.
-        progress: What hears of every trial, also of those in the store; a reporter of its own where None.
-        backend: ``"local"``, or ``"ray"`` for a Ray cluster.
-
-    Returns:
-        The finished trial of every job, by key.
-
-    Raises:
-        Interrupted: On Ctrl-C.
-        ReplicaError: If the store or the cluster cannot be used.
+    A trial that fails is stored with its traceback and the others go on; in a later run it is tried again. Safe to kill and to
+    start again at any moment, and beside other runs on the same store. ``progress`` hears of every trial, also of those in the
+    store; where it is None, a reporter of its own has the title.
     """
     clear_leftovers()
     unique = {job.key: job for job in jobs}
-    with Store(store_path) as store:
+    with Store(settings.store_path) as store:
         found = {key: row for key, row in store.read(unique).items() if row.status == "ok"}
         pending = [job for key, job in unique.items() if key not in found]
         if progress:
             for key in unique.keys() - {job.key for job in pending}:
                 progress.advance(unique[key].subject)
         with ExitStack() as stack:
-            try_each = stack.enter_context(_backend(backend, pending, workers))
-            heard = progress or stack.enter_context(reporter(title, len(unique), len(unique) - len(pending), quiet))
+            try_each = stack.enter_context(_backend(settings, pending))
+            heard = progress or stack.enter_context(
+                reporter(title, len(unique), len(unique) - len(pending), settings.quiet)
+            )
             try:
                 _until_none_is_busy(pending, try_each, store, heard)
             except KeyboardInterrupt:
@@ -83,16 +60,16 @@ def run(
 
 
 @contextmanager
-def _backend(backend: Backend, pending: Sequence[Job], workers: int) -> Iterator[_Try]:
+def _backend(settings: Settings, pending: Sequence[Job]) -> Iterator[_Try]:
     """What tries every job once: a cluster, started only where there is something to run, or this machine."""
-    if backend == "ray" and pending:
+    if settings.backend == "ray" and pending:
         from .ray_backend import RayCluster
 
-        with RayCluster(workers) as cluster:
+        with RayCluster(settings.workers) as cluster:
             yield cluster.run
         return
-    with Crew(min(workers or joblib.cpu_count(), max(1, len(pending)))) as crew:
-        yield partial(_pass, crew=crew, in_process=workers == 1 or not AVAILABLE)
+    with Crew(min(settings.workers or joblib.cpu_count(), max(1, len(pending)))) as crew:
+        yield partial(_pass, crew=crew, in_process=settings.workers == 1 or not AVAILABLE)
 
 
 def _until_none_is_busy(pending: Sequence[Job], try_each: _Try, store: Store, heard: Reporter) -> None:

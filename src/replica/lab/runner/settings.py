@@ -6,14 +6,14 @@ import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from replica.errors import ReplicaError
 from replica.lab.claims import SCALES, Scale
 
-from .run import Backend
 from .store import default_store
 
+Backend = Literal["local", "ray"]
 MOST_SEEDS, MOST_WORKERS, MOST_SECONDS, MOST_BYTES = 10_000, 1024, 1e8, 2**60
 """More trials cannot be planned, and more seconds and bytes neither counted nor had."""
 

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -44,39 +44,59 @@ CREATE TABLE leases (
 ) WITHOUT ROWID;
 """
 BUSY_SECONDS = 120.0
+JSON = ("what", "measures", "series", "machine")
 
 Lease = Literal["taken", "busy", "done"]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One finished trial."""
+COLUMNS = (
+    "key", "subject", "seed", "what", "measures", "series", "error", "traceback", "seconds", "peak_bytes", "machine", "output",
+)  # fmt: skip
+REMEDIES = {
+    "full": "The disk is full: free some room and run the same command again; finished trials are safe.",
+    "readonly": "It cannot be written: mend its permissions, or choose another with --store FILE.",
+    "unable to open": "It cannot be written: mend its permissions, or choose another with --store FILE.",
+    "disk I/O": "Its disk fails or is full: mend that and run the command again, or choose another with --store FILE.",
+    "locked": "Another program holds it: close that, and run the same command again.",
+}
+"""What to do, by a word of what SQLite says; of all else, as below."""
+DAMAGED = "It is damaged and was left as it is: move it away to start anew, or choose another with --store FILE."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What came of a trial: its measures and series, or its error; what it cost; the machine that ran it."""
+
+    seconds: float
+    peak_bytes: int | None
+    machine: dict[str, Any]
+    measures: dict[str, Any] = field(default_factory=dict)
+    series: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+    traceback: str = ""
+    output: str = ""
+    """The end of what it printed, where it ran in a process of its own."""
+
+    @property
+    def status(self) -> Literal["ok", "error"]:
+        """As the store has it."""
+        return "error" if self.error else "ok"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Finished):
+    """One finished trial as it is stored."""
 
     key: str
     subject: str
     seed: int
     what: dict[str, Any]
-    status: Literal["ok", "error"]
-    measures: dict[str, Any]
-    series: dict[str, Any]
-    error: str
-    traceback: str
-    seconds: float
-    peak_bytes: int | None
-    machine: dict[str, Any]
-    output: str = ""
 
 
 class Store:
-    """Finished trials in SQLite (write-ahead log), keyed by all they depend on.
+    """Finished trials in SQLite (write-ahead log), keyed by all they depend on; the file is made where missing.
 
     Any number of processes may share one file: a trial is leased before it runs; the lease of a process that is gone is free.
-
-    Args:
-        path: The file; it is made, with its folder, where missing.
-
-    Raises:
-        ReplicaError: If it cannot be made, written or read, in one line that says what to do; a damaged file is kept.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -92,6 +112,7 @@ class Store:
             ) from None
         with self._errors():
             self._connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            self._connection.row_factory = sqlite3.Row
             try:
                 self._refuse_foreign()  # before anything is changed in it
                 self._write_ahead()
@@ -137,9 +158,8 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._connection.execute(
-            "BEGIN IMMEDIATE"
-        )  # waits its turn; a deferred one may find itself locked out half way
+        # Waits its turn; a deferred one may find itself locked out half way.
+        self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
@@ -155,16 +175,8 @@ class Store:
             yield
         except sqlite3.DatabaseError as error:
             what = str(error)
-            if "full" in what:
-                remedy = "The disk is full: free some room and run the same command again; finished trials are safe."
-            elif "readonly" in what or "unable to open" in what:
-                remedy = "It cannot be written: mend its permissions, or choose another with --store FILE."
-            elif isinstance(error, sqlite3.OperationalError) and "disk I/O" in what:
-                remedy = "Its disk fails or is full: mend that and run the command again, or choose another with --store FILE."
-            elif isinstance(error, sqlite3.OperationalError) and "locked" in what:
-                remedy = "Another program holds it: close that, and run the same command again."
-            else:
-                remedy = "It is damaged and was left as it is: move it away to start anew, or choose another with --store FILE."
+            known = REMEDIES if isinstance(error, sqlite3.OperationalError) else {}
+            remedy = next((remedy for word, remedy in known.items() if word in what), DAMAGED)
             raise ReplicaError(f"The store {self.path} cannot be used ({what}). {remedy}") from None
 
     def close(self) -> None:
@@ -179,27 +191,18 @@ class Store:
 
     def read(self, keys: Iterable[str]) -> dict[str, Row]:
         """The finished trials among these keys, by key."""
-        found: dict[str, Row] = {}
-        wanted = list(keys)
+        ask = f"SELECT {', '.join(COLUMNS)} FROM trials WHERE key IN (SELECT value FROM json_each(?))"
         with self._errors():
-            for start in range(0, len(wanted), 500):
-                part = wanted[start : start + 500]
-                marks = ",".join("?" * len(part))
-                cursor = self._connection.execute(
-                    "SELECT key, subject, seed, what, status, measures, series, error, traceback, seconds, peak_bytes, machine,"
-                    f" output FROM trials WHERE key IN ({marks})",
-                    part,
-                )
-                for row in cursor:
-                    found[row[0]] = _row(row)
-        return found
+            return {row["key"]: _row(row) for row in self._connection.execute(ask, (json.dumps(list(keys)),))}
 
     def mean_seconds(self, subjects: Iterable[str]) -> dict[str, float]:
         """The mean seconds of the sound trials of each subject that has any."""
-        ask = "SELECT avg(seconds) FROM trials WHERE subject = ? AND status = 'ok'"
+        ask = (
+            "SELECT subject, avg(seconds) FROM trials WHERE status = 'ok' AND subject IN (SELECT value FROM json_each(?))"
+            " GROUP BY subject"
+        )
         with self._errors():
-            means = {subject: self._connection.execute(ask, (subject,)).fetchone()[0] for subject in subjects}
-        return {subject: mean for subject, mean in means.items() if mean is not None}
+            return dict(map(tuple, self._connection.execute(ask, (json.dumps(list(subjects)),))))
 
     def count(self) -> int:
         """How many trials it holds."""
@@ -207,12 +210,7 @@ class Store:
             return int(self._connection.execute("SELECT count(*) FROM trials").fetchone()[0])
 
     def lease(self, key: str, seconds: float) -> Lease:
-        """Take a trial to run it, unless it is done or another living process has it.
-
-        Args:
-            key: The trial.
-            seconds: How long it can take at most, for owners whose life cannot be seen from here.
-        """
+        """Take a trial to run it, unless it is done or another living process has it, for so many seconds at most."""
         pid = os.getpid()
         with self._errors(), self._transaction():
             if self._connection.execute("SELECT 1 FROM trials WHERE key = ? AND status = 'ok'", (key,)).fetchone():
@@ -233,46 +231,22 @@ class Store:
         with self._errors(), self._transaction():
             self._connection.execute("DELETE FROM leases WHERE key = ? AND pid = ?", (key, os.getpid()))
 
-    def write(
-        self,
-        key: str,
-        *,
-        subject: str,
-        seed: int,
-        what: dict[str, Any],
-        seconds: float,
-        peak_bytes: int | None,
-        machine: dict[str, Any],
-        measures: dict[str, Any] | None = None,
-        series: dict[str, Any] | None = None,
-        error: str = "",
-        traceback: str = "",
-        output: str = "",
-    ) -> None:
+    def write(self, row: Row) -> None:
         """Store a finished trial and end its lease, both or neither. A result replaces an earlier error, never the reverse."""
-        values = (
-            key, subject, seed, json.dumps(what, sort_keys=True), "error" if error else "ok",
-            None if error else json.dumps(measures), json.dumps(series or {}), error, traceback,
-            seconds, peak_bytes, time.time(), json.dumps(machine, sort_keys=True), output,
-        )  # fmt: skip
+        values: dict[str, Any] = {name: getattr(row, name) for name in (*COLUMNS, "status")}
+        texts = {name: json.dumps(values[name], sort_keys=name in ("what", "machine")) for name in JSON}
+        values |= texts | {"finished": time.time()} | ({"measures": None} if row.error else {})
+        into = f"INSERT OR IGNORE INTO trials ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)})"
         with self._errors(), self._transaction():
-            self._connection.execute(
-                f"INSERT INTO trials VALUES ({','.join('?' * len(values))}) ON CONFLICT (key) DO UPDATE SET"
-                " status = excluded.status, measures = excluded.measures, series = excluded.series, error = excluded.error,"
-                " traceback = excluded.traceback, seconds = excluded.seconds, peak_bytes = excluded.peak_bytes,"
-                " finished = excluded.finished, machine = excluded.machine, output = excluded.output"
-                " WHERE trials.status = 'error'",
-                values,
-            )
-            self._connection.execute("DELETE FROM leases WHERE key = ?", (key,))
+            self._connection.execute("DELETE FROM trials WHERE key = ? AND status = 'error'", (row.key,))
+            self._connection.execute(into, values)
+            self._connection.execute("DELETE FROM leases WHERE key = ?", (row.key,))
 
 
-def _row(row: tuple[Any, ...]) -> Row:
-    key, subject, seed, what, status, measures, series, error, traceback, seconds, peak_bytes, machine, output = row
-    return Row(
-        key, subject, seed, json.loads(what), status, json.loads(measures or "{}"), json.loads(series or "{}"),
-        error or "", traceback or "", seconds, peak_bytes, _machine(machine), output or "",
-    )  # fmt: skip
+def _row(row: sqlite3.Row) -> Row:
+    read = {name: json.loads(row[name] or "{}") for name in ("what", "measures", "series")}
+    texts = {name: row[name] or "" for name in ("error", "traceback", "output")}
+    return Row(**{**dict(row), **read, **texts, "machine": _machine(row["machine"])})
 
 
 @lru_cache(maxsize=64)

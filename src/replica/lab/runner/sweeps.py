@@ -27,11 +27,7 @@ MOST = 10_000_000
 
 
 def check_values(options: Mapping[str, Value]) -> None:
-    """See that no option of a problem is a number beyond all use, by which something is planned without end, or is no text.
-
-    Raises:
-        ReplicaError: If one is.
-    """
+    """See that no option of a problem is a number beyond all use, by which something is planned without end, or is no text."""
     for name, value in options.items():
         if isinstance(value, str):
             if not value.isprintable():
@@ -55,11 +51,7 @@ def checked_sweep(
     resolved: Mapping[str, Value],
     tune: int,
 ) -> Sweep | None:
-    """The sweep that the user asks for, else the problem's own where it fits; every point of it is checked against the data.
-
-    Raises:
-        ReplicaError: In one line, what is wrong with it.
-    """
+    """The sweep that the user asks for, else the problem's own where it fits; every point of it is checked against the data."""
     found = _read_sweep(problem, dataset, sweep, given, resolved, tune)
     points = [{**resolved, found.option: value} for value in found.values] if found else [resolved]
     for point in points:

@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +27,9 @@ from replica.lab.problems.problem import Metric, Value
 
 from .job import EntryJob, Method
 from .own_code import asked
-from .progress import Reporter, reporter
-from .run import Backend, run
+from .progress import reporter
+from .run import run
+from .settings import Settings
 from .store import Row
 
 FEWEST, MOST = 2, 10_000
@@ -97,6 +97,13 @@ class MethodTuning:
 
     def plain(self) -> dict[str, Any]:
         """JSON form."""
+        found = [
+            {
+                "seed": place[0], "value": place[1], "settings": self.settings(place),
+                "default_score": tuned.default_score, "best_score": tuned.best_score,
+            }
+            for place, tuned in self.found.items()
+        ]  # fmt: skip
         return {
             "space": {name: _space_plain(space) for name, space in self.space.items()},
             "defaults": dict(self.defaults),
@@ -105,16 +112,7 @@ class MethodTuning:
             "seconds": round(self.seconds, 6),
             "default_score": self.default_score,
             "best_score": self.best_score,
-            "found": [
-                {
-                    "seed": seed,
-                    "value": value,
-                    "settings": self.settings((seed, value)),
-                    "default_score": tuned.default_score,
-                    "best_score": tuned.best_score,
-                }
-                for (seed, value), tuned in self.found.items()
-            ],
+            "found": found,
             "errors": sorted({row.error for row in self.failed}),
         }
 
@@ -151,11 +149,7 @@ class Tuning:
 
 
 def check_trials(trials: Any) -> int:
-    """The number of trials a study is given; 0 for no tuning.
-
-    Raises:
-        ReplicaError: If it is none that makes sense.
-    """
+    """The number of trials a study is given; 0 for no tuning."""
     if isinstance(trials, bool) or not isinstance(trials, int) or (trials != 0 and not FEWEST <= trials <= MOST):
         raise ReplicaError(
             f"--tune must be a whole number from {FEWEST} to {MOST} (the first trial has the defaults), not {trials!r:.60}."
@@ -164,11 +158,7 @@ def check_trials(trials: Any) -> int:
 
 
 def read_space(method: Method, problem: str) -> tuple[dict[str, Space], dict[str, Any]]:
-    """The space a method declares, and the defaults of what it holds.
-
-    Raises:
-        ReplicaError: If it is no space, or names something that the method does not take.
-    """
+    """The space a method declares, and the defaults of what it holds."""
     if method.attribute:
         spaces, defaults = asked(method.source, partial(_space_in_file, method, problem))
         kinds: dict[str, Any] = {kind.__name__: kind for kind in (Choice, Integer, LogUniform, Uniform)}
@@ -213,35 +203,13 @@ def _fault(space: Space) -> str:
 
 
 def tune(
-    jobs: Mapping[tuple[str, int, Value | None], EntryJob],
-    trials: int,
-    metric: Metric,
-    store_path: Path,
-    *,
-    workers: int = 0,
-    title: str = "Tuning",
-    quiet: bool = False,
-    backend: Backend = "local",
+    jobs: Mapping[tuple[str, int, Value | None], EntryJob], trials: int, metric: Metric, settings: Settings, title: str
 ) -> Tuning:
-    """Find settings for every method with a search space.
+    """Find settings for every method with a search space, by the metric on the validation part, in so many trials each.
 
     The first trial of a study has the defaults, later ones are suggested by Optuna's TPE sampler from those before. Studies
     advance side by side, one trial each at a time, so suggestions depend on nothing but the seed and what was measured: a run
     that was killed replays what is stored and goes on where it was. A trial that fails counts as worse than all others.
-
-    Args:
-        jobs: The comparison's trials, by method, seed and point of the sweep.
-        trials: Trials of each study.
-        metric: What is optimised, on the validation part.
-        store_path: The store's file.
-        workers: Local processes, as for `run`.
-        title: What the progress bar says.
-        quiet: Show no progress.
-        backend: Where trials run, as for `run`.
-
-    Raises:
-        Interrupted: On Ctrl-C.
-        ReplicaError: If a method's space is wrong.
     """
     methods = {job.method.name: job for job in jobs.values()}
     spaces = {name: read_space(job.method, job.problem) for name, job in methods.items()}
@@ -249,13 +217,11 @@ def tune(
         place: _Study(job, *spaces[place[0]], trials, metric) for place, job in jobs.items() if spaces[place[0]][0]
     }
     total = trials * len(studies)
-    with _Counted(reporter(title, total, 0, quiet)) as progress:
+    with reporter(title, total, 0, settings.quiet) as progress:
         for _ in range(trials if studies else 0):
             asked = {place: study.ask() for place, study in studies.items()}
             try:
-                rows = run(
-                    list(asked.values()), store_path, workers=workers, title=title, backend=backend, progress=progress
-                )
+                rows = run(list(asked.values()), settings, progress=progress)
             except Interrupted:
                 raise Interrupted(
                     f"Stopped while tuning: {progress.done} of {total} tuning trials are done and stored."
@@ -298,13 +264,10 @@ class _Study:
 
     def ask(self) -> EntryJob:
         """The next trial."""
-        if not self.tried:
-            settings: dict[str, Any] = {}
-        else:
+        settings: dict[str, Any] = {}
+        if self.tried:
             self.asked = self.study.ask(self.distributions)
-            settings = {
-                name: value for name, value in self.asked.params.items() if not _same(value, self.defaults[name])
-            }
+            settings = {k: value for k, value in self.asked.params.items() if not _same(value, self.defaults[k])}
         self.tried.append(settings)
         return self.job.validating(settings)
 
@@ -313,43 +276,21 @@ class _Study:
         from optuna.trial import create_trial
 
         ok = row.status == "ok"
-        score = float(from_plain(row.measures[self.metric.name])) if ok else None
+        score = float(from_plain(row.measures[self.metric.name])) if ok and self.metric.name in row.measures else None
         cost = math.inf if score is None else self.sign * score
         self.rows.append(row)
         self.scores.append(score)
-        if len(self.rows) == 1:
-            # The sampler can learn from the defaults only where its space holds them.
-            if all(_holds(space, self.defaults[name]) for name, space in self.space.items()):
-                self.study.add_trial(
-                    create_trial(params=dict(self.defaults), distributions=self.distributions, value=cost)
-                )
-        else:
+        if len(self.rows) > 1:
             self.study.tell(self.asked, cost)
+        elif all(_holds(space, self.defaults[name]) for name, space in self.space.items()):
+            # The sampler can learn from the defaults only where its space holds them.
+            self.study.add_trial(create_trial(params=dict(self.defaults), distributions=self.distributions, value=cost))
 
     def result(self) -> Tuned:
         """The best settings; of equal ones the earliest, so that the defaults stay where nothing is better."""
         costs = [math.inf if score is None else self.sign * score for score in self.scores]
         best = int(np.argmin(costs))
         return Tuned(self.tried[best], self.scores[0], self.scores[best], tuple(self.rows))
-
-
-class _Counted(Reporter):
-    """A reporter that knows how many trials are done."""
-
-    def __init__(self, shown: Reporter) -> None:
-        self.shown, self.done = shown, 0
-
-    def __enter__(self) -> Self:
-        self.shown.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.shown.__exit__(*error)
-
-    def advance(self, subject: str) -> None:
-        """One more trial is done."""
-        self.done += 1
-        self.shown.advance(subject)
 
 
 def _distribution(space: Space) -> Any:
@@ -375,9 +316,7 @@ def _same(one: Any, other: Any) -> bool:
 
 def _space_plain(space: Space) -> dict[str, Any]:
     kind = type(space).__name__
-    if isinstance(space, Choice):
-        return {"kind": kind, "values": list(space.values)}
-    return {"kind": kind, "low": space.low, "high": space.high}
+    return {"kind": kind, **{name: list(of) if isinstance(of, tuple) else of for name, of in vars(space).items()}}
 
 
 def _mean(scores: Sequence[float | None]) -> float | None:

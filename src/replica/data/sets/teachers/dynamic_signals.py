@@ -13,7 +13,7 @@ _POINTS = 2**14
 
 
 class DynamicSignals(Teacher):
-    """x^(i) = y w* 1[i = t] + σ N(0, I_d): t uniform over k patches, y = ±1, ‖w*‖ = 1 (Lahoti et al., 2024, section 3).
+    """x^(i) = y w* 1[i = t] + σ N(0, I_d): t uniform over k patches, y = ±1, ‖w*‖ = 1 (Lahoti et al., 2024).
 
     Args:
         patches: k.

@@ -13,7 +13,7 @@ from .teacher import NoisyFunction, unit_vectors, wanted
 class LinearTeacher(NoisyFunction):
     """y = w·x + σ ε with x ~ N(0, I/N) and w drawn uniformly from the sphere of radius √N, so that w·x has variance 1.
 
-    The setting of Advani and Saxe (2017, section 2), whose signal-to-noise ratio is 1/σ².
+    The setting of Advani and Saxe (2017), whose signal-to-noise ratio is 1/σ².
 
     Args:
         dim: N.

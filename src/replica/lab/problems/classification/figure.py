@@ -20,14 +20,7 @@ _MISSED = (0.88, 0.45, 0.1)
 
 
 def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
-    """Draw the share of each class that every method finds.
-
-    Args:
-        figure: The empty right half of the picture.
-        comparison: Has ``examples``, ``dataset`` and ``options``.
-        shown: The methods with examples, in rank order.
-        styles: How methods are drawn.
-    """
+    """Draw the share of each class that every method finds."""
     confusions = np.array([comparison.examples[method]["confusion"] for method in shown])
     _draw_classes(figure.subplots(), shown, confusions, comparison.dataset.content.classes)
 

@@ -14,32 +14,13 @@ if TYPE_CHECKING:
 
 
 def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
-    """Draw, layer by layer, the cosine of each rule's direction with backpropagation's.
-
-    Args:
-        figure: The empty right half of the picture.
-        comparison: Has ``examples``, ``dataset`` and ``options``.
-        shown: The methods with examples, in rank order.
-        styles: How methods are drawn.
-    """
+    """Draw, layer by layer, the cosine of each rule's direction with backpropagation's."""
     axes = figure.subplots()
     layers = 0
     for method in reversed(shown):  # the best on top
         style, cosines = styles[method], comparison.examples[method]["alignment"]
         layers = max(layers, len(cosines))
-        axes.plot(
-            range(1, len(cosines) + 1),
-            cosines,
-            color=style.colour,
-            marker=style.marker,
-            markersize=4.5 if style.baseline else 5.5,
-            markerfacecolor="none" if style.baseline else style.colour,
-            linestyle="--" if style.baseline else "-",
-            linewidth=1.2 if style.baseline else 1.6,
-            label=method,
-            clip_on=False,
-            zorder=2 if style.baseline else 3,
-        )
+        axes.plot(range(1, len(cosines) + 1), cosines, label=method, **style.line())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.set_xlabel(f"Layer of {layers - 1} hidden layers and the head, first seed", fontsize=TEXT_POINTS)
     axes.set_ylabel("Alignment with backprop's gradient (cosine)")

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replica.data import LABELLED_FORMATS
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
-from replica.lab.problems.classification import data as classification_data
+from replica.lab.problems.classification.data import TensorRows
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
-from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value
+from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start
 from replica.lab.problems.protocol import check_protocol
 from replica.lab.problems.step_by_step import Clock, StepByStep
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_ACCURACY = Metric("accuracy", "share of rows", "higher", "Accuracy")
-_ALIGNMENT = Metric("alignment", "cosine", "higher", "Alignment with backprop's gradient")
-_PEAK = Metric("step_bytes", "bytes", "lower", "Memory of a step")
-_SECONDS = Metric("step_seconds", "s a step", "lower", "Step time")
-_SHIFT = Metric("shift_accuracy", "share of rows", "higher", "Accuracy while labels shift")
-
 _WANTED = "an entry for credit has build(network, loss, example) and step(inputs, labels)"
 _EXAMPLE_ROWS = 16
 _CHECKPOINTS = 4
-_SMOKE = {"epochs": 1, "shift_batches": 6, "shift_every": 3}
+_SMOKE = {"shift_batches": 6, "shift_every": 3}
 """The most of each at smoke scale."""
 
 
-class Credit(LabelledRows, StepByStep):
+class Credit(own_rows.LabelledData, LabelledRows, StepByStep):
     """The problem fixes the network, its initial weights and the batches; the method is the rule that changes the weights.
 
     A trial draws rows to test and rows to learn from as the problem classification does, and builds the network
@@ -66,7 +59,14 @@ class Credit(LabelledRows, StepByStep):
         "build(network: nn.Sequential, loss: Callable[[Tensor, Tensor], Tensor], example: Tensor) -> object | None",
         'step(inputs: Float[Tensor, "batch *shape"], labels: Int[Tensor, " batch"]) -> None',
     )
-    metrics = (_ACCURACY, _ALIGNMENT, _PEAK, _SECONDS, _SHIFT)
+    metrics = (
+        Metric("accuracy", "share of rows", "higher", "Accuracy"),
+        Metric("alignment", "cosine", "higher", "Alignment with backprop's gradient"),
+        Metric("step_bytes", "bytes", "lower", "Memory of a step"),
+        Metric("step_seconds", "s a step", "lower", "Step time"),
+        Metric("shift_accuracy", "share of rows", "higher", "Accuracy while labels shift",
+               when=lambda options: int(options["shift_batches"]) > 0),
+    )  # fmt: skip
     options = (
         Option("network", "mlp", "the network's layers", choices=("mlp", "conv", "recurrent")),
         Option("depth", 4, "hidden layers", minimum=1, maximum=100, label="Hidden layers"),
@@ -82,30 +82,11 @@ class Credit(LabelledRows, StepByStep):
         *own_rows.SPLIT,
     )  # fmt: skip
     smoke_rows = (64, 40)
-    default_data = "digits"
-    data_names = classification_data.NAMED
-    data_formats = LABELLED_FORMATS
+    smoke_epochs = 1
     default_sweep = ("depth", (2, 4, 8, 12))
-    data_options = tuple(option.name for option in (*own_rows.READ, *own_rows.SPLIT))
 
-    def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
-        """The metrics under these options: without a stream of shifting labels there is nothing to tell of it."""
-        return tuple(metric for metric in self.metrics if metric is not _SHIFT or int(options["shift_batches"]) > 0)
-
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Read a named data set, or the user's table, arrays or folder of images.
-
-        Raises:
-            ReplicaError: In one line, what is wrong with it and what is wanted.
-        """
-        return classification_data.load(source, options)
-
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that the network fits the data.
-
-        Raises:
-            ReplicaError: If a convolutional or recurrent network is asked for rows of a table, or colour images.
-        """
+    def check(self, dataset: Dataset, options: Options) -> None:
+        """See that the network fits the data: tables and colour images want an ``mlp``."""
         shape, form = dataset.content.shape, str(options["network"])
         if form != "mlp" and len(shape) not in (1, 2):
             kind = f"images of shape {' × '.join(map(str, shape))}" if shape else "rows of a table"
@@ -115,24 +96,22 @@ class Credit(LabelledRows, StepByStep):
             )
         super().check(dataset, options)
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+    def used(self, dataset: Dataset, options: Options, scale: Scale) -> Mapping[str, str]:
         """See `Problem.used`."""
         lengths = {name: str(value) for name, value in _lengths(options, scale).items()}
         return {**super().used(dataset, options, scale), **lengths}
 
-    def measure(
-        self, trial: Trial, start: Callable[[], Any], dataset: Dataset, options: Mapping[str, Value], split: Split
-    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+    def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
         """Let the rule train the network, and measure it; see the class for the protocol and the measures."""
         import torch
 
         from replica.lab.problems.credit.alignment import alignment
+        from replica.lab.problems.credit.networks import arrange
         from replica.lab.problems.credit.step_memory import peak_step_bytes
 
-        rows = _Rows.of(
-            trial, dataset.content, str(options["network"]), self.rows(trial, dataset.content, options, split)
-        )
-        epochs = _lengths(options, trial.scale)["epochs"]
+        drawn = self.rows(trial, dataset.content, options, split)
+        rows = TensorRows.of(trial, dataset.content, drawn, partial(arrange, form=str(options["network"])))
+        epochs = self.epochs(trial, options)
         batches = list(_batches(len(rows.inputs), int(options["batch"]), epochs, trial.rng("batches")))
         moments = {round(len(batches) * (i + 1) / _CHECKPOINTS) - 1 for i in range(_CHECKPOINTS)}
         net, rule = self._start(trial, start, rows, options)
@@ -159,9 +138,7 @@ class Credit(LabelledRows, StepByStep):
             metrics["shift_accuracy"] = self._shifting(trial, start, rows, options)
         return metrics, lambda: {"alignment": [round(float(value), 4) for value in layers]}
 
-    def _start(
-        self, trial: Trial, start: Callable[[], Any], rows: _Rows, options: Mapping[str, Value]
-    ) -> tuple[nn.Sequential, Any]:
+    def _start(self, trial: Trial, start: Start, rows: TensorRows, options: Options) -> tuple[nn.Sequential, Any]:
         """The network as all methods get it, and the rule built around it."""
         from torch import nn
 
@@ -203,9 +180,7 @@ class Credit(LabelledRows, StepByStep):
                     )
         return scores.argmax(dim=1) == truth
 
-    def _shifting(
-        self, trial: Trial, start: Callable[[], Any], rows: _Rows, options: Mapping[str, Value]
-    ) -> Proportion:
+    def _shifting(self, trial: Trial, start: Start, rows: TensorRows, options: Options) -> Proportion:
         """The share of rows predicted right, each before it is learned, while labels are renamed again and again."""
         import torch
 
@@ -227,36 +202,11 @@ class Credit(LabelledRows, StepByStep):
         return Proportion(hits, seen)
 
 
-def _lengths(options: Mapping[str, Value], scale: Scale) -> dict[str, int]:
-    """How long it is trained, in epochs and in batches of shifting labels."""
+def _lengths(options: Options, scale: Scale) -> dict[str, int]:
+    """How long it is trained in batches of shifting labels."""
     return {
         name: min(int(options[name]), most) if scale == "smoke" else int(options[name]) for name, most in _SMOKE.items()
     }
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows to learn from and rows to test, standardised by the first, in the network's form."""
-
-    inputs: Tensor
-    labels: Tensor
-    test_inputs: Tensor
-    test_labels: Tensor
-    classes: int
-
-    @classmethod
-    def of(cls, trial: Trial, content: Any, form: str, parts: tuple[Any, Any]) -> _Rows:
-        import torch
-
-        from replica.lab.problems.credit.networks import arrange
-
-        tensors: list[Tensor] = []
-        for rows, values in zip(parts, classification_data.prepare(content, *parts), strict=True):
-            inputs = torch.tensor(values, dtype=torch.float32, device=trial.device)
-            inputs = inputs.view(len(inputs), *content.shape) if content.shape else inputs
-            tensors += [arrange(inputs, form), torch.tensor(content.labels[rows], device=trial.device)]
-        inputs, labels, test_inputs, test_labels = tensors
-        return cls(inputs, labels, test_inputs, test_labels, len(content.classes))
 
 
 def _batches(count: int, size: int, epochs: int, rng: np.random.Generator) -> Iterator[Any]:

@@ -19,14 +19,7 @@ _ACCURACY = "accuracy"
 
 
 def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
-    """Draw accuracy over operations, and below it the events of one recording.
-
-    Args:
-        figure: The empty right half of the picture.
-        comparison: Has ``examples``, ``dataset`` and ``options``.
-        shown: The methods with examples, in rank order.
-        styles: How methods are drawn.
-    """
+    """Draw accuracy over operations, and below it the events of one recording."""
     upper, lower = figure.subplots(2, 1, height_ratios=(1.7, 1.0))
     _draw_costs(upper, comparison, styles, 0.6 * 72 * float(figure.bbox.height / figure.dpi))
     _draw_recording(lower, comparison.examples[shown[0]])
@@ -52,14 +45,7 @@ def _draw_costs(axes: Axes, comparison: Any, styles: Mapping[str, MethodStyle], 
         axes.plot(
             rows["operations"].clip(lower=floor),
             rows[_ACCURACY],
-            color=style.colour,
-            marker=style.marker,
-            markersize=5 if style.baseline else 6.5,
-            markerfacecolor="none" if style.baseline else style.colour,
-            linestyle="-",
-            linewidth=1.0,
-            clip_on=False,
-            zorder=2 if style.baseline else 3,
+            **style.line(markersize=5 if style.baseline else 6.5, linestyle="-", linewidth=1.0),
         )
         last = rows.iloc[-1]
         ends.append((method, max(float(last["operations"]), floor), float(last[_ACCURACY])))

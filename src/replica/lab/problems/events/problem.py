@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
 
-from replica.lab.claims import Proportion, Scale, Trial
-from replica.lab.problems.events import data as events_data
+import numpy as np
+
+from replica import data
+from replica.data.files.events import STEPS
+from replica.lab.claims import Proportion, Trial
 from replica.lab.problems.events.operations import cost_of_inference
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.footprint import parameter_count
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
-from replica.lab.problems.problem import Dataset, Metric, Option, Value
+from replica.lab.problems.problem import Dataset, Metric, Option, Options
 from replica.lab.problems.protocol import real_array
 
-if TYPE_CHECKING:
-    from replica.data import EventSet
-
-_ACCURACY = Metric("accuracy", "share of recordings", "higher", "Accuracy")
-_OPERATIONS = Metric("operations", "1", "lower", "Operations an inference")
-_SPIKES = Metric("spikes", "1", "lower", "Spikes an inference")
-_PARAMETERS = Metric("parameters", "1", "lower", "Parameters")
-_SECONDS = Metric("train_seconds", "s", "lower", "Training time")
-
+_MAKE: Mapping[str, Callable[..., data.EventSet]] = {
+    "mnist-1d": data.mnist_1d_events,
+    "latency-digits": data.latency_digits,
+    "coincidences": data.delayed_coincidences,
+    "saccade-digits": data.saccade_digits,
+    "saccade-mnist": data.saccade_mnist,
+}
 _COUNTED = 100
 
 
@@ -61,36 +63,55 @@ class Events(LabelledRows, FitPredict):
         'fit(events: Float[Tensor, "count time units"], labels: Int[Tensor, " count"]) -> None',
         'predict(events: Float[Tensor, "count time units"]) -> Float[Tensor, "count classes"]',
     )
-    metrics = (_ACCURACY, _OPERATIONS, _SPIKES, _PARAMETERS, _SECONDS)
+    metrics = (
+        Metric("accuracy", "share of recordings", "higher", "Accuracy"),
+        Metric("operations", "1", "lower", "Operations an inference"),
+        Metric("spikes", "1", "lower", "Spikes an inference"),
+        Metric("parameters", "1", "lower", "Parameters"),
+        Metric("train_seconds", "s", "lower", "Training time"),
+    )
     options = (
         *labelled_options(train=1000, unit="recordings"),
         Option("epochs", 15, "passes over the recordings that every network gets", minimum=1,
                label="Epochs (passes over the recordings)"),
         Option("steps", 0, "time bins of recordings of your own; 0 for 50", minimum=0, maximum=10_000,
-               label="Time bins of a recording"),
+               label="Time bins of a recording", reads="own"),
     )  # fmt: skip
     protocol_note = ", events of shape (count, time, units)"
     unit = "recordings"
     smoke_rows = (60, 40)
     smoke_epochs = 1
     default_data = "mnist-1d"
-    data_names = events_data.NAMED
+    data_names: ClassVar[Mapping[str, str]] = {
+        "mnist-1d": "MNIST-1D's 5,000 signals as crossings of 12 levels: 40 steps, 24 units, 10 classes (made on the spot)",
+        "latency-digits": "1,797 digits, each pixel firing once, the sooner the more ink: 17 steps, 64 units, 10 classes",
+        "coincidences": "2,000 recordings, 10 classes that differ in delays alone: 60 steps, 20 units (made on the spot)",
+        "saccade-digits": "1,797 digits before a moving event camera: 30 steps, 2 × 8 × 8 units, 10 classes",
+        "saccade-mnist": "3,000 MNIST digits before such a camera: 30 steps, 2 × 14 × 14 units (11 MB, downloaded once)",
+    }
+    drawn = ("mnist-1d", "coincidences")
     data_formats = (".npz",)
-    data_options = ("steps",)
+    files = "an .npz file of events"
 
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Make a named data set, or read the user's ``.npz`` file of events.
+    def named(self, name: str, seed: int | None, options: Options) -> data.EventSet:
+        """See `Problem.named`."""
+        return _MAKE[name]() if seed is None else _MAKE[name](seed=seed)
 
-        Raises:
-            ReplicaError: In one line, what is wrong with it and what is wanted.
-        """
-        return events_data.load(source, int(options.get("steps", 0)))
+    def read(self, path: Path, options: Options) -> data.EventSet:
+        """See `Problem.read`, and `replica.data.read_events`."""
+        return data.read_events(path, int(options["steps"]) or STEPS)
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
-        """See `Problem.used`."""
-        return {**super().used(dataset, options, scale), "epochs": str(self.epochs(Trial(0, scale), options))}
+    def size(self, content: data.EventSet, options: Options) -> str:
+        """See `Problem.size`."""
+        count, steps, _ = content.events.shape
+        many = f"{count:,} recordings of {int(content.events.sum(dtype=np.int64)):,} events in {steps} steps"
+        return f"{many}, {' × '.join(map(str, content.shape))} units, {len(content.classes)} classes"
 
-    def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
+    def identity(self, content: data.EventSet) -> tuple[Any, ...]:
+        """See `Problem.identity`."""
+        return (content.events.shape, content.shape, content.classes), content.labels, content.events
+
+    def sample(self, trial: Trial, content: Any, options: Options, train: Rows, test: Rows) -> Sample:
         """Float32 tensors of event counts."""
         import torch
 
@@ -102,16 +123,10 @@ class Events(LabelledRows, FitPredict):
         return Sample(train, test, events, labels, queries, keywords)
 
     def score(
-        self,
-        trial: Trial,
-        method: Any,
-        sample: Sample,
-        dataset: Dataset,
-        options: Mapping[str, Value],
-        fit_seconds: float,
+        self, trial: Trial, method: Any, sample: Sample, dataset: Dataset, options: Options, fit_seconds: float
     ) -> Measured:
         """Count the recordings that are told right, and what telling one costs; see the class for the measures."""
-        content: EventSet = dataset.content
+        content: data.EventSet = dataset.content
         scores = real_array(
             f"{type(method).__name__}.predict", method.predict(sample.queries.clone()), (len(sample.test), len(content.classes)),
             ", scores of recordings and classes", lambda index: f"recording {index[0]}, class {index[1]}",

@@ -21,14 +21,7 @@ _LINES = ((0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 
 
 def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
-    """Draw one test sample with what the three best methods make of it, and their errors below; in one dimension as curves.
-
-    Args:
-        figure: The empty right half of the picture.
-        comparison: Has ``examples``, ``dataset`` and ``options``.
-        shown: The methods with examples, in rank order.
-        styles: How methods are drawn.
-    """
+    """Draw one test sample with what the three best methods make of it, and their errors below; in one dimension as curves."""
     best = shown[:_SHOWN]
     if _flat(comparison, best):
         _draw_maps(figure, comparison, best)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from replica.data import read_solution_map
 from replica.data.files.solution_maps import MAP_FORMATS
 from replica.errors import ReplicaError
 from replica.lab.claims import Scale, Trial
@@ -16,19 +19,13 @@ from replica.lab.problems.footprint import parameter_count
 from replica.lab.problems.operator import data as operator_data
 from replica.lab.problems.operator.data import SMALLEST_GRID, TEST, TRAIN, sizes, stride_fits, strided, strides
 from replica.lab.problems.operator.errors import relative_errors
-from replica.lab.problems.problem import VALIDATION_SHARE, Dataset, Metric, Option, Split, Value
+from replica.lab.problems.problem import VALIDATION_SHARE, Dataset, Metric, Option, Options, Split
 from replica.lab.problems.protocol import real_array
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from replica.data import SolutionMap
-
-_ERROR = Metric("error", "1", "lower", "Relative L2 error")
-_H1_ERROR = Metric("h1_error", "1", "lower", "Relative H1 error")
-_FINE_ERROR = Metric("fine_error", "1", "lower", "Relative L2 error on the full grid")
-_PARAMETERS = Metric("parameters", "1", "lower", "Parameters")
-_SECONDS = Metric("train_seconds", "s", "lower", "Training time")
 
 _SHOWN_NODES = {1: 257, 2: 65}
 
@@ -67,7 +64,14 @@ class Operator(FitPredict):
         'predict(inputs: Float[Tensor, "count channels *grid"]) -> Float[Tensor, "count channels *grid"]',
     )
     protocol_note = ", all tensors of shape (count, channels, *grid)"
-    metrics = (_ERROR, _H1_ERROR, _FINE_ERROR, _PARAMETERS, _SECONDS)
+    metrics = (
+        Metric("error", "1", "lower", "Relative L2 error"),
+        Metric("h1_error", "1", "lower", "Relative H1 error"),
+        Metric("fine_error", "1", "lower", "Relative L2 error on the full grid",
+               when=lambda options: int(options["stride"]) > 1),
+        Metric("parameters", "1", "lower", "Parameters"),
+        Metric("train_seconds", "s", "lower", "Training time"),
+    )  # fmt: skip
     options = (
         Option("train", TRAIN, "samples to train on", minimum=2, label="Training samples"),
         Option("test", TEST, "samples to test on", minimum=1, label="Test samples"),
@@ -75,9 +79,10 @@ class Operator(FitPredict):
                label="Stride (grid points)"),
         Option("epochs", 15, "passes over the training samples that every network gets", minimum=1,
                label="Epochs (passes over the training samples)"),
-        Option("samples", 250, "samples of a named data set, from which trials draw", minimum=4),
-        Option("axes", "", "what the axes of your own arrays are, in order, such as n,x,y,t or n,c,x,y (n counts samples)"),
-        Option("resolution", 64, "grid intervals a side of a named data set", minimum=8, maximum=16384),
+        Option("samples", 250, "samples of a named data set, from which trials draw", minimum=4, reads="named"),
+        Option("axes", "", "what the axes of your own arrays are, in order, such as n,x,y,t or n,c,x,y (n counts samples)",
+               reads="own"),
+        Option("resolution", 64, "grid intervals a side of a named data set", minimum=8, maximum=16384, reads="named"),
     )  # fmt: skip
     default_data = "darcy"
     data_names: ClassVar[Mapping[str, str]] = {
@@ -87,27 +92,36 @@ class Operator(FitPredict):
         "burgers": "Burgers' equation, velocity at time 0 to velocity at time 1 (Li et al., 2021)",
     }
     data_formats = MAP_FORMATS
+    files = "an .npz or .mat file"
     smoke_rows = (16, 8)
-    data_options = ("samples", "resolution", "axes")
+    unit = "samples"
 
-    def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
-        """The metrics under these options: with a stride of 1 there is no grid that was never trained on."""
-        return tuple(metric for metric in self.metrics if metric is not _FINE_ERROR or int(options["stride"]) > 1)
+    @property
+    def drawn(self) -> tuple[str, ...]:  # type: ignore[override]
+        """All named sets are."""
+        return tuple(self.data_names)
 
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Make a named solution map (or take it from the cache), or read the user's file; see `replica.data.read_solution_map`.
+    def named(self, name: str, seed: int | None, options: Options) -> SolutionMap:
+        """See `Problem.named`."""
+        return operator_data.solve(name, seed or 0, int(options["samples"]), int(options["resolution"]))
 
-        Raises:
-            ReplicaError: In one line, what is wrong with it and what is wanted.
-        """
-        return operator_data.load(source, self.resolve(options), self.data_names)
+    def read(self, path: Path, options: Options) -> SolutionMap:
+        """See `Problem.read`, and `replica.data.read_solution_map`."""
+        found = read_solution_map(path, str(options["axes"]))
+        train, test = sizes({"train": TRAIN, "test": TEST}, len(found))
+        told = (f"by default {train} to train on and {test} to test on",) * (train < TRAIN)
+        return replace(found, notes=(*found.notes, *told))
 
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that there are samples enough, and that the stride fits the grid.
+    def size(self, content: SolutionMap, options: Options) -> str:
+        """See `Problem.size`."""
+        return f"{operator_data.size(content)}, boundary {content.boundary}"
 
-        Raises:
-            ReplicaError: If not.
-        """
+    def identity(self, content: SolutionMap) -> tuple[Any, ...]:
+        """See `Problem.identity`."""
+        return (content.inputs.shape, content.outputs.shape, content.boundary), content.inputs, content.outputs
+
+    def check(self, dataset: Dataset, options: Options) -> None:
+        """See that there are samples enough, and that the stride fits the grid."""
         content: SolutionMap = dataset.content
         count, named = len(content), dataset.name.partition(":")[0] in self.data_names
         asked = int(options["train"]) + int(options["test"]) if named else sum(sizes(options, count))
@@ -129,15 +143,12 @@ class Operator(FitPredict):
             )
             raise ReplicaError(f"Option stride is {stride}, but that {reason}; give --stride {strides(content)}.")
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+    def used(self, dataset: Dataset, options: Options, scale: Scale) -> Mapping[str, str]:
         """See `Problem.used`; how a named data set is made says nothing of a file."""
-        trial = Trial(0, scale)
-        train, test = self.rows(trial, dataset.content, options, "test")
         named = dataset.name.partition(":")[0] in self.data_names
-        unused = {} if named else {"samples": "", "resolution": ""}
-        return {"train": str(len(train)), "test": str(len(test)), "epochs": str(self.epochs(trial, options)), **unused}
+        return {**super().used(dataset, options, scale), **({} if named else {"samples": "", "resolution": ""})}
 
-    def rows(self, trial: Trial, content: Any, options: Mapping[str, Value], split: Split) -> tuple[Rows, Rows]:
+    def rows(self, trial: Trial, content: Any, options: Options, split: Split) -> tuple[Rows, Rows]:
         """Samples in a random order, the tested ones first; for validation the last fifth of those trained on."""
         train, test = sizes(options, len(content))
         if trial.scale == "smoke":
@@ -149,7 +160,7 @@ class Operator(FitPredict):
             trained, tested = trained[:-held_out], trained[-held_out:]
         return trained, tested
 
-    def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
+    def sample(self, trial: Trial, content: Any, options: Options, train: Rows, test: Rows) -> Sample:
         """Tensors on the training grid."""
         stride = int(options["stride"])
         inputs, outputs, queries = (
@@ -159,13 +170,7 @@ class Operator(FitPredict):
         return Sample(train, test, inputs, outputs, queries, {"epochs": self.epochs(trial, options)})
 
     def score(
-        self,
-        trial: Trial,
-        method: Any,
-        sample: Sample,
-        dataset: Dataset,
-        options: Mapping[str, Value],
-        fit_seconds: float,
+        self, trial: Trial, method: Any, sample: Sample, dataset: Dataset, options: Options, fit_seconds: float
     ) -> Measured:
         """Compare predictions with the truth, on the training grid and on the full one; see the class for the measures."""
         content: SolutionMap = dataset.content

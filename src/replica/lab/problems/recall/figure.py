@@ -23,14 +23,7 @@ _MISSED = "#d55e00"
 
 
 def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
-    """Draw stored patterns, damaged cues, and what each method recalled, line by line.
-
-    Args:
-        figure: The empty right half of the picture.
-        comparison: Has ``examples``, ``dataset`` and ``options``.
-        shown: The methods with examples, in rank order.
-        styles: How methods are drawn.
-    """
+    """Draw stored patterns, damaged cues, and what each method recalled, line by line."""
     _draw_examples(figure.subplots(), _Mosaic.of(comparison, shown), 72 * float(figure.bbox.height / figure.dpi))
 
 

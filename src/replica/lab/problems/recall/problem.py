@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import FORMATS
+from replica.data import FORMATS, digits, mnist, read_patterns
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Trial
 from replica.lab.problems import own_rows
-from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value
-from replica.lab.problems.recall import data as recall_data
+from replica.lab.problems.data_sources import column_names
+from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split
 from replica.lab.problems.recall.damage import Kind, damage_patterns, damaged_entries
+from replica.lab.problems.recall.data import PatternSets, pattern_sets
 from replica.lab.problems.store_recall import Recalled, StoreRecall
 
 REAL_TOLERANCE = 0.05
@@ -22,12 +24,6 @@ REAL_TOLERANCE = 0.05
 
 PSNR_CAP = 100.0
 """In dB: what a recall without any error is given, since infinity is no number to average."""
-
-_EXACT = Metric("exact", "share of cues", "higher", "Exact recall")
-_OVERLAP = Metric("overlap", "1", "higher", "Overlap with the stored pattern")
-_PSNR = Metric("psnr", "dB", "higher", "PSNR")
-_SECONDS = Metric("recall_seconds", "s a cue", "lower", "Recall time")
-_BYTES = Metric("memory_bytes", "bytes", "lower", "Memory kept")
 
 _EXAMPLES = 8
 _DAMAGE = {
@@ -65,7 +61,15 @@ class Recall(StoreRecall):
         'recall(cues: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]',
     )
     protocol_note = ", both on tensors of shape (count, dim)"
-    metrics = (_EXACT, _OVERLAP, _SECONDS, _BYTES)
+    metrics = (
+        Metric("exact", "share of cues", "higher", "Exact recall"),
+        Metric(
+            "overlap", "1", "higher", "Overlap with the stored pattern", lambda options: options["values"] == "binary"
+        ),
+        Metric("psnr", "dB", "higher", "PSNR", lambda options: options["values"] == "real"),
+        Metric("recall_seconds", "s a cue", "lower", "Recall time"),
+        Metric("memory_bytes", "bytes", "lower", "Memory kept"),
+    )
     options = (
         Option("stored", 30, "how many patterns are stored", minimum=1, label="Stored patterns"),
         Option("kind", "flip", "damage: flip entries, mask them (0), or add Gaussian noise", choices=("flip", "mask", "gaussian"),
@@ -78,38 +82,45 @@ class Recall(StoreRecall):
         own_rows.COLOUR,
     )  # fmt: skip
     default_data = "digits"
-    data_names = recall_data.NAMED
+    data_names: ClassVar[Mapping[str, str]] = {
+        "digits": "1,797 handwritten digits of 8 × 8 pixels (ships with scikit-learn)",
+        "mnist": "MNIST's 10,000 test digits of 28 × 28 pixels (11 MB, downloaded once)",
+    }
     data_formats = FORMATS
-    data_options = (*(option.name for option in own_rows.COLUMNS), own_rows.COLOUR.name)
+    files = "a file or a folder of images"
     default_sweep = ("stored", (10, 30, 100, 300))
 
-    def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
-        """The metrics under these options: real patterns have a PSNR where ±1 patterns have an overlap."""
-        return (_EXACT, _PSNR, _SECONDS, _BYTES) if options["values"] == "real" else self.metrics
-
-    def sweep_label(self, option: str, options: Mapping[str, Value]) -> str:
+    def sweep_label(self, option: str, options: Options) -> str:
         """What the axis of a swept option is called: damage by its kind."""
         return (
             f"Damage ({_DAMAGE[str(options['kind'])]})" if option == "damage" else super().sweep_label(option, options)
         )
 
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Read the digits, MNIST, or the user's file.
+    def named(self, name: str, seed: int | None, options: Options) -> PatternSets:
+        """See `Problem.named`."""
+        images = digits() if name == "digits" else mnist(split="test")
+        return pattern_sets(images.values, images.values.shape[1:], name)
 
-        The user's values are scaled to [0, 1] by the smallest and largest of the whole file. How they become ±1 is told in
-        `recall_data.binarise`.
+    def read(self, path: Path, options: Options) -> PatternSets:
+        """See `Problem.read`, and `replica.data.read_patterns`.
 
-        Raises:
-            ReplicaError: In one line, what is wrong with it and what is wanted.
+        Values are scaled to [0, 1] by the smallest and largest of the whole file; how they become ±1 is told in `binarise`.
         """
-        return recall_data.load(source, options)
+        keep, drop = (column_names(str(options[name])) for name in ("keep", "drop"))
+        found = read_patterns(path, keep=keep, drop=drop, colour=options["colour"] == "kept")
+        scaling = "scaled to [0, 1] by the smallest and largest value of the whole file"
+        return pattern_sets(found.values, found.shape, str(path), (*found.notes, scaling))
 
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that the data holds enough distinct patterns, and that the damage does something.
+    def size(self, content: PatternSets, options: Options) -> str:
+        """See `Problem.size`."""
+        return f"{len(content.real):,} distinct patterns of {' × '.join(map(str, content.shape))} values"
 
-        Raises:
-            ReplicaError: If it does not.
-        """
+    def identity(self, content: PatternSets) -> tuple[Any, ...]:
+        """See `Problem.identity`."""
+        return (content.real.shape, content.binary.shape, content.shape), content.real, content.binary
+
+    def check(self, dataset: Dataset, options: Options) -> None:
+        """See that the data holds enough distinct patterns, and that the damage does something."""
         patterns = _patterns(dataset, options)
         if int(options["stored"]) > len(patterns):
             form = "in ±1 form " if options["values"] == "binary" else ""
@@ -124,12 +135,8 @@ class Recall(StoreRecall):
                 f"give 0, or {0.5 / dim:.2g} or more, for patterns of {dim} entries."
             )
 
-    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that there are as many patterns that the test does not store.
-
-        Raises:
-            ReplicaError: If there are fewer.
-        """
+    def check_validation(self, dataset: Dataset, options: Options) -> None:
+        """See that there are as many patterns that the test does not store."""
         count = len(_patterns(dataset, options))
         if 2 * int(options["stored"]) > count:
             raise ReplicaError(
@@ -138,15 +145,9 @@ class Recall(StoreRecall):
             )
 
     def cues(
-        self, trial: Trial, dataset: Dataset, options: Mapping[str, Value], split: Split
+        self, trial: Trial, dataset: Dataset, options: Options, split: Split
     ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
-        """Draw the stored patterns, and damage some of them.
-
-        The first patterns of the trial's random order are stored for the test, the last for validation.
-
-        Returns:
-            The stored patterns ``(stored, dim)``; for each cue the row of its original ``(cues,)``; the cues ``(cues, dim)``.
-        """
+        """Draw the stored patterns, the first of the trial's random order or for validation the last, and damage some of them."""
         patterns = _patterns(dataset, options)
         stored, cues = int(options["stored"]), int(options["cues"])
         order = trial.rng("stored").permutation(len(patterns))
@@ -165,9 +166,7 @@ class Recall(StoreRecall):
         )
         return kept, targets, damaged
 
-    def score(
-        self, found: Recalled, options: Mapping[str, Value]
-    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+    def score(self, found: Recalled, options: Options) -> Measured:
         """Say which cues were recalled exactly, and how near the others came."""
         truth = found.stored[found.targets]
         if options["values"] == "binary":
@@ -194,10 +193,7 @@ class Recall(StoreRecall):
 def recalled_exactly(
     recalled: NDArray[np.float32], stored: NDArray[np.float32], targets: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
-    """Say for each real-valued output whether it is the right pattern.
-
-    Every value must be within `REAL_TOLERANCE` of the original, and no other stored pattern nearer in the Euclidean metric.
-    """
+    """Which outputs are near their pattern (see `REAL_TOLERANCE`) with no other stored pattern nearer in the Euclidean metric."""
     near: NDArray[np.bool_] = np.abs(recalled - stored[targets]).max(axis=1) <= REAL_TOLERANCE
     for i in np.flatnonzero(near):
         distances = np.square(stored - recalled[i]).sum(axis=1)
@@ -216,7 +212,7 @@ def psnr(recalled: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
     return float(min(PSNR_CAP, -10 * np.log10(max(error, 10 ** (-PSNR_CAP / 10)))))
 
 
-def _patterns(dataset: Dataset, options: Mapping[str, Value]) -> NDArray[Any]:
+def _patterns(dataset: Dataset, options: Options) -> NDArray[Any]:
     distinct: NDArray[Any] = dataset.content.distinct(cast(Literal["binary", "real"], options["values"]))
     return distinct
 

@@ -17,14 +17,7 @@ MOST_LINES = 12
 
 
 def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
-    """Draw the accuracy on all tasks so far along the stream.
-
-    Args:
-        figure: The empty right half of the picture.
-        comparison: Has ``examples``, ``dataset`` and ``options``.
-        shown: The methods with examples, in rank order.
-        styles: How methods are drawn.
-    """
+    """Draw the accuracy on all tasks so far along the stream."""
     _draw_course(figure.subplots(), comparison.examples, _chosen(shown, styles), styles)
 
 
@@ -47,19 +40,7 @@ def _draw_course(
     for method in reversed(methods):  # the best on top
         style, example = styles[method], examples[method]
         at_ends = [example["at"].index(end) for end in ends] if set(ends) <= set(example["at"]) else []
-        axes.plot(
-            example["at"],
-            example["accuracy"],
-            color=style.colour,
-            linestyle="--" if style.baseline else "-",
-            linewidth=1.1 if style.baseline else 1.6,
-            marker=style.marker,
-            markevery=at_ends,
-            markersize=4 if style.baseline else 5,
-            markerfacecolor="none" if style.baseline else style.colour,
-            clip_on=False,
-            zorder=2 if style.baseline else 3,
-        )
+        axes.plot(example["at"], example["accuracy"], markevery=at_ends, **style.line())
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.03, 1.03)
     lines = [(method, 1.0, float(examples[method]["accuracy"][-1])) for method in methods]

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
-from replica.data import LABELLED_FORMATS
-from replica.lab.claims import Proportion, Scale, Trial
+import numpy as np
+
+from replica.errors import ReplicaError
+from replica.lab.claims import Scale, Trial
 from replica.lab.problems import own_rows
-from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value, rank_by, ranked
+from replica.lab.problems.data_sources import digest
+from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start, rank_by
 from replica.lab.problems.step_by_step import StepByStep
-from replica.lab.problems.stream import data as stream_data
 from replica.lab.problems.stream.check import check, check_validation
 from replica.lab.problems.stream.course import Course
+from replica.lab.problems.stream.data import StreamContent, omniglot_stream
 from replica.lab.problems.stream.plan import build, plan
 from replica.lab.problems.stream.shifts import SHIFTS
 
-_FINAL = Metric("final_accuracy", "share of items", "higher", "Final accuracy, all tasks")
-_AVERAGE = Metric("average_accuracy", "share of items", "higher", "Average accuracy along the stream")
-_FORGETTING = Metric("forgetting", "share of items", "lower", "Forgetting")
-_WORST = Metric("worst_accuracy", "share of items", "higher", "Worst accuracy since learned")
-_BACKWARD = Metric("backward_transfer", "share of items", "higher", "Backward transfer")
-_FORWARD = Metric("forward_transfer", "share of items", "higher", "Forward transfer")
-_BYTES = Metric("memory_bytes", "bytes", "lower", "Memory kept")
-_SECONDS = Metric("learn_seconds", "s", "lower", "Learning time")
 
-
-class Stream(StepByStep):
+class Stream(own_rows.LabelledData, StepByStep):
     """Learn tasks one after another, none of which comes back, and still know the first ones at the end.
 
     **The stream.** A trial cuts the data into ``tasks``. In the setting ``class`` each task brings new classes, in random
@@ -77,7 +72,17 @@ class Stream(StepByStep):
     )
     protocol_note = ", which gives a score for each class"
     row = "item"
-    metrics = (_FINAL, _AVERAGE, _FORGETTING, _WORST, _BACKWARD, _FORWARD, _BYTES, _SECONDS)
+    metrics = (
+        Metric("final_accuracy", "share of items", "higher", "Final accuracy, all tasks"),
+        Metric("average_accuracy", "share of items", "higher", "Average accuracy along the stream"),
+        Metric("forgetting", "share of items", "lower", "Forgetting"),
+        Metric("worst_accuracy", "share of items", "higher", "Worst accuracy since learned"),
+        Metric("backward_transfer", "share of items", "higher", "Backward transfer"),
+        Metric("forward_transfer", "share of items", "higher", "Forward transfer",
+               when=lambda options: options["setting"] == "domain"),
+        Metric("memory_bytes", "bytes", "lower", "Memory kept"),
+        Metric("learn_seconds", "s", "lower", "Learning time"),
+    )  # fmt: skip
     options = (
         Option("setting", "class", "each task brings new classes; the same with the task known; or all classes seen differently",
                choices=("class", "task", "domain")),
@@ -96,53 +101,56 @@ class Stream(StepByStep):
         Option("checks", 5, "evaluations within each task; 0 for one after every minibatch", minimum=0),
         *own_rows.READ,
         own_rows.TEST_DATA,
-        Option("domain", "", "the column (or array of an .npz file) that names the tasks, where the data are your own"),
+        Option("domain", "", "the column (or array of an .npz file) that names the tasks, where the data are your own",
+               reads="any"),
         rank_by(metrics),
     )  # fmt: skip
-    default_data = "digits"
-    data_names: ClassVar[Mapping[str, str]] = stream_data.NAMED
-    data_formats = LABELLED_FORMATS
-    data_options = (*(option.name for option in own_rows.READ), "test_data", "domain")
+    data_names: ClassVar[Mapping[str, str]] = {
+        **{name: own_rows.LabelledData.data_names[name] for name in ("digits", "mnist")},
+        "omniglot": "4,840 drawings of 242 characters of 8 alphabets, 28 × 28 pixels (Omniglot's small sets, downloaded once)",
+    }
+    drawn = ()
+    grouped_by = "domain"
 
-    def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
-        """The metrics under these options: before its classes were seen, no task can be known in the other settings."""
-        there = tuple(metric for metric in self.metrics if metric is not _FORWARD or options["setting"] == "domain")
-        return ranked(there, options)
+    def named(self, name: str, seed: int | None, options: Options) -> StreamContent:
+        """See `Problem.named`."""
+        if name == "omniglot":
+            return omniglot_stream(str(options["domain"]))
+        if options["domain"]:
+            raise ReplicaError(f"Data {name} has no column that names domains; leave --domain out.")
+        return StreamContent.of(super().named(name, seed, options))
 
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Read a named data set, or the user's table, arrays or folder of images.
+    def read(self, path: Path, options: Options) -> StreamContent:
+        """See `Problem.read`, and `replica.data.read_labelled`."""
+        return StreamContent.of(super().read(path, options))
 
-        Raises:
-            ReplicaError: In one line, what is wrong with it and what is wanted.
-        """
-        return stream_data.load(source, options)
+    def size(self, content: StreamContent, options: Options) -> str:
+        """See `Problem.size`."""
+        return super().size(content.labelled, options)
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+    def identity(self, content: StreamContent) -> tuple[Any, ...]:
+        """See `Problem.identity`."""
+        labelled = content.labelled
+        parted = [np.zeros(0) if part is None else part for part in (content.families, content.domains)]
+        rows = ("", labelled.features, labelled.labels) if content.families is not None else super().identity(labelled)
+        return digest(*rows), *parted
+
+    def used(self, dataset: Dataset, options: Options, scale: Scale) -> Mapping[str, str]:
         """See `Problem.used`."""
         made = plan(dataset.content, options, Trial(0, scale), "test")
         train, test = (f"{sum(map(len, parts)):,} items in all tasks" for parts in (made.learned, made.tested))
         epochs = 1 if scale == "smoke" else options["epochs"]
         return {"tasks": str(len(made.learned)), "epochs": str(epochs), "train": train, "test": test}
 
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that the data can be cut into these tasks.
-
-        Raises:
-            ReplicaError: If not, with what would fit.
-        """
+    def check(self, dataset: Dataset, options: Options) -> None:
+        """See that the data can be cut into these tasks."""
         check(dataset, options)
 
-    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
-        """See that every task leaves an item to learn when one in five is held out.
-
-        Raises:
-            ReplicaError: If one does not.
-        """
+    def check_validation(self, dataset: Dataset, options: Options) -> None:
+        """See that every task leaves an item to learn when one in five is held out."""
         check_validation(dataset, options)
 
-    def measure(
-        self, trial: Trial, start: Callable[[], Any], dataset: Dataset, options: Mapping[str, Value], split: Split
-    ) -> tuple[Mapping[str, float | Proportion], Callable[[], Mapping[str, Any]]]:
+    def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
         """Lead the method through one stream and measure it; see the class for the protocol and the measures."""
         stream = build(dataset.content, options, trial, split)
         course = Course(self, trial, start(), stream, options)

@@ -14,7 +14,7 @@ from replica.lab.claims import Scale, Trial
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.problem import VALIDATION_SHARE, Dataset, Metric, Option, Split, Value
 from replica.lab.problems.protocol import real_array
-from replica.lab.problems.teacher.targets import TARGETS, dimension, teacher
+from replica.lab.problems.teacher.targets import READ_BY_SOME, TARGETS, dimension, drawn, teacher, told
 
 if TYPE_CHECKING:
     from replica.data.sets.teachers.teacher import Teacher as KnownTeacher
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _EXCESS = Metric("excess", "1", "lower", "Excess error")
 _ERROR = Metric("error", "1", "lower", "Error")
 _SECONDS = Metric("fit_seconds", "s", "lower", "Fit time")
-_SHOWN = 200
+_GOAL = 0.1
+"""What counts as found: this share of the excess that the trivial method has, which predicts 0 or guesses."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Teacher(FitPredict):
     - ``error``: the floor and the excess: the mean squared error, or the share of wrong signs.
     - ``fit_seconds``: wall-clock seconds of ``fit``.
 
-    How many examples a learner needs is read off the curve over ``examples``.
+    How many examples a learner needs is read off the curve over ``examples``: in the picture, for a tenth of the excess that
+    guessing has.
     """
 
     name = "teacher"
@@ -66,15 +68,20 @@ class Teacher(FitPredict):
         'fit(X: Float[ndarray, "examples features"], y: Float[ndarray, " examples"]) -> object',
         'predict(X: Float[ndarray, "rows features"]) -> Float[ndarray, " rows"]',
     )
+    protocol_note = ", and fit may take shape, such as (patches, dim)"
     metrics = (_EXCESS, _ERROR, _SECONDS)
     options = (
-        Option("target", "dsd", "the structure to find", choices=tuple(TARGETS)),
+        Option("target", "dsd", f"the structure to find: {told()}", choices=tuple(TARGETS)),
         Option("examples", 300, "examples to learn from", minimum=2, maximum=100_000, label="Examples"),
-        Option("patches", 8, "patches of an input", minimum=1, maximum=1024, label="Patches"),
+        Option("patches", 8, "patches of an input; keys beside the query", minimum=1, maximum=1024, label="Patches"),
         Option("dim", 0, "numbers a patch, or an input where there are no patches; 0 for as many as suit the target",
                minimum=0, maximum=10_000, label="Dimension"),
         Option("noise", 0.25, "standard deviation of the noise: of inputs in dsd, else of targets",
                minimum=0, maximum=100, label="Noise (standard deviation)"),
+        Option("reach", 2, "patches side by side that one function sees, in local", minimum=1, label="Reach (patches)"),
+        Option("degree", 2, "of the inner polynomial (polynomial), of how keys match (keys)", minimum=1, maximum=8,
+               label="Degree"),
+        Option("outer_degree", 3, "of the outer polynomial (polynomial)", minimum=1, maximum=8, label="Outer degree"),
         Option("test", 2000, "rows to test", minimum=1, maximum=100_000, label="Rows to test"),
     )  # fmt: skip
     default_data = "made"
@@ -98,7 +105,7 @@ class Teacher(FitPredict):
             )
         target = str(options.get("target", "dsd"))
         description = f"{TARGETS[target].description}: drawn anew for each seed"
-        return Dataset(target, description, None, f"teacher {target}")
+        return Dataset(target, description, drawn, f"teacher {target}")
 
     def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
         """See that the options make a teacher.
@@ -123,7 +130,7 @@ class Teacher(FitPredict):
         """See `Problem.used`."""
         examples, test = self._sizes(Trial(0, scale), options)
         reads = TARGETS[str(options["target"])].reads
-        unused = {name: "" for name in ("patches",) if name not in reads}
+        unused = {name: "" for name in READ_BY_SOME if name not in reads}
         return {"examples": str(examples), "test": str(test), "dim": str(dimension(options)), **unused}
 
     def _sizes(self, trial: Trial, options: Mapping[str, Value]) -> tuple[int, int]:
@@ -141,27 +148,20 @@ class Teacher(FitPredict):
         return np.arange(examples), np.arange(examples, examples + test)
 
     def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
-        """Draw the teacher and its examples."""
+        """Draw the teacher and its examples; the content is `targets.drawn`."""
         examples, _ = self._sizes(trial, options)
-        teacher_ = teacher(options, trial.rng("teacher"))
+        known = teacher(options, trial.rng("teacher"))
         held_out = bool(test[0] < examples)
-        learned = teacher_.examples(examples, trial.rng("examples"))
+        learned = content(known, "examples", examples, trial)
         inputs, targets = learned.inputs.reshape(examples, -1), learned.targets
         if held_out:
             queries, best = inputs[test], targets[test]
         else:
-            tested = teacher_.examples(len(test), trial.rng("test"))
+            tested = content(known, "test", len(test), trial)
             queries, best = tested.inputs.reshape(len(test), -1), tested.means
+        told = {"shape": known.shape}
         return Taught(
-            train,
-            test,
-            inputs[train],
-            targets[train],
-            queries,
-            {"shape": teacher_.shape},
-            teacher=teacher_,
-            best=best,
-            held_out=held_out,
+            train, test, inputs[train], targets[train], queries, told, teacher=known, best=best, held_out=held_out
         )
 
     def score(
@@ -181,7 +181,8 @@ class Teacher(FitPredict):
         floor, binary = sample.teacher.floor, sample.teacher.binary
         excess = losses(predicted.astype(np.float64), sample.best, binary).mean() - (floor if sample.held_out else 0)
         metrics = {"excess": float(excess), "error": float(floor + excess), "fit_seconds": fit_seconds}
-        return metrics, lambda: {}
+        goal = _GOAL * (0.5 - floor if binary else 1.0)
+        return metrics, lambda: {"floor": float(floor), "goal": float(goal)}
 
 
 def losses(predicted: NDArray[np.float64], best: NDArray[np.float64], binary: bool) -> NDArray[np.float64]:

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from replica.data.sets.teachers.dynamic_signals import DynamicSignals
+from replica.data.sets.teachers.hierarchical_polynomials import HierarchicalPolynomial
+from replica.data.sets.teachers.key_averages import KeyAverage
 from replica.data.sets.teachers.linear import LinearTeacher
-from replica.data.sets.teachers.teacher import Teacher
+from replica.data.sets.teachers.local_fields import LocalField
+from replica.data.sets.teachers.teacher import Examples, Teacher
 from replica.errors import ReplicaError
+from replica.lab.claims import Trial
 from replica.lab.problems.problem import Value
 
 Options = Mapping[str, Value]
@@ -41,10 +45,33 @@ def _dsd(options: Options, dim: int, rng: np.random.Generator) -> Teacher:
     return DynamicSignals(int(options["patches"]), dim, float(options["noise"]), rng)
 
 
+def _local(options: Options, dim: int, rng: np.random.Generator) -> Teacher:
+    return LocalField(int(options["patches"]), dim, int(options["reach"]), float(options["noise"]), rng)
+
+
+def _polynomial(options: Options, dim: int, rng: np.random.Generator) -> Teacher:
+    degrees = int(options["degree"]), int(options["outer_degree"])
+    return HierarchicalPolynomial(dim, *degrees, float(options["noise"]), rng)
+
+
+def _keys(options: Options, dim: int, rng: np.random.Generator) -> Teacher:
+    return KeyAverage(int(options["patches"]), dim, int(options["degree"]), float(options["noise"]), rng)
+
+
 TARGETS: Mapping[str, Target] = {
-    "dsd": Target("one patch of many holds a signal, whose sign is the label; the others hold noise", 16, _dsd, ("patches",)),
+    "dsd": Target("one patch of many holds a signal whose sign is the target, the others hold noise", 16, _dsd, ("patches",)),
     "linear": Target("a linear function of Gaussian inputs", 100, _linear),
+    "local": Target("a sum of random functions of few patches side by side", 2, _local, ("patches", "reach")),
+    "polynomial": Target("a polynomial of a polynomial of Gaussian inputs", 12, _polynomial, ("degree", "outer_degree")),
+    "keys": Target("an average over keys by how they match a query", 8, _keys, ("patches", "degree")),
 }  # fmt: skip
+READ_BY_SOME = tuple(dict.fromkeys(name for target in TARGETS.values() for name in target.reads))
+"""Options that some targets do not depend on."""
+
+
+def told() -> str:
+    """The targets in words."""
+    return "; ".join(f"{target.description} ({name})" for name, target in TARGETS.items())
 
 
 def dimension(options: Options) -> int:
@@ -62,3 +89,8 @@ def teacher(options: Options, rng: np.random.Generator) -> Teacher:
         return TARGETS[str(options["target"])].draw(options, dimension(options), rng)
     except ValueError as error:
         raise ReplicaError(f"Target {options['target']}: {error}.") from None
+
+
+def drawn(known: Teacher, part: str, count: int, trial: Trial) -> Examples:
+    """Draw a trial's examples of a teacher, or rows to test, from a stream of their own."""
+    return known.examples(count, trial.rng(part))
