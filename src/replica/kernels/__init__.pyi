@@ -69,6 +69,15 @@ from .incontext_attention import (
     debiased_gradient_step as debiased_gradient_step,
 )
 
+# How much inductive bias a task needs of a space of hypotheses
+from .inductive_bias import (
+    ErrorLaw as ErrorLaw,
+    KernelHypotheses as KernelHypotheses,
+    fit_error_law as fit_error_law,
+    inductive_bias as inductive_bias,
+)
+from .quadratic_form import quadratic_form_log_cdf as quadratic_form_log_cdf
+
 # Score estimation as kernel regression with noisy labels
 from .score_regression import (
     DenoisingPairs as DenoisingPairs,

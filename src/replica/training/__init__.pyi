@@ -1,8 +1,5 @@
 from .batches import Minibatches as Minibatches
 from .batches import split_indices as split_indices
-from .curvature import GaussNewton as GaussNewton
-from .curvature import Hessian as Hessian
-from .curvature import sharpness as sharpness
 from .estimators import EPOCHS as EPOCHS
 from .estimators import EventClassifier as EventClassifier
 from .estimators import GridRegressor as GridRegressor
@@ -10,8 +7,6 @@ from .estimators import NetworkEstimator as NetworkEstimator
 from .estimators import multiply_accumulates as multiply_accumulates
 from .estimators import rate_share as rate_share
 from .estimators import relative_l2 as relative_l2
-from .lanczos import Eigenpairs as Eigenpairs
-from .lanczos import top_eigenvalues as top_eigenvalues
 from .language import CharacterText as CharacterText
 from .language import bits_per_token as bits_per_token
 from .language import next_token_accuracy as next_token_accuracy
@@ -36,11 +31,8 @@ __all__ = [
     "EPOCHS",
     "CausalTransformer",
     "CharacterText",
-    "Eigenpairs",
     "EventClassifier",
-    "GaussNewton",
     "GridRegressor",
-    "Hessian",
     "History",
     "Minibatches",
     "NetworkEstimator",
@@ -59,7 +51,6 @@ __all__ = [
     "next_token_loss",
     "rate_share",
     "relative_l2",
-    "sharpness",
     "small_net",
     "split_indices",
     "sweep_rates",
