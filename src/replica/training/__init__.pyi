@@ -23,6 +23,9 @@ from .nets import conv_net as conv_net
 from .nets import mlp as mlp
 from .rate_sweep import RateCurves as RateCurves
 from .rate_sweep import sweep_rates as sweep_rates
+from .replicas import ReplicaMinibatches as ReplicaMinibatches
+from .replicas import Replicas as Replicas
+from .replicas import train_replicas as train_replicas
 from .small_net import SmallNet as SmallNet
 from .small_net import as_images as as_images
 from .small_net import image_shape as image_shape
@@ -42,6 +45,8 @@ __all__ = [
     "Minibatches",
     "NetworkEstimator",
     "RateCurves",
+    "ReplicaMinibatches",
+    "Replicas",
     "SmallNet",
     "as_images",
     "bits_per_token",
@@ -59,4 +64,5 @@ __all__ = [
     "split_indices",
     "sweep_rates",
     "top_eigenvalues",
+    "train_replicas",
 ]

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
+
+from .replicas import Replicas
 
 Batch = tuple[Any, ...]
 
@@ -83,37 +83,29 @@ def sweep_rates(
         worst: The highest loss that is told apart: a run above it, or one that diverged, counts as this.
     """
     count = sum(map(len, rates.values()))
-    # One tensor a parameter holds it for all runs; the optimisers step through views of its rows and its gradient's.
-    stacked = {
-        name: parameter.detach().repeat(count, *[1] * parameter.dim()).view(count, *parameter.shape).requires_grad_()
-        for name, parameter in model.named_parameters()
-    }
-    gradients = [torch.zeros_like(tensor) for tensor in stacked.values()]
+    replicas = Replicas.of(model, count)
+    stacked = list(replicas.parameters.values())
+    # The optimisers step through views of each run's rows and its gradient's.
+    gradients = [torch.zeros_like(tensor) for tensor in stacked]
     runs: list[list[nn.Parameter]] = [[] for _ in range(count)]
-    for tensor, gradient in zip(stacked.values(), gradients, strict=True):
+    for tensor, gradient in zip(stacked, gradients, strict=True):
         tensor.grad = gradient
         for run, row, own in zip(runs, tensor.detach(), gradient, strict=True):
             run.append(nn.Parameter(row))
             run[-1].grad = own
     optimisers = _optimisers(runs, rates)
 
-    def losses(batch: Batch) -> Float[Tensor, " runs"]:
-        def of_run(weights: dict[str, Tensor]) -> Tensor:
-            return loss(lambda *args, **options: functional_call(model, weights, args, options), *batch)
-
-        return torch.vmap(of_run)(stacked)
-
     seen, at = [], []
     for step in range(steps + 1):
         if step % every == 0 or step == steps:
             with torch.no_grad():
-                seen.append(torch.stack([losses(batch) for batch in held_out]).mean(0))
+                seen.append(torch.stack([replicas.losses(loss, batch) for batch in held_out]).mean(0))
             at.append(step)
         if step == steps:
             break
         for gradient in gradients:
             gradient.zero_()
-        losses(draw()).sum().backward()
+        replicas.losses(loss, draw()).sum().backward()
         for optimiser in optimisers:
             optimiser.step()
     table = torch.stack(seen).nan_to_num(worst, worst).clamp(max=worst).cpu().numpy()
