@@ -106,3 +106,6 @@ from .abc_parametrization import (
     AbcParametrization as AbcParametrization,
     classify as classify,
 )
+
+# Locality and weight sharing: one hidden layer over patches
+from .patch_network import PatchNetwork as PatchNetwork, soft_threshold as soft_threshold
