@@ -16,8 +16,7 @@ from replica.lab.claims import Trial
 from replica.lab.problems import Outcome
 from replica.lab.problems.teacher.problem import Teacher, losses
 from replica.lab.problems.teacher.targets import TARGETS, teacher
-from replica.papers.baselines.teacher import mean as mean_target
-from replica.papers.baselines.teacher import ridge as linear_ridge
+from replica.papers.baselines.teacher import mean as mean_target, ridge as linear_ridge
 
 problem = Teacher()
 SHAPES = {"dsd": (8, 16), "linear": (100,), "local": (8, 2), "polynomial": (12,), "keys": (9, 8)}

@@ -27,7 +27,6 @@ from torch import Tensor
 from .dual_activations import Activation
 from .hermite import gaussian_nodes
 
-
 # Standard deviations beyond which no more than this share of ⟨φ²⟩ may lie: the quadrature ends at 14.
 _TAIL, _TAIL_SHARE = 12.0, 1e-9
 
