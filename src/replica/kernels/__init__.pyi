@@ -135,6 +135,9 @@ from .abc_parametrization import (
     AbcParametrization as AbcParametrization,
     classify as classify,
 )
+
+# Locality and weight sharing: one hidden layer over patches
+from .patch_network import PatchNetwork as PatchNetwork, soft_threshold as soft_threshold
 from .infinite_linear_network import (
     InfiniteLinearNetwork as InfiniteLinearNetwork,
     LinearNetwork as LinearNetwork,
