@@ -468,7 +468,10 @@ PARTS: dict[str, Part] = {
     "kernels.UniversalRandomFeatures": Part(
         lambda g: UniversalRandomFeatures(4, 6, "sin", generator=g),
         lambda n, draw: (draw(n, 4),),
-        ((lambda: UniversalRandomFeatures(4, 5, "sin"), "features"), (lambda: UniversalRandomFeatures(4, 4, "tanh"), "activation")),
+        (
+            (lambda: UniversalRandomFeatures(4, 5, "sin"), "features"),
+            (lambda: UniversalRandomFeatures(4, 4, "tanh"), "activation"),
+        ),
     ),
     "kernels.ScalableKernelLayer": Part(
         lambda g: ScalableKernelLayer(4, 3, 6, generator=g), lambda n, draw: (draw(n, 4),)
@@ -477,7 +480,7 @@ PARTS: dict[str, Part] = {
         kernel_adapter, lambda n, draw: (draw(n, 4),)
     ),
     "kernels.BundledNetwork": Part(
-        lambda g: bundle(mlp((4, 5, 3), generator=g), 6, "cos", generator=g),
+        lambda g: bundle(mlp((4, 5, 3), generator=g), 6, "relu", generator=g),
         lambda n, draw: (draw(n, 4),),
         ((lambda: BundledNetwork([UniversalRandomFeatures(4, 4)], [torch.zeros(2, 4)], 2), "values"),),
     ),

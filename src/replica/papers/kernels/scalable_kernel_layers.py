@@ -4,10 +4,9 @@ Layers as dot products of random features of inputs and of weights: do they appr
 parameters, and does a bundled network do without backpropagation?
 """
 
-import itertools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,12 +23,13 @@ Rows = list[dict[str, Any]]
 
 
 def errors_by_features(trial: Trial) -> Rows:
-    """Root-mean-square error of sin(w · x) and cos(w · x), 50 inputs and 50 weights of norm 1, mean over draws of the features."""
+    """Root-mean-square error of sin(w · x) and cos(w · x), 50 inputs and 50 weights of norm 1, over draws of the features."""
     counts = trial.pick(smoke=(16, 64), laptop=(64, 256, 1024, 4096), full=(64, 256, 1024, 4096, 16_384))
     generator = trial.generator("points")
     inputs, weights = (nn.functional.normalize(torch.randn(50, 16, generator=generator), dim=1) for _ in range(2))
     rows = []
-    for activation, function in (("sin", torch.sin), ("cos", torch.cos)):
+    waves: tuple[tuple[Literal["sin", "cos"], Any], ...] = (("sin", torch.sin), ("cos", torch.cos))
+    for activation, function in waves:
         truth = function(inputs @ weights.T)
         for count in counts:
             drawn = []
@@ -60,6 +60,7 @@ class Bottleneck(nn.Module):
         self.up = nn.Parameter(torch.zeros(dim, width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The adapted x."""
         return x + torch.relu(self.down(x)) @ self.up.T
 
 
@@ -72,16 +73,17 @@ class LowRank(nn.Module):
         self.up = nn.Parameter(torch.zeros(dim, rank))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The adapted x."""
         return x + x @ self.down.T @ self.up.T
 
 
 Make = Callable[[int, torch.Generator], nn.Module]
 ADAPTERS: dict[str, tuple[float, Make]] = {
-    "read-out alone": (3e-3, lambda dim, generator: nn.Identity()),
+    "read-out alone": (3e-2, lambda dim, generator: nn.Identity()),
     "bottleneck, 20": (3e-3, lambda dim, generator: Bottleneck(dim, 20, generator)),
-    "bottleneck, 4": (3e-3, lambda dim, generator: Bottleneck(dim, 4, generator)),
-    "low rank, 4": (3e-3, lambda dim, generator: LowRank(dim, 4, generator)),
-    "kernel, 8": (3e-3, lambda dim, generator: KernelAdapter(dim, 8, generator=generator)),
+    "bottleneck, 4": (1e-2, lambda dim, generator: Bottleneck(dim, 4, generator)),
+    "low rank, 4": (1e-2, lambda dim, generator: LowRank(dim, 4, generator)),
+    "kernel, 8": (1e-2, lambda dim, generator: KernelAdapter(dim, 8, generator=generator)),
 }
 """Learning rate and adapter of 64 units: 512 numbers, but for the large bottleneck's 2,580."""
 
@@ -117,18 +119,19 @@ def adapted(trial: Trial) -> Rows:
     """Accuracy on five classes of MNIST-1D of a network trained on the other five, with adapters after its hidden layers."""
     epochs = trial.pick(smoke=1, laptop=30, full=100)
     inputs, labels = signals(trial)
-    first, second = labels < 5, labels >= 5
+    old, new = labels < 5, labels >= 5
     network = mlp((40, 64, 64, 5), generator=trial.generator("network"))
-    train(network, cross_entropy, (inputs[first], labels[first]), epochs, 3e-3, trial.generator("first order"))
+    train(network, cross_entropy, (inputs[old], labels[old]), epochs, 3e-3, trial.generator("first order"))
     network.requires_grad_(False)
-    X, y = inputs[second], labels[second] - 5
+    X, y = inputs[new], labels[new] - 5
     split = 3 * len(X) // 5
     rows = []
     for name, (rate, make) in ADAPTERS.items():
         generator = trial.generator(f"adapters {name}")
         adapters = [make(64, generator) for _ in range(2)]
-        hidden = itertools.chain(*zip(network[0:3:2], [nn.ReLU(), nn.ReLU()], adapters, strict=True))
-        model = nn.Sequential(*hidden, mlp((64, 5), generator=generator))
+        first, second = adapters
+        head = mlp((64, 5), generator=generator)
+        model = nn.Sequential(network[0], nn.ReLU(), first, network[2], nn.ReLU(), second, head)
         train(model, cross_entropy, (X[:split], y[:split]), epochs, rate, trial.generator("second order"))
         learned = sum(weight.numel() for adapter in adapters for weight in adapter.parameters())
         rows.append({"adapter": name, "accuracy": accuracy(model, X[split:], y[split:]), "parameters": learned})
