@@ -83,6 +83,7 @@ from .finite_width import (
     kernel_recursion as kernel_recursion,
     vertex_recursion as vertex_recursion,
 )
+
 # How much inductive bias a task needs of a space of hypotheses
 from .inductive_bias import (
     ErrorLaw as ErrorLaw,
