@@ -30,6 +30,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "NearestMean",
         "python": 'data=my_frame, target="species", entries={"mine": MyClassifier}',
     },
+    "regression": {
+        "data": "--data my_table.csv --target price --shift",
+        "example": "my_regressor.py",
+        "entry": "NearestRows",
+        "python": 'data=my_frame, target="price", entries={"mine": MyRegressor}',
+    },
     "operator": {
         "data": "--data my_solutions.npz",
         "example": "compare_operators.py",
@@ -116,7 +122,9 @@ def _table(comparison: dict[str, Any]) -> dict[str, Any]:
     for row in comparison["rows"]:
         measured = row["metrics"].get(first["name"])
         cells = [
-            quantity(row["metrics"][metric["name"]]["mean"], metric["unit"]) if metric["name"] in row["metrics"] else ""
+            quantity(row["metrics"][metric["name"]]["mean"], metric["unit"])
+            if metric["name"] in row["metrics"]
+            else "–"
             for metric in others
         ]
         rows.append(
@@ -135,4 +143,5 @@ def _table(comparison: dict[str, Any]) -> dict[str, Any]:
 
 
 def _head(metric: dict[str, str]) -> str:
-    return f"{metric['label']} {'↑' if metric['better'] == 'higher' else '↓'}"
+    arrow = {"higher": " ↑", "lower": " ↓"}.get(metric["better"], "")
+    return f"{metric['label']}{arrow}"

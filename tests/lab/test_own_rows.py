@@ -36,7 +36,7 @@ def table(tmp_path: Path) -> str:
     return str(tmp_path / "mine.csv")
 
 
-@pytest.mark.parametrize("name", ["classification", "credit", "scaling", "stream"])
+@pytest.mark.parametrize("name", ["classification", "regression", "credit", "scaling", "stream"])
 def test_columns_are_dropped_and_kept_as_told(name: str, table: str) -> None:
     problem = get(name)
     plain = problem.load(table, {})
@@ -86,12 +86,12 @@ def test_an_option_given_alone_means_its_word() -> None:
         _problem_and_options(["classification", "--target"], set())
 
 
-@pytest.mark.parametrize("name", ["classification", "credit", "scaling", "stream", "recall"])
+@pytest.mark.parametrize("name", ["classification", "regression", "credit", "scaling", "stream", "recall"])
 def test_named_sets_are_read_in_one_way(name: str) -> None:
     problem = get(name)
     for option in set(problem.data_options) - {"domain"}:
         with pytest.raises(ReplicaError, match=f"leave --{option.replace('_', '-')} out"):
-            problem.load("digits", {option: "kept"})
+            problem.load("diabetes" if name == "regression" else "digits", {option: "kept"})
 
 
 def test_rows_to_test_and_groups_in_a_comparison(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import replica
-from replica.data import EventSet, Labelled, SolutionMap
+from replica.data import EventSet, Labelled, RegressionRows, SolutionMap
 from replica.errors import Interrupted, ReplicaError
 from replica.lab.catalogue import records
 from replica.lab.claims import Choice, Integer, LogUniform, Trial, Uniform
@@ -28,6 +28,7 @@ from replica.lab.cli.main import main
 from replica.lab.problems import get, labelled_rows, names
 from replica.lab.problems.problem import Dataset, Metric
 from replica.lab.problems.recall.data import PatternSets
+from replica.lab.problems.regression.data import draw_rows
 from replica.lab.problems.stream.data import StreamContent
 from replica.lab.problems.stream.plan import plan
 from replica.lab.problems.teacher.targets import drawn
@@ -74,6 +75,21 @@ class Smoother:
 
     def predict(self, X: Any) -> Any:
         return self.predict_proba(X).argmax(axis=1)
+
+
+class Penalised:
+    """Ridge regression, by default with a penalty that leaves next to nothing."""
+
+    space: ClassVar = {"penalty": LogUniform(1e-3, 1e9)}
+
+    def __init__(self, penalty: float = 1e9) -> None:
+        self.penalty = penalty
+
+    def fit(self, X: Any, y: Any) -> None:
+        self.slopes = np.linalg.solve(X.T @ X + self.penalty * np.eye(X.shape[1]), X.T @ y)
+
+    def predict(self, X: Any) -> Any:
+        return X @ self.slopes
 
 
 class Scaled:
@@ -190,6 +206,11 @@ def rows() -> Dataset:
     )
 
 
+def numbers() -> Dataset:
+    X = np.random.default_rng(0).normal(size=(90, 6))
+    return Dataset("numbers", "", RegressionRows(X, X @ np.arange(6) + 100), "numbers")
+
+
 def maps() -> Dataset:
     inputs = np.random.default_rng(0).normal(size=(40, 1, 17)).astype(np.float32)
     return Dataset("maps", "", SolutionMap(inputs, inputs + 2, "dirichlet", (1 / 16,)), "maps", (17,))
@@ -217,6 +238,7 @@ def taught() -> Dataset:
 SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "recall": (patterns, Blend, {"values": "real", "kind": "gaussian", "stored": 12, "cues": 40}),
     "classification": (rows, Smoother, {}),
+    "regression": (numbers, Penalised, {}),
     "credit": (rows, Descent, {"depth": 1, "width": 8, "epochs": 3, "batch": 8, "shift_batches": 0}),
     "operator": (maps, Scaled, {"train": 25, "test": 15, "epochs": 9, "stride": 2}),
     "stream": (items, Neighbours, {"tasks": 3, "epochs": 1, "checks": 1}),
@@ -276,6 +298,8 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
     elif name in ("classification", "credit", "events", "scaling"):
         tested = labelled_rows.stratified_split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
+    elif name == "regression":
+        tested = draw_rows(content, 0.0, seed, rng.rng("split"))[1]
     elif name == "stream":
         tested = np.concatenate(plan(content, options, rng, "test").tested)
     else:
@@ -290,6 +314,8 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         content = replace(content, real=spoiled(content.real))
     elif name in ("classification", "credit", "scaling"):
         content = replace(content, features=spoiled(content.features))
+    elif name == "regression":
+        content = replace(content, features=spoiled(content.features), targets=spoiled(content.targets))
     elif name == "events":
         content = replace(content, events=spoiled(content.events))
     elif name == "stream":

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 import replica
 from replica.architectures import Hypernetwork
 from replica.kernels import (
+    AbcParametrization,
     HermiteActivation,
     InContextAttention,
+    InfiniteLinearNetwork,
     SineActivation,
     SingularKernel,
     TwoLayerScoreNet,
@@ -116,6 +118,14 @@ class Part:
     near: float | None = 0.05
     breaks: str = ""
     stays: str = ""
+
+
+def moved_limit(generator: torch.Generator) -> nn.Module:
+    # Its start gives 0 for all inputs.
+    limit = InfiniteLinearNetwork(4, 2, bias=0.5)
+    with torch.no_grad():
+        limit.readout += 0.1 * torch.randn(2, 6, generator=generator)
+    return limit
 
 
 def memory_of(kind: Callable[..., Any], **options: Any) -> Callable[[torch.Generator], nn.Module]:
@@ -430,6 +440,19 @@ PARTS: dict[str, Part] = {
         lambda n, draw: (draw(n, 3), draw(n).abs()),
         ((lambda: TwoLayerScoreNet(3, 7), "width"),),
     ),
+    "kernels.AbcNetwork": Part(
+        lambda g: AbcParametrization.mup(3).network(4, 2, 32, activation=torch.tanh, base_width=8, generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: AbcParametrization.mup(3).network(4, 2, 0), "width"),),
+    ),
+    "kernels.InfiniteLinearNetwork": Part(
+        moved_limit, lambda n, draw: (draw(n, 4),), ((lambda: InfiniteLinearNetwork(4, 0), "outputs"),)
+    ),
+    "kernels.LinearNetwork": Part(
+        lambda g: InfiniteLinearNetwork(4, 2).sample(16, g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: InfiniteLinearNetwork(4, 2).sample(0, torch.Generator()), "width"),),
+    ),
     "kernels.WideNetwork": Part(
         lambda g: WideNetwork(4, 32, 3, torch.tanh, generator=g),
         lambda n, draw: (nn.functional.normalize(draw(n, 4), dim=-1),),
@@ -658,8 +681,11 @@ def exported() -> dict[str, Any]:
 
 EXPORTED = exported()
 SETTINGS: dict[str, dict[str, Any]] = {
-    f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}
-    for name in ("HopularClassifier", "HopularRegressor")
+    "kernels.ScaleMixtureRegressor": {"bias_variance": 0.1},
+    **{
+        f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}
+        for name in ("HopularClassifier", "HopularRegressor")
+    },
 }
 """For estimators that are slow as they come: the least that scikit-learn's checks, a hundred fits, take for learning."""
 ESTIMATORS = [

@@ -24,12 +24,12 @@ from .singular_kernel import (
 
 # Kernels of infinitely wide networks at finite depth: on the unit sphere, and for any inputs; and the networks themselves
 from .tangent_kernel import (
-    WideNetwork as WideNetwork,
-    empirical_tangent_kernel as empirical_tangent_kernel,
     neural_tangent_kernel as neural_tangent_kernel,
     nngp_kernel as nngp_kernel,
     tangent_kernel_at_one as tangent_kernel_at_one,
 )
+from .wide_network import WideNetwork as WideNetwork
+from .empirical_kernel import empirical_tangent_kernel as empirical_tangent_kernel
 from .fully_connected import (
     WideKernels as WideKernels,
     through_layers as through_layers,
@@ -45,6 +45,16 @@ from .kernel_regressor import KernelRegressor as KernelRegressor
 from .kernel_functions import NamedKernel as NamedKernel
 from .ridge_path import RidgePath as RidgePath, ridge_path as ridge_path
 from .gradient_flow import kernel_gradient_flow as kernel_gradient_flow
+from .scale_mixture import ScaleMixtureRegressor as ScaleMixtureRegressor
+from .scale_posterior import (
+    ImportanceLaw as ImportanceLaw,
+    ScaleLaw as ScaleLaw,
+    inverse_gamma_law as inverse_gamma_law,
+)
+from .student_t_process import (
+    StudentTProcess as StudentTProcess,
+    student_t_process as student_t_process,
+)
 from .feature_ridge import (
     FeatureRidge as FeatureRidge,
     ridge_by_leave_one_out as ridge_by_leave_one_out,
@@ -114,3 +124,18 @@ from .linear_dynamics import (
     training_error as training_error,
 )
 from .early_stopped_regressor import EarlyStoppedRegressor as EarlyStoppedRegressor
+
+# Three layers, trained one after the other
+from .layerwise_network import LayerwiseThreeLayerNetwork as LayerwiseThreeLayerNetwork
+
+# How weights and learning rate scale with width, and what they make of a wide network
+from .abc_parametrization import (
+    AbcClass as AbcClass,
+    AbcNetwork as AbcNetwork,
+    AbcParametrization as AbcParametrization,
+    classify as classify,
+)
+from .infinite_linear_network import (
+    InfiniteLinearNetwork as InfiniteLinearNetwork,
+    LinearNetwork as LinearNetwork,
+)

@@ -53,7 +53,9 @@ def check_targets(
         )
     if there.min() == there.max():
         raise refuse(path, f"{what} is {there[0]:g} in every row", "wanted numbers that vary")
-    if not np.isfinite(np.square(there - there.mean()).mean()):
+    with np.errstate(over="ignore", invalid="ignore"):  # such numbers are refused
+        deviation = there.std()
+    if not (np.isfinite(deviation) and deviation):
         raise refuse(path, f"{what} holds {np.abs(there).max():g}", "wanted numbers whose squares can be added up")
     missing = len(targets) - len(rows)
     return targets, rows, [f"{missing:,} rows without a number to predict left out"] * bool(missing)

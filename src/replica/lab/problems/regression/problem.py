@@ -10,7 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import REGRESSION_FORMATS, RegressionRows, read_regression, uci_table
+from replica.data import (
+    REGRESSION_FORMATS,
+    REGRESSION_TABLES,
+    RegressionRows,
+    read_regression,
+    regression_table,
+    uci_table,
+)
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
@@ -62,7 +69,7 @@ class Regression(own_rows.OwnRows, FitPredict):
     A method may tell how sure it is: by the quantiles of its distribution, or the natural log of its density at targets as they
     are given, or by both.
 
-    What is measured, on the test rows, in units of the deviation that all targets of the data have:
+    What is measured, on the test rows, in units of the deviation of the targets, those to learn from and to test together:
 
     - ``rmse``: root of the mean squared error of ``predict``; about 1 where that is the mean.
     - ``nll``: mean of −ln of the density given to the truth, of methods with ``log_density``; below e^−10,000 counts as that.
@@ -83,7 +90,7 @@ class Regression(own_rows.OwnRows, FitPredict):
         'predict(X: Float[ndarray, "rows features"]) -> Float[ndarray, " rows"]',
     )
     optional = (
-        'predict_quantiles(X: Float[ndarray, "rows features"], levels: Float[ndarray, " levels"]) -> Float[ndarray, "rows levels"]',
+        'predict_quantiles(X: Float[ndarray, "rows features"], levels: Float[ndarray, " k"]) -> Float[ndarray, "rows k"]',
         'log_density(X: Float[ndarray, "rows features"], y: Float[ndarray, " rows"]) -> Float[ndarray, " rows"]',
     )
     protocol_note = ", as scikit-learn's regressors, and may have predict_quantiles(X, levels) and log_density(X, y)"
@@ -110,17 +117,15 @@ class Regression(own_rows.OwnRows, FitPredict):
         "power": "9,568 hours of a power plant, 4 columns, electrical output; 20 standard splits (UCI, $REPLICA_DATA)",
         "wine": "1,599 red wines, 11 columns, quality; 20 standard splits (UCI, $REPLICA_DATA)",
         "yacht": "308 towings of yachts, 6 columns, resistance; 20 standard splits (UCI, $REPLICA_DATA)",
+        "airfoil": "1,503 measurements of airfoils, 5 columns, sound pressure (UCI, extra tables)",
+        "auto-mpg": "392 cars, 5 columns, miles per gallon (UCI, extra tables)",
+        "insurance": "1,338 people, 6 columns of numbers and words, medical charges (extra tables)",
     }
     data_formats = REGRESSION_FORMATS
 
     def named(self, name: str, seed: int | None, options: Options) -> RegressionRows:
         """See `Problem.named`."""
-        if name != "diabetes":
-            return uci_table(name)
-        from sklearn.datasets import load_diabetes
-
-        bunch = load_diabetes(as_frame=True, scaled=False)
-        return RegressionRows(bunch.data, bunch.target.to_numpy(np.float64), "disease progression")
+        return regression_table(name) if name in REGRESSION_TABLES else uci_table(name)
 
     def read(self, path: Path, options: Options) -> RegressionRows:
         """See `Problem.read`, and `replica.data.read_regression`."""
@@ -178,7 +183,7 @@ class Regression(own_rows.OwnRows, FitPredict):
     def sample(self, trial: Trial, content: Any, options: Options, train: Rows, test: Rows) -> Sample:
         """Float64 arrays of numbers; see the class."""
         known, unknown = prepare(content, train, test)
-        centre, scale = _scaling(content, train)
+        centre, scale, _ = _scaling(content, train, test)
         return Sample(train, test, known, (content.targets[train] - centre) / scale, unknown)
 
     def score(
@@ -186,8 +191,7 @@ class Regression(own_rows.OwnRows, FitPredict):
     ) -> Measured:
         """Ask for predictions, quantiles and densities; see the class for the measures."""
         content: RegressionRows = dataset.content
-        (centre, scale), count = _scaling(content, sample.train), len(sample.test)
-        unit = scale / float(content.targets.std())
+        (centre, scale, unit), count = _scaling(content, sample.train, sample.test), len(sample.test)
         truth = (content.targets[sample.test] - centre) / scale
         errors = _asked(method, "predict", (count,), sample.queries.copy()) - truth
         density = quantiles = None
@@ -242,10 +246,17 @@ def _shown(
     }
 
 
-def _scaling(content: RegressionRows, train: Rows) -> tuple[float, float]:
-    """What targets lose and are divided by: mean and deviation of those learned from, where these differ."""
+def _scaling(content: RegressionRows, train: Rows, test: Rows) -> tuple[float, float, float]:
+    """Mean and deviation of targets that are learned from, and this deviation in units of that of all of a trial's targets."""
     known = content.targets[train]
-    return float(known.mean()), float(known.std() if known.min() < known.max() else content.targets.std())
+    spread = _deviation(np.concatenate([known, content.targets[test]])) or 1.0
+    scale = _deviation(known) or spread
+    return float(known.mean()), scale, scale / spread
+
+
+def _deviation(values: NDArray[np.float64]) -> float:
+    """The standard deviation; 0 of equal values, whatever rounding makes of their mean."""
+    return float(values.std()) if values.min() < values.max() else 0.0
 
 
 def _asked(method: Any, name: str, shape: tuple[int, ...], *given: Any) -> NDArray[np.float64]:
