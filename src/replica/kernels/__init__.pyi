@@ -72,3 +72,7 @@ from .infinite_linear_network import (
     InfiniteLinearNetwork as InfiniteLinearNetwork,
     LinearNetwork as LinearNetwork,
 )
+from .meta_learning import (
+    KernelMaml as KernelMaml,
+    NetworkMaml as NetworkMaml,
+)
