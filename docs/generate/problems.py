@@ -30,6 +30,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "NearestMean",
         "python": 'data=my_frame, target="species", entries={"mine": MyClassifier}',
     },
+    "regression": {
+        "data": "--data my_table.csv --target price --shift",
+        "example": "my_regressor.py",
+        "entry": "NearestRows",
+        "python": 'data=my_frame, target="price", entries={"mine": MyRegressor}',
+    },
     "operator": {
         "data": "--data my_solutions.npz",
         "example": "compare_operators.py",
@@ -48,11 +54,23 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "SignedStep",
         "python": 'data=my_frame, target="species", entries={"mine": MyRule}, depth=4',
     },
+    "scaling": {
+        "data": "--data my_table.csv --target species --width 32,64,128",
+        "example": "my_parametrization.py",
+        "entry": "FallingRates",
+        "python": 'data=my_frame, target="species", entries={"mine": MyParametrization}, width="32,64,128"',
+    },
     "events": {
         "data": "--data my_events.npz --steps 100",
         "example": "my_event_network.py",
         "entry": "leaky_counts",
         "python": 'data={"time": t, "unit": u, "sample": s, "label": y}, entries={"mine": MyNetwork}, steps=100',
+    },
+    "teacher": {
+        "data": "--target local --patches 16 --reach 3 --sweep examples=100,300,1000",
+        "example": "my_patch_learner.py",
+        "entry": "SharedWeights",
+        "python": 'target="local", entries={"mine": MyLearner}, sweep={"examples": (100, 300, 1000)}',
     },
 }
 
@@ -104,7 +122,9 @@ def _table(comparison: dict[str, Any]) -> dict[str, Any]:
     for row in comparison["rows"]:
         measured = row["metrics"].get(first["name"])
         cells = [
-            quantity(row["metrics"][metric["name"]]["mean"], metric["unit"]) if metric["name"] in row["metrics"] else ""
+            quantity(row["metrics"][metric["name"]]["mean"], metric["unit"])
+            if metric["name"] in row["metrics"]
+            else "–"
             for metric in others
         ]
         rows.append(
@@ -123,4 +143,5 @@ def _table(comparison: dict[str, Any]) -> dict[str, Any]:
 
 
 def _head(metric: dict[str, str]) -> str:
-    return f"{metric['label']} {'↑' if metric['better'] == 'higher' else '↓'}"
+    arrow = {"higher": " ↑", "lower": " ↓"}.get(metric["better"], "")
+    return f"{metric['label']}{arrow}"

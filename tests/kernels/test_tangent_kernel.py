@@ -198,3 +198,10 @@ def test_interpolation_survives_repeated_points():
 def test_wrong_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_logarithms_in_single_precision():
+    xi = torch.linspace(0, 1, 20)
+    for name in ("relu", "h2", "optimal 4"):
+        single = neural_tangent_kernel(xi, ACTIVATIONS[name], 6, log=True)
+        assert torch.allclose(single.exp(), neural_tangent_kernel(xi, ACTIVATIONS[name], 6), rtol=1e-3)

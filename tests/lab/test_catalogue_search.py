@@ -24,7 +24,7 @@ from replica.lab.catalogue import (
 )
 from replica.lab.problems.registry import names
 
-PROBLEMS = {"recall", "classification", "credit", "events", "operator", "stream"}
+PROBLEMS = {"recall", "classification", "credit", "events", "operator", "regression", "scaling", "stream", "teacher"}
 PAPERS = list(records().values())
 
 

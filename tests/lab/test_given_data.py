@@ -63,13 +63,22 @@ EVENTS = pd.DataFrame(np.argwhere(COUNTS), columns=["sample", "time", "unit"])
 FORMS = {
     "recall": {"array": np.sign(X), "tensor": torch.tensor(np.sign(X)), "pair": (np.sign(X), Y), "table": TABLE},
     "classification": {"pair": (X, Y), "table": TABLE.assign(target=Y), "table and labels": (TABLE, pd.Series(Y))},
+    "regression": {"pair": (X, X[:, 0]), "tensors": (torch.tensor(X), torch.tensor(X[:, 0])),
+                   "table": TABLE.assign(target=X[:, 0]), "table and numbers": (TABLE, pd.Series(X[:, 0]))},
     "operator": {"pair": (GRIDS, GRIDS), "tables": (TABLE, TABLE), "dataset": TensorDataset(*[torch.tensor(GRIDS)] * 2)},
     "stream": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "credit": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
+    "scaling": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "events": {"pair": (COUNTS, Y), "tensors": (torch.tensor(COUNTS), torch.tensor(Y)),
                "table": EVENTS.assign(label=Y[EVENTS["sample"]])},
 }  # fmt: skip
-CHEAPEST = {"recall": "random-guess", "operator": "mean-field", "credit": "head-only"}
+CHEAPEST = {
+    "recall": "random-guess",
+    "regression": "mean",
+    "operator": "mean-field",
+    "credit": "head-only",
+    "scaling": "he",
+}
 OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}}
 
 

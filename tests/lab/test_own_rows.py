@@ -36,7 +36,7 @@ def table(tmp_path: Path) -> str:
     return str(tmp_path / "mine.csv")
 
 
-@pytest.mark.parametrize("name", ["classification", "credit", "stream"])
+@pytest.mark.parametrize("name", ["classification", "regression", "credit", "scaling", "stream"])
 def test_columns_are_dropped_and_kept_as_told(name: str, table: str) -> None:
     problem = get(name)
     plain = problem.load(table, {})
@@ -62,7 +62,7 @@ def test_names_of_columns_are_parted_by_commas() -> None:
             column_names(text)
 
 
-@pytest.mark.parametrize("name", ["classification", "credit", "stream", "recall"])
+@pytest.mark.parametrize("name", ["classification", "credit", "scaling", "stream", "recall"])
 def test_colour_is_grey_unless_kept_and_either_is_told(name: str, tmp_path: Path) -> None:
     problem, rng = get(name), np.random.default_rng(0)
     for part in ("cat", "dog"):
@@ -86,12 +86,12 @@ def test_an_option_given_alone_means_its_word() -> None:
         _problem_and_options(["classification", "--target"], set())
 
 
-@pytest.mark.parametrize("name", ["classification", "credit", "stream", "recall"])
+@pytest.mark.parametrize("name", ["classification", "regression", "credit", "scaling", "stream", "recall"])
 def test_named_sets_are_read_in_one_way(name: str) -> None:
     problem = get(name)
     for option in set(problem.data_options) - {"domain"}:
         with pytest.raises(ReplicaError, match=f"leave --{option.replace('_', '-')} out"):
-            problem.load("digits", {option: "kept"})
+            problem.load("diabetes" if name == "regression" else "digits", {option: "kept"})
 
 
 def test_rows_to_test_and_groups_in_a_comparison(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_stream_tests_the_rows_that_are_told(pretrain: str, scale: Any, split:
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop"])
-@pytest.mark.parametrize("name", ["classification", "credit", "events", "operator", "stream"])
+@pytest.mark.parametrize("name", ["classification", "credit", "events", "operator", "scaling", "stream"])
 def test_told_sizes_are_those_of_a_trial(name: str, scale: Any) -> None:
     problem = get(name)
     options = problem.resolve({"resolution": 16, "samples": 40, "train": 20, "test": 9} if name == "operator" else {})

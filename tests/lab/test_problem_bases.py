@@ -68,7 +68,7 @@ def test_two_baselines_of_one_name_are_refused() -> None:
 # --- rows ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["classification", "credit", "events"])
+@pytest.mark.parametrize("name", ["classification", "credit", "events", "scaling"])
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_at_smoke_scale_rows_sorted_by_class_are_tested_in_all_classes(name: str, split: Any) -> None:
     problem: Any = get(name)

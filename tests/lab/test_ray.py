@@ -40,7 +40,8 @@ def note(trial):
     """One line a run: its seed, its Ray worker, where its code lay. From the seed in the file TRIAL_HOLD on, it then waits."""
     if log := os.environ.get("TRIAL_LOG"):
         with open(log, "ab", buffering=0) as file:
-            file.write(f"{trial.seed} {os.getppid()} {__file__}\\n".encode())
+            server = open(f"/proc/{os.getppid()}/stat").read().rsplit(")", 1)[1].split()
+            file.write(f"{trial.seed} {server[1]} {__file__}\\n".encode())
     with contextlib.suppress(FileNotFoundError):
         while trial.seed >= int(open(os.environ.get("TRIAL_HOLD", "")).read()):
             time.sleep(0.02)
@@ -337,7 +338,8 @@ def test_a_trial_that_fails_is_recorded_as_it_is_locally_and_is_not_run_again(cl
         )  # fmt: skip
         assert done.returncode == 1, done.stderr
         (claim,) = json.loads(done.stdout)[0]["claims"]
-        said[name] = {error["seed"]: error["error"] for error in claim["errors"]}
+        # How much of the time it waited, a busy machine adds.
+        said[name] = {error["seed"]: error["error"].partition(": 20 s went by")[0] for error in claim["errors"]}
     assert sorted(said["ray"]) == [1, 2, 3, 4, 5]
     assert said["ray"] == said["local"]
 

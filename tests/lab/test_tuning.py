@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ import pytest
 import torch
 
 import replica
-from replica.data import EventSet, Labelled, SolutionMap
+from replica.data import EventSet, Labelled, RegressionRows, SolutionMap
 from replica.errors import Interrupted, ReplicaError
 from replica.lab.catalogue import records
 from replica.lab.claims import Choice, Integer, LogUniform, Trial, Uniform
@@ -27,14 +28,17 @@ from replica.lab.cli.main import main
 from replica.lab.problems import get, labelled_rows, names
 from replica.lab.problems.problem import Dataset, Metric
 from replica.lab.problems.recall.data import PatternSets
+from replica.lab.problems.regression.data import draw_rows
 from replica.lab.problems.stream.data import StreamContent
 from replica.lab.problems.stream.plan import plan
+from replica.lab.problems.teacher.targets import drawn
 from replica.lab.report.tuned_settings import tuned_methods, tuning_rule
 from replica.lab.runner.compare import Results, run_comparison
 from replica.lab.runner.job import EntryJob, Method, load_paper
 from replica.lab.runner.settings import Settings
 from replica.lab.runner.store import Row
 from replica.lab.runner.tuning import _Study, read_space
+from replica.training import mlp
 
 
 class Blend:
@@ -73,6 +77,21 @@ class Smoother:
         return self.predict_proba(X).argmax(axis=1)
 
 
+class Penalised:
+    """Ridge regression, by default with a penalty that leaves next to nothing."""
+
+    space: ClassVar = {"penalty": LogUniform(1e-3, 1e9)}
+
+    def __init__(self, penalty: float = 1e9) -> None:
+        self.penalty = penalty
+
+    def fit(self, X: Any, y: Any) -> None:
+        self.slopes = np.linalg.solve(X.T @ X + self.penalty * np.eye(X.shape[1]), X.T @ y)
+
+    def predict(self, X: Any) -> Any:
+        return X @ self.slopes
+
+
 class Scaled:
     """A share of the mean training output."""
 
@@ -88,6 +107,21 @@ class Scaled:
         stride = (inputs.shape[2] - 1) // (self.mean.shape[2] - 1)
         mean = self.mean if stride == 1 else self.mean.repeat_interleave(stride, dim=2)[:, :, : inputs.shape[2]]
         return (self.share * mean).expand(len(inputs), *mean.shape[1:])
+
+
+class Shrunk:
+    """A share of the mean target."""
+
+    space: ClassVar = {"share": Uniform(0.0, 3.0)}
+
+    def __init__(self, share: float = 3.0) -> None:
+        self.share = share
+
+    def fit(self, X: Any, y: Any) -> None:
+        self.mean = y.mean()
+
+    def predict(self, X: Any) -> Any:
+        return self.share * self.mean + 0 * X[:, 0]
 
 
 class Neighbours:
@@ -130,6 +164,19 @@ class Descent:
         torch.optim.SGD(self.network.parameters(), self.rate).step()
 
 
+class Rates:
+    """A network of rates so low, by default, that nothing happens."""
+
+    space: ClassVar = {"scale": LogUniform(1e-6, 1.0)}
+
+    def __init__(self, scale: float = 1e-9) -> None:
+        self.scale = scale
+
+    def build(self, inputs: Any, outputs: Any, width: Any, depth: Any, generator: Any) -> Any:
+        net = mlp((inputs, width, outputs), generator=generator)
+        return net, [{"params": net.parameters(), "lr_scale": self.scale}]
+
+
 class Nearby:
     """The share of each class among recordings nearby, with a width that by default reaches none of them."""
 
@@ -159,6 +206,11 @@ def rows() -> Dataset:
     )
 
 
+def numbers() -> Dataset:
+    X = np.random.default_rng(0).normal(size=(90, 6))
+    return Dataset("numbers", "", RegressionRows(X, X @ np.arange(6) + 100), "numbers")
+
+
 def maps() -> Dataset:
     inputs = np.random.default_rng(0).normal(size=(40, 1, 17)).astype(np.float32)
     return Dataset("maps", "", SolutionMap(inputs, inputs + 2, "dirichlet", (1 / 16,)), "maps", (17,))
@@ -179,13 +231,20 @@ def recordings() -> Dataset:
     return Dataset("recordings", "", EventSet(events, labels, ("a", "b", "c"), (6,)), "recordings", (6,))
 
 
+def taught() -> Dataset:
+    return get("teacher").load("made", {"target": "linear"})
+
+
 SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "recall": (patterns, Blend, {"values": "real", "kind": "gaussian", "stored": 12, "cues": 40}),
     "classification": (rows, Smoother, {}),
+    "regression": (numbers, Penalised, {}),
     "credit": (rows, Descent, {"depth": 1, "width": 8, "epochs": 3, "batch": 8, "shift_batches": 0}),
     "operator": (maps, Scaled, {"train": 25, "test": 15, "epochs": 9, "stride": 2}),
     "stream": (items, Neighbours, {"tasks": 3, "epochs": 1, "checks": 1}),
     "events": (recordings, Nearby, {}),
+    "teacher": (taught, Shrunk, {"target": "linear", "dim": 3, "examples": 40, "test": 20}),
+    "scaling": (rows, Rates, {"width": "4,8", "depth": 1, "optimiser": "sgd", "steps": 20, "batch": 8, "rates": 6}),
 }
 every_problem = pytest.mark.parametrize("name", names())
 
@@ -231,12 +290,16 @@ def settings(results: Results, method: str = "mine") -> list[dict[str, Any]]:
 
 def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     """The data with NaN in the rows that this seed tests, or in all others."""
+    if name == "teacher":
+        return replace(dataset, content=partial(spoiled_draw, seed, part), digest=f"{dataset.digest} {part} {seed}")
     options = get(name).resolve(SMALL[name][2])
     content, rng = dataset.content, Trial(seed)
     if name == "recall":
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
-    elif name in ("classification", "credit", "events"):
+    elif name in ("classification", "credit", "events", "scaling"):
         tested = labelled_rows.stratified_split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
+    elif name == "regression":
+        tested = draw_rows(content, 0.0, seed, rng.rng("split"))[1]
     elif name == "stream":
         tested = np.concatenate(plan(content, options, rng, "test").tested)
     else:
@@ -249,8 +312,10 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
 
     if name == "recall":
         content = replace(content, real=spoiled(content.real))
-    elif name in ("classification", "credit"):
+    elif name in ("classification", "credit", "scaling"):
         content = replace(content, features=spoiled(content.features))
+    elif name == "regression":
+        content = replace(content, features=spoiled(content.features), targets=spoiled(content.targets))
     elif name == "events":
         content = replace(content, events=spoiled(content.events))
     elif name == "stream":
@@ -258,6 +323,13 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     else:
         content = replace(content, inputs=spoiled(content.inputs), outputs=spoiled(content.outputs))
     return replace(dataset, content=content, digest=f"{dataset.digest} {part} {seed}")
+
+
+def spoiled_draw(seed: int, spoiled: str, known: Any, part: str, count: int, trial: Trial) -> Any:
+    """Examples of a teacher, NaN where this seed tests, or where it learns."""
+    made = drawn(known, part, count, trial)
+    hit = trial.seed == seed and (part == "test") == (spoiled == "test")
+    return replace(made, inputs=made.inputs * np.nan, targets=made.targets * np.nan) if hit else made
 
 
 @every_problem

@@ -12,6 +12,8 @@ from .sets.patterns import Patterns as Patterns
 from .sets.labelled import Labelled as Labelled
 from .files.labelled import LABELLED_FORMATS as LABELLED_FORMATS
 from .files.labelled import read_labelled as read_labelled
+from .sets.regression_tables import REGRESSION_TABLES as REGRESSION_TABLES
+from .sets.regression_tables import regression_table as regression_table
 from .sets.regression_rows import RegressionRows as RegressionRows
 from .files.regression import REGRESSION_FORMATS as REGRESSION_FORMATS
 from .files.regression import read_regression as read_regression
@@ -48,6 +50,7 @@ __all__ = [
     "LABELLED_FORMATS",
     "PHOTOGRAPHS",
     "REGRESSION_FORMATS",
+    "REGRESSION_TABLES",
     "SMALL_TABLES",
     "UCI_TABLES",
     "Appearance",
@@ -79,6 +82,7 @@ __all__ = [
     "read_patterns",
     "read_regression",
     "read_solution_map",
+    "regression_table",
     "saccade_digits",
     "saccade_events",
     "saccade_mnist",

@@ -22,13 +22,42 @@ from .singular_kernel import (
     limit_kernel as limit_kernel,
 )
 
-# Kernels of infinitely wide networks at finite depth, and the networks themselves
+# Kernels of infinitely wide networks at finite depth: on the unit sphere, and for any inputs; and the networks themselves
 from .tangent_kernel import (
-    WideNetwork as WideNetwork,
-    empirical_tangent_kernel as empirical_tangent_kernel,
     neural_tangent_kernel as neural_tangent_kernel,
     nngp_kernel as nngp_kernel,
     tangent_kernel_at_one as tangent_kernel_at_one,
+)
+from .wide_network import WideNetwork as WideNetwork
+from .empirical_kernel import empirical_tangent_kernel as empirical_tangent_kernel
+from .fully_connected import (
+    WideKernels as WideKernels,
+    through_layers as through_layers,
+    wide_kernel as wide_kernel,
+    wide_kernel_diagonal as wide_kernel_diagonal,
+    wide_kernels as wide_kernels,
+)
+from .layer_moments import WideLayer as WideLayer
+from .wide_layers import wide_layer as wide_layer
+
+# Kernel least squares: ridge with exact leave-one-out errors, gradient flow, random features
+from .kernel_regressor import KernelRegressor as KernelRegressor
+from .kernel_functions import NamedKernel as NamedKernel
+from .ridge_path import RidgePath as RidgePath, ridge_path as ridge_path
+from .gradient_flow import kernel_gradient_flow as kernel_gradient_flow
+from .scale_mixture import ScaleMixtureRegressor as ScaleMixtureRegressor
+from .scale_posterior import (
+    ImportanceLaw as ImportanceLaw,
+    ScaleLaw as ScaleLaw,
+    inverse_gamma_law as inverse_gamma_law,
+)
+from .student_t_process import (
+    StudentTProcess as StudentTProcess,
+    student_t_process as student_t_process,
+)
+from .feature_ridge import (
+    FeatureRidge as FeatureRidge,
+    ridge_by_leave_one_out as ridge_by_leave_one_out,
 )
 from .kernel_interpolation import (
     KernelInterpolation as KernelInterpolation,
@@ -50,6 +79,30 @@ from .incontext_attention import (
     debiased_gradient_step as debiased_gradient_step,
 )
 
+# Networks of finite width at their start: how signals flow with depth, and starts at which they live
+from .criticality import (
+    CriticalInitialization as CriticalInitialization,
+    Universality as Universality,
+    critical_initialization as critical_initialization,
+    initialize_critically as initialize_critically,
+    universality_class as universality_class,
+)
+from .finite_width import (
+    KernelFlow as KernelFlow,
+    VertexFlow as VertexFlow,
+    kernel_recursion as kernel_recursion,
+    vertex_recursion as vertex_recursion,
+)
+
+# How much inductive bias a task needs of a space of hypotheses
+from .inductive_bias import (
+    ErrorLaw as ErrorLaw,
+    KernelHypotheses as KernelHypotheses,
+    fit_error_law as fit_error_law,
+    inductive_bias as inductive_bias,
+)
+from .quadratic_form import quadratic_form_log_cdf as quadratic_form_log_cdf
+
 # Score estimation as kernel regression with noisy labels
 from .score_regression import (
     DenoisingPairs as DenoisingPairs,
@@ -61,6 +114,20 @@ from .score_regression import (
     signal_and_noise as signal_and_noise,
 )
 
+# Linear networks over training time: random spectra, errors in closed form, exact paths, early stopping
+from .marchenko_pastur import MarchenkoPastur as MarchenkoPastur
+from .linear_dynamics import (
+    StoppingTime as StoppingTime,
+    generalization_error as generalization_error,
+    linear_dynamics as linear_dynamics,
+    optimal_stopping_time as optimal_stopping_time,
+    training_error as training_error,
+)
+from .early_stopped_regressor import EarlyStoppedRegressor as EarlyStoppedRegressor
+
+# Three layers, trained one after the other
+from .layerwise_network import LayerwiseThreeLayerNetwork as LayerwiseThreeLayerNetwork
+
 # How weights and learning rate scale with width, and what they make of a wide network
 from .abc_parametrization import (
     AbcClass as AbcClass,
@@ -68,6 +135,9 @@ from .abc_parametrization import (
     AbcParametrization as AbcParametrization,
     classify as classify,
 )
+
+# Locality and weight sharing: one hidden layer over patches
+from .patch_network import PatchNetwork as PatchNetwork, soft_threshold as soft_threshold
 from .infinite_linear_network import (
     InfiniteLinearNetwork as InfiniteLinearNetwork,
     LinearNetwork as LinearNetwork,
@@ -75,4 +145,12 @@ from .infinite_linear_network import (
 from .meta_learning import (
     KernelMaml as KernelMaml,
     NetworkMaml as NetworkMaml,
+
+# Layers as dot products of features of inputs and of weights
+from .scalable_layers import (
+    BundledNetwork as BundledNetwork,
+    KernelAdapter as KernelAdapter,
+    ScalableKernelLayer as ScalableKernelLayer,
+    UniversalRandomFeatures as UniversalRandomFeatures,
+    bundle as bundle,
 )

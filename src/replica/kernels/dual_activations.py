@@ -134,13 +134,13 @@ class ReluDual(DualActivation):
 
     def slope(self, correlation: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """κ'(ξ) = (π − arccos ξ) / π."""
-        return 1 - torch.acos(correlation) / math.pi
+        return torch.acos(correlation).div_(-math.pi).add_(1)
 
     def value_and_slope(self, correlation: Float[Tensor, "..."]) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
         """κ(ξ) and κ'(ξ)."""
         slope = self.slope(correlation)
-        sine = ((1 - correlation) * (1 + correlation)).clamp_min(0).sqrt()
-        return torch.addcmul(sine / math.pi, correlation, slope), slope
+        sine = (1 - correlation).mul_(1 + correlation).sqrt_()
+        return (sine / math.pi).addcmul_(correlation, slope), slope
 
     def complement(self, gap: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """1 − κ(cos θ) = (1 − cos θ) + (θ cos θ − sin θ) / π, by its series where θ is small."""

@@ -21,12 +21,9 @@ from replica.data.sets.patterns import refuse, shown
 
 @dataclass(frozen=True)
 class Arrays:
-    """The arrays of a file or of memory, of which shapes and types are known before any is read.
+    """The arrays of a file or of memory, of which shapes and types are known by name before any is read by ``load``.
 
-    Args:
-        source: The file, for messages.
-        headers: Shape and type of each array by name; an ``.npy`` file's only array is called ``""``.
-        load: Reads one of them.
+    The only array of an ``.npy`` file is called ``""``.
     """
 
     source: Path | str
@@ -34,11 +31,7 @@ class Arrays:
     load: Callable[[str], NDArray[Any]] = field(repr=False)
 
     def need(self, names: Iterable[str], wanted: str) -> None:
-        """See that arrays of these names are there.
-
-        Raises:
-            ReplicaError: If not; it lists what there is.
-        """
+        """See that arrays of these names are there; where not, the error lists what there is."""
         missing = [name for name in names if name not in self.headers]
         if missing:
             held = ", ".join(map(repr, list(self.headers)[:6])) or "nothing"
@@ -49,16 +42,7 @@ class Arrays:
         return f"array {name!r:.60}" if name else "the array"
 
     def read(self, names: Iterable[str], kinds: str = "buif", wanted: str = "real numbers") -> dict[str, NDArray[Any]]:
-        """Read arrays by name.
-
-        Args:
-            names: Which; all together must fit the memory.
-            kinds: NumPy's letters of the kinds of numbers that are taken.
-            wanted: These kinds in words.
-
-        Raises:
-            ReplicaError: If one holds anything else, is too large or damaged.
-        """
+        """Read arrays by name, of NumPy's ``kinds`` (``wanted`` in words) and together small enough for the memory."""
         names, total = list(names), 0
         for name in names:
             shape, dtype = self.headers[name]
@@ -81,15 +65,7 @@ class Arrays:
 
 
 def open_arrays(source: Path | InMemory, wanted: str) -> Arrays:
-    """Read the shapes and types of all arrays of a file, or of arrays in memory.
-
-    Args:
-        source: A file that ends in ``.npy``, ``.npz`` or ``.mat``; arrays by name; or one array.
-        wanted: What the file should be, for messages.
-
-    Raises:
-        ReplicaError: If it is no such file.
-    """
+    """Read shapes and types of all arrays of an ``.npy``, ``.npz`` or ``.mat`` file, of arrays by name, or of one array."""
     if isinstance(source, np.ndarray):
         source = {"": source}
     if isinstance(source, Mapping):
@@ -123,16 +99,7 @@ def open_arrays(source: Path | InMemory, wanted: str) -> Arrays:
 
 
 def named_arrays(source: str | os.PathLike[str] | Any, formats: Sequence[str], wanted: str) -> Arrays:
-    """Open arrays by name: from a file of the user's, or from memory.
-
-    Args:
-        source: The file (``~`` is the home folder), arrays by name, or a pair.
-        formats: Endings of files that are taken.
-        wanted: What the file should be, for messages.
-
-    Raises:
-        ReplicaError: If it is no such thing.
-    """
+    """Open arrays by name: from a file of the user's with one of these endings, from memory, or a pair."""
     data = user_file(source, formats, wanted) if isinstance(source, str | os.PathLike) else in_memory(source)
     if not isinstance(data, Path | dict):
         raise refuse(MEMORY, "holds no arrays by name", wanted)

@@ -40,22 +40,11 @@ def is_value(cell: str, decimal: str = ".") -> bool:
 
 
 def typed(column: pd.Series, name: str, decimal: str = ".") -> tuple[dict[str, pd.Series], str]:
-    """Turn a column into columns of numbers (float64, NaN where one is missing) or of categories.
+    """Turn a column into columns of numbers (float64, NaN where one is missing) or of categories, and a note on what was done.
 
     Numbers may be spelt with percent signs (12% is 0.12), thousands or decimal commas, or be of Python's Decimal; true and
     false are 1 and 0. Dates become days since the first one, with the weekday as a category and the hour where these vary;
-    durations become seconds. All else is a category.
-
-    Args:
-        column: As it was read.
-        name: What it is called; columns made of dates are called after it.
-        decimal: The decimal sign that is likelier.
-
-    Returns:
-        Columns by name; and a note on what was converted, which may be empty.
-
-    Raises:
-        ValueError: If its cells are no single values: lists, structs, bytes, complex numbers.
+    durations become seconds. All else is a category. Cells that are no single values (lists, bytes …) raise a ValueError.
     """
     import pandas as pd
 
@@ -84,11 +73,7 @@ def typed(column: pd.Series, name: str, decimal: str = ".") -> tuple[dict[str, p
 
 
 def words(column: pd.Series) -> pd.Series:
-    """A column's cells as texts without blanks around them, missing where they are.
-
-    Raises:
-        ValueError: If they are no single values.
-    """
+    """A column's cells as texts without blanks around them, missing where they are; no single values, no texts."""
     import pandas as pd
 
     if column.dtype.kind == "O" and not isinstance(column.dtype, pd.StringDtype):
@@ -106,11 +91,7 @@ def words(column: pd.Series) -> pd.Series:
 
 
 def as_numbers(column: pd.Series, decimal: str = ".") -> tuple[pd.Series | None, str]:
-    """A column as float64, and how its cells were spelt; None where some are no numbers.
-
-    Raises:
-        ValueError: If they are no single values.
-    """
+    """A column as float64, and how its cells were spelt; None where some are no numbers."""
     import pandas as pd
 
     kind = column.dtype

@@ -163,26 +163,25 @@ def _binned(
     file: Path | str, time: NDArray[Any], sample: NDArray[np.int64], steps: int
 ) -> tuple[NDArray[np.int64], list[str]]:
     """The bin of each event, and notes."""
+    import pandas as pd
+
     if not np.isfinite(time).all():
         place = int(np.argmin(np.isfinite(time)))
         raise refuse(file, f"the time of event {place} (from 0) is {time[place]}", "wanted finite numbers")
     if time.dtype.kind == "b":
         time = time.astype(np.int64)
-    _, which = np.unique(sample, return_inverse=True)
-    order = np.lexsort((time, which))
-    starts = np.flatnonzero(np.diff(which[order], prepend=-1))
-    first, last = time[order][starts], time[order][np.append(starts[1:], len(time)) - 1]
-    by_start = np.argsort(first)
-    follows = first[by_start][1:] >= last[by_start][:-1]
-    runs_on = len(first) > 3 and bool((last > first).any() and follows.mean() >= 0.95)
+    recordings = pd.Series(time).groupby(sample)
+    reach = recordings.agg(["min", "max"]).sort_values("min")
+    first, last = reach["min"].to_numpy(), reach["max"].to_numpy()
+    runs_on = len(first) > 3 and bool((last > first).any() and (first[1:] >= last[:-1]).mean() >= 0.95)
     notes = ["time runs on over the recordings; each starts at its first event"] * runs_on
-    past = _since(time, first[which] if runs_on else time.min())
+    past = _since(time, recordings.transform("min").to_numpy() if runs_on else time.min())
     end = float(past.max())
     if not end > 0:
         raise refuse(file, f"all times are {float(time.min()):g}", "wanted events at different times")
     step = np.minimum((past / end * steps).astype(np.int64), steps - 1)
-    spans = np.maximum.reduceat(step[order], starts) - np.minimum.reduceat(step[order], starts) + 1
-    typical = int(np.median(spans))
+    steps_taken = pd.Series(step).groupby(sample).agg(["min", "max"])
+    typical = int((steps_taken["max"] - steps_taken["min"] + 1).median())
     if typical <= _FEW * steps:
         notes.append(f"half of the recordings reach over {typical} of the {steps} time bins or fewer")
     return step, notes

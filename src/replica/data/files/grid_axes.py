@@ -24,11 +24,7 @@ Codes = tuple[str, str]
 
 
 def found_axes(file: Path | str, shapes: Shapes) -> tuple[Codes, list[str]]:
-    """What the axes of inputs and outputs are, on one grid of as many axes as it can have, and notes.
-
-    Raises:
-        ReplicaError: If they cannot be read so, or in two ways.
-    """
+    """What the axes of inputs and outputs are, on one grid of as many axes as it can have, and notes; refused where in doubt."""
     readings = [
         (taken, made)
         for taken, made in itertools.product(*([code for code in _CODES if _fits(code, shape)] for shape in shapes))
@@ -60,11 +56,7 @@ def found_axes(file: Path | str, shapes: Shapes) -> tuple[Codes, list[str]]:
 
 
 def told_axes(file: Path | str, text: str, shapes: Shapes) -> tuple[Codes, list[str]]:
-    """What the axes are as the user says, such as ``n,x,y,t`` or ``nxyt``, and a note.
-
-    Raises:
-        ReplicaError: If that names no grid, or the arrays have other axes.
-    """
+    """What the axes are as the user says, such as ``n,x,y,t`` or ``nxyt``, and a note."""
     words = re.findall(r"[a-z]+", text.lower())
     words = list(words[0]) if len(words) == 1 and words[0] not in _WORDS else words
     code = "".join(_WORDS.get(word, "?") for word in words)

@@ -18,15 +18,9 @@ _VALIDATION = frozenset({"val", "valid", "validation", "dev"})
 
 
 def read_image_classes(folder: Path, tested: Any = None, colour: bool = False) -> Labelled:
-    """Read one stack of images with the names of their folders as labels.
+    """Read images with the names of their folders as labels: a folder for each class, or folders ``train`` and ``test`` of such.
 
-    Args:
-        folder: Holds a folder of images for each class; or folders ``train`` and ``test`` that do.
-        tested: Another such folder, of images that are there to test.
-        colour: Keep red, green and blue.
-
-    Raises:
-        ReplicaError: If there are fewer than two classes, images differ in size, or one cannot be read.
+    Those of ``tested``, another such folder, are there to test. All must be of one size.
     """
     import pandas as pd
 
@@ -66,7 +60,8 @@ def read_image_classes(folder: Path, tested: Any = None, colour: bool = False) -
     codes, classes, more = encode_labels(folder, pd.Series(names), "the folder", tests)
     rows = np.flatnonzero(codes >= 0)
     told = (*notes, *(f"{count:,} {what}" for what, count in done.items()), *more)
-    return Labelled(np.concatenate(stacks)[rows], codes[rows], classes, told).tested(tests, rows)
+    tests = None if tests is None else tests[rows]
+    return Labelled(np.concatenate(stacks)[rows], codes[rows], classes, notes=told, tests=tests)
 
 
 def _folders(folder: Path) -> list[Path]:

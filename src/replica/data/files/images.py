@@ -24,12 +24,9 @@ ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", "
 
 @dataclass(frozen=True)
 class ImageStack:
-    """Images of one size.
+    """Images of one size: brightness 0 to 255, float32 ``(count, height, width)``, with colour ``(count, 3, height, width)``.
 
-    Args:
-        values: Brightness from 0 to 255, float32, shape ``(count, height, width)``; with colour ``(count, 3, height, width)``.
-        files: Each image's file.
-        done: What was decided, such as colour made grey, and for how many images.
+    What was ``done``, such as colour made grey, comes with how many images it was done to.
     """
 
     values: NDArray[np.float32] = field(repr=False)
@@ -47,14 +44,6 @@ def read_images(folder: Path, *, colour: bool = False) -> ImageStack:
 
     Colours become luminance, transparent pixels lie on white, 16-bit images come down to 0 … 255, and of an
     animation the first picture counts; all of this is noted. Hidden files, other files and sub-folders are passed over.
-
-    Args:
-        folder: The folder.
-        colour: Keep red, green and blue.
-
-    Raises:
-        ReplicaError: If there is no image, one cannot be read, they differ in size, or they are too many for
-            the memory.
     """
     from PIL import Image
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,7 @@ def read_labelled(
         return read_image_classes(data, tested, colour)
     source = data if isinstance(data, Path) else MEMORY
     refuse_option(source, "colour", colour, "it holds no images" if is_table(data) else "'X' is taken whole")
-    rows = read_target_rows(data, tested, LABELS, target, groups, keep, drop)
-    return Labelled(rows.features, rows.values, rows.classes, rows.notes, **rows.beside)
+    return cast(Labelled, read_target_rows(data, tested, LABELS, target, groups, keep, drop))
 
 
 def _encode(path: Path | str, labels: pd.Series, what: str, tests: NDArray[np.bool_] | None) -> Encoded:
@@ -82,4 +81,5 @@ LABELS = Target(
     "buifUS",
     "classes, as whole numbers or words",
     "wanted a file written by numpy.savez with arrays 'X' (one row a sample) and 'y' (one label a row)",
+    lambda name, values, **more: Labelled(labels=values, **more),
 )

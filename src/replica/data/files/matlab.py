@@ -25,9 +25,6 @@ def open_matlab(path: Path, wanted: str) -> tuple[Headers, Load]:
 
     Files of MATLAB 4 to 7 are read by SciPy, those of 7.3, which are HDF5, by h5py where it is installed. Cells, structs and
     sparse matrices have the type object, and a text has the shape ``(1,)``.
-
-    Raises:
-        ReplicaError: In one line, if it is no such file or h5py is missing.
     """
     with reading(path, wanted, "cannot be read as MATLAB's"):
         with path.open("rb") as stream:

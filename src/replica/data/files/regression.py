@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +56,7 @@ def read_regression(
         [0.0, 1.0, 2.0, 3.0, 4.0]
     """
     data, tested = (found(each, REGRESSION_FORMATS) for each in (source, test))
-    rows = read_target_rows(data, tested, NUMBERS, target, groups, keep, drop)
-    return RegressionRows(rows.features, rows.values, rows.name, rows.notes, **rows.beside)
+    return cast(RegressionRows, read_target_rows(data, tested, NUMBERS, target, groups, keep, drop))
 
 
 def _numbers(table: Table, name: str) -> pd.Series:
@@ -84,4 +83,5 @@ NUMBERS = Target(
     "buif",
     f"numbers; words are predicted by {CLASSIFY}",
     "wanted a file written by numpy.savez with arrays 'X' (one row a sample) and 'y' (one number a row)",
+    lambda name, values, classes, **more: RegressionRows(targets=values, target=name, **more),
 )

@@ -28,11 +28,7 @@ MEMORY = "data"
 
 @contextmanager
 def reading(path: Path | str, wanted: str, wrong: str = "cannot be read") -> Iterator[None]:
-    """Turn whatever a library raises on a damaged or odd file into one line that names the file.
-
-    Raises:
-        ReplicaError: In place of any other exception.
-    """
+    """Turn whatever a library raises on a damaged or odd file into one line that names the file."""
     try:
         yield
     except ReplicaError:
@@ -43,16 +39,7 @@ def reading(path: Path | str, wanted: str, wrong: str = "cannot be read") -> Ite
 
 
 def user_file(path: str | os.PathLike[str], formats: Sequence[str], wanted: str = "") -> Path:
-    """Find the file or folder that a reader of these formats is to read.
-
-    Args:
-        path: The file or folder; ``~`` is the home folder.
-        formats: Endings; and ``"folder …"`` where a folder is taken too. A text table may be packed (``.csv.gz``).
-        wanted: What is wanted, for messages; by default one of these formats.
-
-    Raises:
-        ReplicaError: If there is none, it is empty, or its ending is not among the formats.
-    """
+    """Find the file, or folder where a format says ``"folder …"``, that is to be read; text may be packed (``.csv.gz``)."""
     wanted = wanted or "wanted " + ", ".join(formats)
     with reading(os.fspath(path), "wanted a readable file"):
         file = Path(path).expanduser()
@@ -76,11 +63,7 @@ def ending(file: Path) -> str:
 
 
 def check_bytes(path: Path | str, size: float, what: str = "it") -> None:
-    """See that what is about to be read fits the memory.
-
-    Raises:
-        ReplicaError: If it is more than `replica.data.sets.patterns.LIMIT_BYTES`.
-    """
+    """See that what is about to be read fits the memory."""
     if size > limits.LIMIT_BYTES:
         most = f"wanted at most {limits.LIMIT_BYTES / 2**30:g} GiB: bring fewer rows or samples"
         raise refuse(path, f"{what} needs {size / 2**30:.1f} GiB", most)
@@ -100,9 +83,6 @@ def in_memory(data: Any) -> InMemory:
 
     A pair ``(X, y)`` becomes arrays X and y, or a table with a column ``target`` where X is a table. Tensors of PyTorch and
     nested lists become arrays; arrays of words are texts.
-
-    Raises:
-        ReplicaError: If it is none of these.
     """
     import pandas as pd
 

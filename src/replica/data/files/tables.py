@@ -36,14 +36,8 @@ _MANY = 20
 class Table:
     """A table's columns as they were read, by name.
 
-    Args:
-        source: The file, for messages.
-        frame: One column a column, its rows numbered from 0.
-        nameless: Columns that came without a name, as row names do.
-        index: Columns that were the index of a data frame.
-        decimal: The decimal sign that is likelier.
-        notes: What was decided while reading.
-        place: Says where the cell of a row and a column stands.
+    ``nameless`` columns came without a name, as row names do; ``index`` ones were a data frame's index. ``place`` says where a
+    cell stands.
     """
 
     source: Path | str
@@ -55,11 +49,7 @@ class Table:
     place: Callable[[int, str], str] = field(default=lambda row, name: f"row {row + 1}, column {shown(name)!r:.60}")
 
     def find(self, name: str) -> str:
-        """The column that the user means by a name, or by a number from 1.
-
-        Raises:
-            ReplicaError: If there is none; it names the nearest.
-        """
+        """The column that the user means by a name, or by a number from 1."""
         names = list(self.frame.columns)
         if name in names:
             return name
@@ -106,11 +96,7 @@ class Table:
             return words(self.frame[name])
 
     def typed(self, name: str) -> tuple[dict[str, pd.Series], str]:
-        """A column as columns of finite numbers or categories, and a note; see `replica.data.files.column_types.typed`.
-
-        Raises:
-            ReplicaError: If it holds lists or the like, or infinity.
-        """
+        """A column as columns of finite numbers or categories, and a note; see `replica.data.files.column_types.typed`."""
         with self._column(name):
             columns, note = typed(self.frame[name], name, self.decimal)
         for column in columns.values():
@@ -123,17 +109,9 @@ class Table:
     def numbers(
         self, keep: Collection[str] = (), drop: Collection[str] = ()
     ) -> tuple[NDArray[np.float64], list[str], list[str]]:
-        """All columns as numbers, without those that count or name the rows.
+        """All columns as numbers ``(rows, columns)`` without those that count or name the rows, the columns' names, and notes.
 
-        Args:
-            keep: Columns kept although they count rows.
-            drop: Columns left out.
-
-        Returns:
-            Values ``(rows, columns)``, the columns' names, and notes.
-
-        Raises:
-            ReplicaError: At the first cell that is a word, a date or a list.
+        The first cell that is a word, a date or a list is refused.
         """
         dropped = [self.find(name) for name in drop]
         counters = [name for name in self.counters([self.find(name) for name in keep]) if name not in dropped]
@@ -157,11 +135,7 @@ class Table:
 
 
 def joined(first: Table, second: Table) -> Table:
-    """The rows of one table below those of another that has its columns, in any order; columns of the second alone are left out.
-
-    Raises:
-        ReplicaError: If the second lacks a column.
-    """
+    """The rows of one table below those of another that has its columns; columns of the second alone are left out."""
     import pandas as pd
 
     names, more = list(first.frame.columns), [name for name in second.frame.columns if name not in first.frame]
@@ -189,17 +163,11 @@ def is_table(data: Any) -> TypeGuard[Path | pd.DataFrame]:
 
 
 def read_table(source: Path | pd.DataFrame) -> Table:
-    """Read a table, nothing of it left out or converted yet.
+    """Read a table from a file or a data frame, nothing of it left out or converted yet.
 
     Text (``.csv``, ``.tsv``, ``.txt``, ``.data``, each also packed as ``.gz``): cells parted by commas, semicolons, tabs, bars or
     blanks; see `replica.data.files.text_tables.find_layout` for what is seen from the file. Parquet: no metadata are believed
-    but the names of pandas' index. Data frames: as they are.
-
-    Args:
-        source: A file that was found, or a data frame.
-
-    Raises:
-        ReplicaError: In one line, if it is no such table, too large, or two columns have one name.
+    but the names of pandas' index.
     """
     if not isinstance(source, Path):
         return _from_frame(source)

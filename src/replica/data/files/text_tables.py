@@ -32,16 +32,8 @@ _CHUNK = 1 << 20
 class Layout:
     """How a text table is laid out, found before any number is read.
 
-    Args:
-        path: The file.
-        encoding: Of its text.
-        hashes: Whether lines that begin with ``#`` are comments.
-        delimiter: What parts the cells.
-        names: The columns' names from the first line; empty where it holds none.
-        width: Columns.
-        rows: Rows below the names.
-        notes: What was decided.
-        decimal: A comma where semicolons part cells such as 1,5: full stops then part thousands.
+    Lines that begin with ``#`` are comments where ``hashes`` says so. There are no ``names`` where the first line holds none, and
+    ``rows`` below them. The ``decimal`` sign is a comma where semicolons part cells such as 1,5: full stops then part thousands.
     """
 
     path: Path
@@ -99,13 +91,7 @@ class Layout:
 
 
 def read_text(path: Path) -> tuple[pd.DataFrame, Layout]:
-    """Read a text table: cells that are numbers throughout a column as numbers, all others as texts.
-
-    The delimiter, whether the first line holds names, and the encoding are seen from the file: see `find_layout`.
-
-    Raises:
-        ReplicaError: If it is no such table, is too large once decoded, or has rows of different lengths.
-    """
+    """Read a text table: cells that are numbers throughout a column as numbers, all others as texts; see `find_layout`."""
     import pandas as pd
 
     with reading(path, "wanted plain text, one pattern or sample a row", "cannot be read as a table"):

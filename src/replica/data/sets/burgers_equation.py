@@ -49,20 +49,11 @@ def burgers(count: int = 300, resolution: int = 64, seed: int = 0) -> SolutionMa
 
 
 def solve_burgers(start: NDArray[np.float64], *, viscosity: float, time: float, steps: int) -> NDArray[np.float64]:
-    """Solve u_t + (u²/2)_x = ν u_xx on the unit circle, all samples at once.
+    """Solve u_t + (u²/2)_x = ν u_xx on the unit circle, all samples ``(count, nodes)`` at once, from time 0 to an end.
 
     Fourier pseudo-spectral in space with the upper third of the modes removed from u² (Orszag's rule); in time the
     diffusion is integrated exactly (integrating factor e^(ν k² t)) and the rest by the classical Runge–Kutta method of
     fourth order.
-
-    Args:
-        start: u at time 0, shape ``(count, nodes)``.
-        viscosity: ν.
-        time: The end.
-        steps: Time steps of one length.
-
-    Returns:
-        u at the end, shape ``(count, nodes)``.
     """
     nodes = start.shape[-1]
     wavenumbers = 2 * np.pi * np.fft.rfftfreq(nodes, 1 / nodes)

@@ -58,17 +58,10 @@ def darcy(coefficient: Coefficient = "two-phase", count: int = 300, resolution: 
 
 
 def solve_darcy(permeability: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Solve −∇·(a ∇u) = f on the unit square with u = 0 on the boundary, by finite volumes.
+    """Solve −∇·(a ∇u) = f on the unit square with u = 0 on the boundary, by finite volumes; all at nodes ``(n + 1, n + 1)``.
 
     The flux between neighbouring nodes is ā (u_i − u_j) / h with the harmonic mean ā = 2 a_i a_j / (a_i + a_j), which is
     exact in one dimension for a permeability that jumps halfway. Second order where a is smooth.
-
-    Args:
-        permeability: a > 0 at the nodes, shape ``(n + 1, n + 1)``.
-        source: f at the nodes, same shape.
-
-    Returns:
-        u at the nodes, same shape; zero at the boundary.
     """
     a = permeability
     n = len(a) - 1

@@ -60,7 +60,7 @@ def _wave(wavenumber: NDArray[np.float64], uniform: NDArray[np.float64]) -> NDAr
 
 
 def solve_helmholtz(wavenumber: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Solve −Δu − k²u = f on the unit square with ∂u/∂n = 0 on its boundary.
+    """Solve −Δu − k²u = f on the unit square with ∂u/∂n = 0 on its boundary; all at nodes ``(n + 1, n + 1)``.
 
     Bilinear elements whose integrals are taken at the points ±√(2/3) of each element: the mass matrix M of an axis is then
     h (1, 10, 1)/12, Numerov's, and with the stiffness matrix K a wave of wavenumbers (κ_x, κ_y) meets the symbol
@@ -68,13 +68,6 @@ def solve_helmholtz(wavenumber: NDArray[np.float64], source: NDArray[np.float64]
     h⁴ (k⁶ − 3 k² κ_x² κ_y²)/240 and can be taken off with the same stencil of nine nodes: a smaller k² and a multiple of
     K ⊗ K. Waves then travel with an error of sixth order; the response to a source is of fourth order, where k and f
     have no slope across the sides.
-
-    Args:
-        wavenumber: k at the nodes, shape ``(n + 1, n + 1)``.
-        source: f at the nodes, same shape.
-
-    Returns:
-        u at the nodes, same shape.
     """
     n = len(wavenumber) - 1
     h = 1 / n
@@ -99,14 +92,6 @@ def uniform_wave(wavenumber: float, excited: tuple[float, float], intervals: int
     """Give the solution for one wavenumber k everywhere: −Δu − k²u = 0, ∂u/∂n = 1 on a part of the top side, else 0.
 
     u = Σ_m g_m cos(πmx) cosh(μ_m y) / (μ_m sinh μ_m) with μ_m² = π²m² − k² and the cosine coefficients g_m of the excitation.
-
-    Args:
-        wavenumber: k, not one of the resonances.
-        excited: Where the excited part of the top side begins and ends.
-        intervals: Intervals a side.
-
-    Returns:
-        u at the nodes, shape ``(intervals + 1, intervals + 1)``; axes x, y.
     """
     nodes = np.linspace(0, 1, intervals + 1)
     angles = np.pi * np.arange(_TERMS)

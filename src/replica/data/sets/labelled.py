@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replica.data.sets.patterns import refuse, shown
+from replica.data.sets.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,60 +20,26 @@ NUMBERS = "numbers are predicted by replica compare regression"
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Rows with one label each.
+class Labelled(Rows):
+    """Rows with one label each; see `replica.data.sets.rows.Rows` for ``features``, ``notes``, ``groups`` and ``tests``.
 
     Args:
-        features: A table, one row a sample: columns of numbers (NaN where one is missing) or of categories
-            (pandas' category type). Or an array of finite numbers, ``(count, *shape)``, of images or signals.
         labels: Class numbers from 0, int64, shape ``(count,)``.
         classes: What each class is called.
-        notes: What the reader decided on its own, such as leaving out rows without a label.
-        groups: The number of each row's group, such as its domain, where the user named a column of them.
-        group_names: What each group is called.
-        tests: Which rows are there to test and not to learn from, where the user said so, bool.
     """
 
-    features: pd.DataFrame | NDArray[Any] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
     classes: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    groups: NDArray[np.int64] | None = field(default=None, repr=False)
-    group_names: tuple[str, ...] = ()
-    tests: NDArray[np.bool_] | None = field(default=None, repr=False)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one image or signal; empty for the rows of a table."""
-        return self.features.shape[1:] if isinstance(self.features, np.ndarray) else ()
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def tested(self, tests: NDArray[np.bool_] | None, rows: NDArray[np.intp]) -> Labelled:
-        """The same rows, told which of them are there to test; these are the ``rows`` of all that were read."""
-        return self if tests is None else replace(self, tests=tests[rows])
 
 
 def encode_labels(
     path: Path | str, labels: pd.Series, what: str, tests: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], tuple[str, ...], list[str]]:
-    """Number the classes from 0: in numerical order where they are whole numbers, else by name.
+    """Number the classes from 0, in numerical order where they are whole numbers, else by name; −1 for rows that are left out.
 
-    Rows without a label, and classes with one row (none to learn from and to test too), are left out; where the user said which
-    rows are to test, those are that have no other row.
-
-    Args:
-        path: The file, for messages.
-        labels: One a row.
-        what: What the labels are in the user's terms, such as ``"column 'species'"``.
-        tests: Which rows are there to test, where the user said so.
-
-    Returns:
-        Class numbers, −1 for rows that are left out; names; and notes on what was left out.
-
-    Raises:
-        ReplicaError: If they are measurements instead of classes, or fewer than two classes are left.
+    These are rows without a label, and classes with one row (none to learn from and to test too); where the user said which rows
+    are to test, those that have no other row. Also the classes' names, and notes on what was left out. Measurements, and fewer
+    than two classes, are refused; ``what`` is the labels in the user's terms.
     """
     import pandas as pd
 

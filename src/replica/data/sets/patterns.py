@@ -52,11 +52,7 @@ def floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def check_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], what: str = "the array") -> None:
-    """See that an array of this shape is a list of patterns and fits the memory, before any of it is read.
-
-    Raises:
-        ReplicaError: Fewer than two axes, no values, one value a pattern, or more than `LIMIT_BYTES`.
-    """
+    """See that an array of this shape is a list of patterns and fits the memory, before any of it is read."""
     if len(shape) < 2:
         raise refuse(path, f"{what} has shape {shape}", "wanted two axes or more, one pattern a row")
     if any(size < 1 for size in shape):
@@ -79,16 +75,9 @@ def to_patterns(
     notes: tuple[str, ...] = (),
     locate: Callable[[int, tuple[int, ...]], str] = lambda row, rest: f"the value at {(row, *rest)} (from 0)",
 ) -> Patterns:
-    """Turn an array that passed `check_shape` into patterns, and see that every number is finite.
+    """Turn an array ``(count, ...)`` that passed `check_shape` into patterns; the first NaN or infinity is refused.
 
-    Args:
-        path: The file, for messages.
-        array: Numbers of shape ``(count, ...)``.
-        notes: Passed on to the patterns.
-        locate: Says in the user's terms where the value of a row and the index within that row stands.
-
-    Raises:
-        ReplicaError: At the first NaN or infinity, which is named.
+    ``locate`` says in the user's terms where the value of a row and the index within that row stands.
     """
     finite = np.isfinite(array)
     if not finite.all():

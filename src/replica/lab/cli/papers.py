@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from replica.lab.catalogue import count_verdicts, find, records
+from replica.lab.catalogue.evidence import card
+
+from .output import print_json
+
 if TYPE_CHECKING:
     from replica.lab.catalogue import Record
 
@@ -28,27 +33,9 @@ def papers(
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """List the papers: best match first; without words, built ones first."""
-    from replica.lab.catalogue import count_verdicts, find, records
-
-    from .output import print_json
-
     found = find(" ".join(words or []), wing=wing, problem=problem, status=status)
     if as_json:
-        print_json(
-            [
-                {
-                    "slug": record.slug,
-                    "title": record.title,
-                    "wing": record.wing,
-                    "year": record.year,
-                    "url": record.url,
-                    "code": record.code,
-                    "status": record.status,
-                    "verdicts": count_verdicts(record),
-                }
-                for record in found
-            ]
-        )
+        print_json([card(record) for record in found])
         return
     if not found:
         print(f"No paper matches. There are {len(records())}; try fewer words, or replica papers alone.")
@@ -67,8 +54,6 @@ def papers(
 
 def _state(record: Record) -> str:
     """The verdicts on a paper's claims, counted."""
-    from replica.lab.catalogue import count_verdicts
-
     if record.status != "built":
         return "not built yet"
     counts = (f"{count} {name.replace('_', ' ')}" for name, count in count_verdicts(record).items() if count)

@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from replica.lab.catalogue import find
+from replica.lab.problems.registry import get, names
+
+from .output import console, print_json
+
 if TYPE_CHECKING:
     from replica.lab.problems.problem import Option, Problem, Value
 
@@ -18,10 +23,6 @@ def problems(
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """List the problems, or show one: what it asks, which data and methods it takes, its options and metrics."""
-    from replica.lab.problems.registry import get, names
-
-    from .output import print_json
-
     cards = [card(get(known)) for known in ([name] if name else names())]
     if as_json:
         print_json(cards)
@@ -32,8 +33,6 @@ def problems(
 
 def card(problem: Any) -> dict[str, Any]:
     """What there is to say of a problem, as ``--json`` prints it."""
-    from replica.lab.catalogue import find
-
     return {
         "name": problem.name,
         "question": problem.question,
@@ -53,17 +52,13 @@ def card(problem: Any) -> dict[str, Any]:
 def _print(card: dict[str, Any], whole: bool) -> None:
     from rich.markup import escape
 
-    from replica.lab.problems.registry import get
-
-    from .output import console
-
     out = console()
     name = card["name"]
     out.print(f"\n[bold]{name}[/bold]  {escape(card['question'])}\n")
     _list(
         ("baselines", ", ".join(baseline["name"] for baseline in card["baselines"])),
         ("papers", ", ".join(card["papers"]) or "none built yet"),
-        ("data", f"{', '.join(card['data'])}; your own: {', '.join(card['formats'])}"),
+        ("data", f"{', '.join(card['data'])}; your own: {', '.join(card['formats']) or 'none'}"),
         ("metrics", ", ".join(metric["name"] for metric in card["metrics"])),
     )
     if not whole:
@@ -81,18 +76,15 @@ def _print(card: dict[str, Any], whole: bool) -> None:
     _list(*((m["name"], f"{m['label']} ({m['unit']}, {m['better']} is better)") for m in card["metrics"]))
     out.print("\n[bold]Baselines[/bold]")
     _list(*((baseline["name"], baseline["description"]) for baseline in card["baselines"]))
-    out.print(
-        f"\n[bold]replica compare {name} --entry my_method.py:MyMethod --data my_file{card['formats'][0]}[/bold]\n"
-    )
+    data = f" --data my_file{card['formats'][0]}" if card["formats"] else ""
+    out.print(f"\n[bold]replica compare {name} --entry my_method.py:MyMethod{data}[/bold]\n")
 
 
 def print_options(problem: Problem) -> None:
     """Print a problem's data, its own options with their ranges and defaults, what is swept, and an example."""
-    from .output import console
-
     out = console()
     out.print(f"\n[bold]Data of {problem.name}[/bold] (--data NAME or a file)")
-    _list(*problem.data_names.items(), ("your own", ", ".join(problem.data_formats)))
+    _list(*problem.data_names.items(), ("your own", ", ".join(problem.data_formats) or "none"))
     out.print(f"\n[bold]Options of {problem.name}[/bold]")
     _list(*((_flag(option.name), _described(option)) for option in problem.options))
     swept = next(o for o in problem.options if not isinstance(o.default, str) and o.name not in problem.data_options)
@@ -127,8 +119,6 @@ def _list(*rows: tuple[str, str]) -> None:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
-
-    from .output import console
 
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(no_wrap=True)

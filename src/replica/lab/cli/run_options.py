@@ -13,11 +13,7 @@ from replica.errors import ReplicaError
 
 
 def path_given(given: Any) -> Any:
-    """A path, or several, that the system can look up.
-
-    Raises:
-        BadParameter: If it cannot: a name that is too long, or another user's folder where there is no such user.
-    """
+    """A path, or several, that the system can look up."""
     for path in map(str, given if isinstance(given, list) else [given] if given else []):
         if path.startswith("~") and os.path.expanduser(path) == path:
             raise typer.BadParameter(f"There is no user {path.split('/')[0]!r:.60}; a file of that name is ./~….")
@@ -63,37 +59,20 @@ def settings(
     limit_seconds: float | None,
     limit_memory: str | None,
 ) -> dict[str, Any]:
-    """The options as `replica.lab.runner.settings.Settings` takes them.
-
-    Raises:
-        ReplicaError: If one of them is out of range.
-    """
+    """The options as `replica.lab.runner.settings.Settings` takes them."""
     return {
         "scale": scale, "seeds": seeds, "device": device, "workers": jobs, "backend": backend, "store": store,
         "limit_seconds": limit_seconds, "limit_bytes": read_bytes("--limit-memory", limit_memory),
     }  # fmt: skip
 
 
-_UNITS = {
-    "": 1,
-    "b": 1,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "tb": 10**12,
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
-}
+_UNITS = {"": 1, "b": 1}
+for _power, _letter in enumerate("kmgt", start=1):
+    _UNITS |= {f"{_letter}b": 1000**_power, f"{_letter}ib": 1024**_power}
 
 
 def read_bytes(option: str, text: str | None) -> int | None:
-    """``"500MB"``, ``"4 GiB"`` or plain bytes.
-
-    Raises:
-        ReplicaError: If it is none of these, or not positive.
-    """
+    """``"500MB"``, ``"4 GiB"`` or plain bytes."""
     if text is None:
         return None
     match = re.fullmatch(r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([kmgt]?i?b?)\s*", text.lower())

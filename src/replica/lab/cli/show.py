@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from replica.lab.catalogue import bibtex as cite, find, package_root, read_evidence, record
+from replica.lab.catalogue.evidence import card as paper_card
+
+from .output import console, print_json, working
+from .verify import print_claims
+
 if TYPE_CHECKING:
     from replica.lab.catalogue import Record
-    from replica.lab.claims.registration import Registered
+    from replica.lab.claims.registration import Registered, Registration
 
 EXAMPLES = "Example: [bold]replica show hopfield[/bold], or [bold]replica show hopfield --bibtex >> papers.bib[/bold]"
 
@@ -27,29 +33,18 @@ def show(
     as_json: bool = typer.Option(False, "--json", help="Print JSON alone."),
 ) -> None:
     """Show a paper: idea, links, part, and each claim with its verdict, the paper's own figure beside ours."""
-    from replica.lab.catalogue import bibtex as cite, count_verdicts, package_root, read_evidence, record
-
     known = record(slug)
     if bibtex:
         print(cite(known))
         return
-    from replica.lab.claims.registration import read_registrations
 
-    from .output import print_json, working
+    from replica.lab.claims.registration import read_registrations
 
     evidence = read_evidence(known)
     registered = read_registrations(package_root() / "papers" / known.wing / f"{known.slug}.toml")
     claims = _claims(known, evidence, registered) if evidence else []
-    withdrawn = [said for said in registered.claims.values() if said.withdrawn]
     card = {
-        "slug": known.slug,
-        "title": known.title,
-        "wing": known.wing,
-        "year": known.year,
-        "url": known.url,
-        "code": known.code,
-        "status": known.status,
-        "verdicts": count_verdicts(known),
+        **paper_card(known),
         "authors": list(known.authors),
         "venue": known.venue,
         "idea": known.idea,
@@ -58,11 +53,9 @@ def show(
         "departures": list(registered.departures),
         "claims": claims,
         "pending": [
-            {"name": p.name, "sentence": p.sentence, "reason": p.pending}
-            for p in registered.claims.values()
-            if p.pending and not p.withdrawn
+            _reason(said, said.pending) for said in registered.claims.values() if said.pending and not said.withdrawn
         ],
-        "withdrawn": [{"name": w.name, "sentence": w.sentence, "reason": w.withdrawn} for w in withdrawn],
+        "withdrawn": [_reason(said, said.withdrawn) for said in registered.claims.values() if said.withdrawn],
     }
     if figure is not None:
         with working("Drawing the claims"):
@@ -75,6 +68,10 @@ def show(
     _print(card, known.module, evidence)
     if figure is not None:
         print(f"Figures: {figure}")
+
+
+def _reason(said: Registration, reason: str) -> dict[str, str]:
+    return {"name": said.name, "sentence": said.sentence, "reason": reason}
 
 
 def _claims(known: Record, evidence: dict[str, Any], registered: Registered) -> list[dict[str, Any]]:
@@ -97,27 +94,17 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
     from rich.padding import Padding
     from rich.text import Text
 
-    from .output import console
-    from .verify import print_claims
-
     out = console()
     out.print(f"\n[bold]{escape(card['title'])}[/bold]")
     out.print(Text(", ".join(card["authors"]) + f" · {card['venue'] or card['year']}", style="dim"))
     out.print(f"\n{escape(card['idea'])}\n")
-    lines = [
-        ("wing", card["wing"]),
-        ("paper", card["url"]),
-        ("code", card["code"]),
-        ("problems", ", ".join(card["problems"])),
-    ]
-    if card["status"] == "built":
-        lines.append(("part", f"from replica.{card['wing']} import {', '.join(exports(card['wing'], module))}"))
-    else:
-        lines.append(("part", card["part"]))
-    for name, value in lines:
+    built = card["status"] == "built"
+    part = f"from replica.{card['wing']} import {', '.join(exports(card['wing'], module))}" if built else card["part"]
+    lines = {"wing": card["wing"], "paper": card["url"], "code": card["code"], "problems": ", ".join(card["problems"])}
+    for name, value in {**lines, "part": part}.items():
         if value:
             out.print(f"[dim]{name:9}[/dim] {escape(value)}", soft_wrap=True)
-    if card["status"] != "built":
+    if not built:
         out.print(
             "\nThis paper is in the catalogue but [bold]not built yet[/bold]: it has no part and no claims here so far."
         )
@@ -144,8 +131,6 @@ def _print_unjudged(card: dict[str, Any]) -> None:
     """The claims that have no verdict: not measured yet, or withdrawn, each with its reason."""
     from rich.markup import escape
 
-    from .output import console
-
     for kind, words in (("pending", "not measured yet"), ("withdrawn", "withdrawn")):
         for claim in card[kind]:
             console().print(f"[dim]{words}: {escape(claim['sentence'])} {escape(claim['reason'])}[/dim]")
@@ -159,7 +144,6 @@ def exports(wing: str, module: str) -> list[str]:
     module or one named after it, or under the same heading of the table. Files are read, not imported. What the catalogue names
     as the paper's part comes first; then what stands under a heading that fewer papers use, and under it a name that fewer use.
     """
-    from replica.lab.catalogue import find
     from replica.lab.runner.fingerprint import spec_path
 
     contents = spec_path(f"replica.{wing}").with_suffix(".pyi")

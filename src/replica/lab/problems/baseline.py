@@ -16,9 +16,11 @@ class Baseline:
     name: str
     make: Callable[..., Any]
     description: str
+    """What it is, in a few words."""
     needs: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Options under which it can run, such as ``{"values": ("binary",)}``; any where empty."""
     space: Mapping[str, Any] = field(default_factory=dict)
+    """What tuning may vary, by hyperparameter."""
     extra: tuple[str, str] | None = None
     """A library it stands on that Replica does not bring, and the extra that does: ``("neuralop", "physics")``."""
 
@@ -49,14 +51,7 @@ class Baselines:
         extra: tuple[str, str] | None = None,
         **needs: tuple[Any, ...],
     ) -> Callable[[Make], Make]:
-        """Decorator that enters a top-level class or function ``make(trial, **hyperparameters)``.
-
-        Args:
-            name: The method's name in tables.
-            description: What it is, in a few words.
-            space: What tuning may vary, by hyperparameter.
-            extra: The library it stands on that Replica does not bring, and the extra that does.
-            **needs: Options of the problem under which it can run, such as ``values=("binary",)``.
+        """Decorator that enters a top-level class or function ``make(trial, **hyperparameters)``; see `Baseline` for the rest.
 
         Raises:
             ValueError: If the name is taken.

@@ -15,12 +15,7 @@ from replica.errors import ReplicaError
 
 
 def user_path(source: str, names: Iterable[str], files: str) -> Path:
-    """The user's file or folder, where the source is none of the named data sets.
-
-    Args:
-        source: What the user gave.
-        names: The problem's named data sets.
-        files: What else it takes, in words.
+    """The user's file or folder, where the source is none of the named data sets; ``files`` says what else is taken.
 
     Raises:
         ReplicaError: If it looks like a misspelt name instead.
@@ -44,9 +39,6 @@ def digest(form: Any, *arrays: Any) -> str:
 
 def column_names(text: str) -> list[str]:
     """The names of columns, parted by commas; one that holds a comma stands in double quotes.
-
-    Raises:
-        ReplicaError: If the text is no list of names.
 
     Example:
         >>> column_names('Id, "last, first"')

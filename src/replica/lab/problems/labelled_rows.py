@@ -34,11 +34,7 @@ class LabelledRows(SplitRows):
         return train, test
 
     def check(self, dataset: Dataset, options: Options) -> None:
-        """See that every class can be learned.
-
-        Raises:
-            ReplicaError: If fewer rows to learn from are asked for than there are classes, or no group can be set apart.
-        """
+        """See that every class can be learned, and that there is something to test."""
         train, classes = int(options["train"]), len(dataset.content.classes)
         if 0 < train < classes:
             raise ReplicaError(
@@ -54,11 +50,7 @@ class LabelledRows(SplitRows):
             )
 
     def check_validation(self, dataset: Dataset, options: Options) -> None:
-        """See that some class has two rows to learn from, one of which can be held out.
-
-        Raises:
-            ReplicaError: If none has.
-        """
+        """See that some class has two rows to learn from, one of which can be held out."""
         content = dataset.content
         train, _ = _drawn(content, options)
         grouped = _part(content, "groups") is not None
@@ -112,18 +104,9 @@ def _held_out(content: Any, train: Rows, rng: np.random.Generator | None = None)
 
 
 def stratified_split(labels: NDArray[np.int64], test: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Draw the rows to test and the rows to learn from; each class keeps its share in both, and one row at least.
+    """Draw rows to learn from (0 for all) and to test; each class keeps its share in both, and one row at least.
 
     With one random state, fewer training rows are a subset of more, so that the points of a learning curve are paired.
-
-    Args:
-        labels: Class numbers, each class with two rows or more.
-        test: The share of rows to test.
-        most: The most rows to learn from; 0 for all that are not tested.
-        rng: Where randomness comes from.
-
-    Returns:
-        Rows to learn from, classes mixed; and rows to test, class by class.
     """
     tested, kept = [], []
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
@@ -150,14 +133,7 @@ def drawn_groups(
 ) -> NDArray[np.bool_]:
     """Draw whole groups, in random order, that together come near to a share of the rows; every class keeps a row outside.
 
-    Args:
-        labels: Class numbers.
-        groups: The number of each row's group.
-        share: The share of rows that is wanted.
-        rng: Where randomness comes from.
-
-    Returns:
-        Which rows are of drawn groups, bool, shape ``(rows,)``; none where each group holds all rows of some class.
+    Which rows are of drawn groups, bool; none where each group holds all rows of some class.
 
     Example:
         >>> drawn_groups(np.array([0, 1, 0, 1]), np.array([5, 5, 3, 3]), 0.5, np.random.default_rng(0)).sum()

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from replica.data import LABELLED_FORMATS, Labelled, digits, mnist, mnist_1d, read_labelled, small_table
-from replica.errors import ReplicaError
 
 from .data_sources import column_names
 from .problem import Option, Options
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 TARGET = Option("target", "", "the column that holds the labels, where the data are your own table", reads="own")
 COLUMNS = (
@@ -44,7 +40,47 @@ SPLIT = (TEST_DATA, GROUPS)
 """How rows to test are set apart."""
 
 
-class LabelledData:
+class OwnRows:
+    """For problems whose data are rows with something to predict, whose own files are read as the options here say."""
+
+    grouped_by: ClassVar[str] = "groups"
+    """The option that names the column of groups."""
+
+    def asked(self, options: Options) -> dict[str, Any]:
+        """What a reader is told."""
+        columns = {name: column_names(str(options[name])) for name in ("drop", "keep")}
+        test, groups = str(options["test_data"]) or None, str(options[self.grouped_by])
+        return {"target": str(options["target"]), "groups": groups, "test": test, **columns}
+
+    def answers(self, content: Any) -> tuple[Any, ...]:
+        """What is predicted, in words; what of it belongs to the form of the data; and its arrays."""
+        raise NotImplementedError
+
+    def size(self, content: Any, options: Options) -> str:
+        """See `Problem.size`."""
+        grid = " × ".join(map(str, content.shape))
+        of = f"images or signals of {grid}" if grid else f"{content.features.shape[1]} columns"
+        many = f"{len(content):,} rows"
+        if content.tests is not None:
+            many = f"{int((~content.tests).sum()):,} rows to learn from and {int(content.tests.sum()):,} to test,"
+        by = options[self.grouped_by]
+        groups = f", {len(content.group_names):,} {self.grouped_by.rstrip('s')}s by {by}" if by else ""
+        return f"{many} of {of}, {self.answers(content)[0]}{groups}"
+
+    def identity(self, content: Any) -> tuple[Any, ...]:
+        """See `Problem.identity`."""
+        _, form, *arrays = self.answers(content)
+        arrays += [part for part in (content.groups, content.tests) if part is not None]
+        if isinstance(content.features, np.ndarray):
+            return (content.shape, *form), *arrays, content.features
+        import pandas as pd
+
+        names = np.frombuffer(repr(list(content.features.columns)).encode(), np.uint8)
+        cells = pd.util.hash_pandas_object(content.features, index=False).to_numpy()
+        return (content.shape, *form), *arrays, names, cells
+
+
+class LabelledData(OwnRows):
     """For problems whose data are rows with labels, read as the options `READ` and `SPLIT` say."""
 
     default_data = "digits"
@@ -58,8 +94,6 @@ class LabelledData:
     drawn: ClassVar[tuple[str, ...]] = ("mnist-1d",)
     data_formats = LABELLED_FORMATS
     files = "a file or a folder of images by class"
-    grouped_by: ClassVar[str] = "groups"
-    """The option that names the column of groups."""
 
     def named(self, name: str, seed: int | None, options: Options) -> Any:
         """See `Problem.named`."""
@@ -72,49 +106,8 @@ class LabelledData:
 
     def read(self, path: Path, options: Options) -> Any:
         """See `Problem.read`, and `replica.data.read_labelled`."""
-        return read_labelled(
-            path,
-            str(options["target"]),
-            groups=str(options[self.grouped_by]),
-            drop=column_names(str(options["drop"])),
-            keep=column_names(str(options["keep"])),
-            colour=options["colour"] == "kept",
-            test=str(options["test_data"]) or None,
-        )
+        return read_labelled(path, colour=options["colour"] == "kept", **self.asked(options))
 
-    def size(self, content: Any, options: Options) -> str:
-        """See `Problem.size`."""
-        grid = " × ".join(map(str, content.shape))
-        of = f"images or signals of {grid}" if grid else f"{content.features.shape[1]} columns"
-        many = f"{len(content):,} rows"
-        if content.tests is not None:
-            many = f"{int((~content.tests).sum()):,} rows to learn from and {int(content.tests.sum()):,} to test,"
-        by = options[self.grouped_by]
-        groups = f", {len(content.group_names):,} {self.grouped_by.rstrip('s')}s by {by}" if by else ""
-        return f"{many} of {of}, {len(content.classes)} classes{groups}"
-
-    def identity(self, content: Any) -> tuple[Any, ...]:
-        """See `Problem.identity`."""
-        arrays: list[NDArray[Any]] = [
-            content.labels,
-            *(part for part in (content.groups, content.tests) if part is not None),
-        ]
-        if isinstance(content.features, np.ndarray):
-            arrays.append(content.features)
-        else:
-            import pandas as pd
-
-            arrays.append(np.frombuffer(repr(list(content.features.columns)).encode(), np.uint8))
-            arrays.append(pd.util.hash_pandas_object(content.features, index=False).to_numpy())
-        return (content.shape, content.classes), *arrays
-
-
-def refuse_own(source: str, options: Options) -> None:
-    """See that no option is given that says how the user's own data are read, in a problem that writes its own ``load``.
-
-    Raises:
-        ReplicaError: If one is.
-    """
-    for option in (*READ, *SPLIT):
-        if options.get(option.name, option.default) != option.default:
-            raise ReplicaError(f"Data {source} is read in one way; leave --{option.name.replace('_', '-')} out.")
+    def answers(self, content: Any) -> tuple[Any, ...]:
+        """See `OwnRows.answers`."""
+        return f"{len(content.classes)} classes", (content.classes,), content.labels

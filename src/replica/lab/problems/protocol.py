@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -26,6 +27,15 @@ def check_protocol(method: Any, names: Sequence[str], wanted: str) -> None:
     missing = [name for name in names if not callable(getattr(method, name, None))]
     if missing:
         raise ReplicaError(f"{type(method).__name__} has no method {' and no method '.join(missing)}; {wanted}.")
+
+
+def takes(function: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the keywords that a function has."""
+    try:
+        parameters = inspect.signature(function).parameters if keywords else {}
+    except (TypeError, ValueError):  # built in C, without a signature
+        return {}
+    return {name: value for name, value in keywords.items() if name in parameters}
 
 
 def timed(trial: Trial, call: Callable[[], T]) -> tuple[T, float]:
@@ -91,3 +101,17 @@ def real_array(
         index = tuple(int(i) for i in np.unravel_index(int(np.argmin(np.isfinite(result))), shape))
         raise ReplicaError(f"{name} returned {result[index]} at {place(index)} (from 0); wanted finite numbers.")
     return result
+
+
+def numbers(name: str, output: Any, shape: tuple[int, ...], kinds: str = "biuf") -> NDArray[Any]:
+    """What a method gave back, in NumPy as it is, if it is numbers of this shape: for methods of scikit-learn's protocol."""
+    import torch
+
+    array = output.detach().cpu().numpy() if isinstance(output, torch.Tensor) else np.asarray(output)
+    if array.dtype.kind not in kinds:
+        raise ReplicaError(
+            f"{name} returned {array.dtype}; wanted {'real ' * ('b' not in kinds)}numbers of shape {shape}."
+        )
+    if array.shape != shape:
+        raise ReplicaError(f"{name} returned shape {array.shape}; wanted {shape}.")
+    return array

@@ -14,11 +14,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 
 
 def check_figure_path(path: Path) -> None:
-    """See, before anything runs, that a figure can be written there.
-
-    Raises:
-        ReplicaError: If its ending is none of a picture's, or its folder does not exist.
-    """
+    """See, before anything runs, that a figure can be written there."""
     if path.suffix.lower() not in ENDINGS:
         raise ReplicaError(f"A figure's file must end in {', '.join(ENDINGS)}, not {path.name!r}.")
     if not path.parent.is_dir():
@@ -26,11 +22,7 @@ def check_figure_path(path: Path) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure.
-
-    Raises:
-        ReplicaError: If it cannot be written there.
-    """
+    """Write a figure."""
     try:
         with placeholders():
             figure.savefig(path)

@@ -23,20 +23,9 @@ CALLED = {".npy": "your array", ".npz": "your data", ".parquet": "your table"}
 
 
 def keep_data(data: Any, store: Path, formats: Sequence[str]) -> Path:
-    """Keep data beside the store, so that worker processes and a resumed run read the same; once each.
-
-    Args:
-        data: An array or tensor (kept as ``.npy``), arrays by name or a pair ``(X, y)`` (``.npz``), or a table (``.parquet``;
-            its columns as arrays where the problem reads no tables).
-        store: The store's file.
-        formats: The endings that the problem reads.
-
-    Returns:
-        The file, named by the data's hash.
-
-    Raises:
-        ReplicaError: If it holds what such a file cannot, or the problem reads no such data.
-    """
+    """Keep data beside the store, so that worker processes and a resumed run read the same; once each."""
+    if not formats:
+        raise ReplicaError("This problem draws its own data; leave data out.")
     data = getattr(data, "tensors", data)  # a TensorDataset of PyTorch is such a pair
     ending, content = _encode(in_memory(data if ".parquet" in formats else _without_tables(data)))
     if ending not in formats:
@@ -53,11 +42,7 @@ def keep_data(data: Any, store: Path, formats: Sequence[str]) -> Path:
 
 @contextmanager
 def called(path: Path | None) -> Iterator[None]:
-    """Speak of data handed over as the user knows them, not by the file that keeps them.
-
-    Raises:
-        ReplicaError: As came, in these words.
-    """
+    """Speak of data handed over as the user knows them, not by the file that keeps them."""
     try:
         yield
     except ReplicaError as error:

@@ -7,6 +7,7 @@ import json
 import math
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -25,16 +26,21 @@ if TYPE_CHECKING:
 BAR_WIDTH, BAR_MARGIN = 132, 5
 
 
-def render(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
-    """The report of a comparison, with its picture (SVG) in a light and a dark version. All texts are escaped."""
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("replica.lab.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
+    return environment.get_template("report.html")
+
+
+def render(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
+    """The report of a comparison, with its picture (SVG) in a light and a dark version. All texts are escaped."""
     results = comparison.results
     versions = next((row.machine for method in results.methods for row in method.rows.values()), {})
-    return environment.get_template("report.html").render(
+    return _template().render(
         comparison=comparison,
         results=results,
         rows=[_row(row, results.metrics[0], _ends(results)) for row in results.rows],
@@ -68,12 +74,8 @@ def _row(row: Mapping[str, Any], metric: Metric, ends: tuple[float, float]) -> d
     first = row["metrics"].get(metric.name)
     bar = None
     if first:
-        spans = {
-            "low": first["low"] if first["low"] is not None else ends[0],
-            "high": first["high"] if first["high"] is not None else ends[1],
-            "mean": first["mean"],
-        }
-        bar = {name: _place(value, ends) for name, value in spans.items()}
+        low, high = (first[end] if first[end] is not None else ends[at] for at, end in enumerate(("low", "high")))
+        bar = {name: _place(value, ends) for name, value in (("low", low), ("high", high), ("mean", first["mean"]))}
     return {**row, "url": known.url if known else "", "title": known.title if known else "", "bar": bar}
 
 
@@ -106,45 +108,36 @@ def _settings(results: Results) -> dict[str, Any]:
     return {name: value for name, value in results.options.items() if name != swept and value != defaults[name]}
 
 
+def _arguments(results: Results) -> dict[str, Any]:
+    """What a comparison is asked for with, in the words of `replica.compare`."""
+    own = [f"{m.method.source}:{m.method.attribute}" for m in results.methods if m.method.attribute]
+    given = {
+        "data": results.source if results.source != results.problem.default_data else None,
+        "entries": own,
+        **_settings(results),
+        "sweep": {results.sweep.option: list(results.sweep.values)} if results.sweep else None,
+        "only": list(results.only),
+        "tune": results.tuning.trials if results.tuning else 0,
+    }
+    return {name: value for name, value in given.items() if name in results.options or value}
+
+
 def _command(results: Results) -> str:
     words = ["replica", "compare", results.problem.name]
-    if results.source != results.problem.default_data:
-        words += ["--data", results.source]
-    for method in results.methods:
-        if method.method.attribute:
-            words += ["--entry", f"{method.method.source}:{method.method.attribute}"]
-    for name, value in _settings(results).items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
-    if results.sweep:
-        words += ["--sweep", f"{results.sweep.option}={','.join(map(str, results.sweep.values))}"]
-    for name in results.only:
-        words += ["--only", name]
-    if results.tuning:
-        words += ["--tune", str(results.tuning.trials)]
+    for name, value in _arguments(results).items():
+        if isinstance(value, dict):
+            value = [f"{option}={','.join(map(str, values))}" for option, values in value.items()]
+        flag = "--entry" if name == "entries" else f"--{name.replace('_', '-')}"
+        words += [word for one in (value if isinstance(value, list) else [value]) for word in (flag, str(one))]
     words += ["--seeds", str(results.seeds), "--scale", results.scale]
     return shlex.join([*words, *(["--device", results.device] if results.device != "cpu" else [])])
 
 
 def _notebook(results: Results) -> str:
-    arguments = [repr(results.problem.name)]
-    if results.source != results.problem.default_data:
-        arguments.append(f"data={results.source!r}")
-    own = [f"{m.method.source}:{m.method.attribute}" for m in results.methods if m.method.attribute]
-    if own:
-        arguments.append(f"entries={own!r}")
-    arguments += [f"{name}={value!r}" for name, value in _settings(results).items()]
-    if results.sweep:
-        arguments.append(f"sweep={{{results.sweep.option!r}: {list(results.sweep.values)!r}}}")
-    if results.only:
-        arguments.append(f"only={list(results.only)!r}")
-    if results.tuning:
-        arguments.append(f"tune={results.tuning.trials}")
-    arguments.append(f"seeds={results.seeds}")
-    arguments += [
-        f"{name}={value!r}"
-        for name, value, usual in (("scale", results.scale, "laptop"), ("device", results.device, "cpu"))
-        if value != usual
-    ]
+    given = {**_arguments(results), "seeds": results.seeds}
+    given |= {"scale": results.scale} if results.scale != "laptop" else {}
+    given |= {"device": results.device} if results.device != "cpu" else {}
+    arguments = [repr(results.problem.name), *(f"{name}={value!r}" for name, value in given.items())]
     return f"import replica\n\ncomparison = replica.compare({', '.join(arguments)})\ncomparison.table"
 
 

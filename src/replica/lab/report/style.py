@@ -51,12 +51,7 @@ def placeholders() -> Iterator[None]:
 
 @contextmanager
 def theme(name: Theme, *, formulas: bool = True) -> Iterator[None]:
-    """Draw in this theme: colours, sizes, spines and grid of every figure made inside.
-
-    Args:
-        name: Which.
-        formulas: Whether what stands between dollars is a formula. Not where users' text is drawn: there it is dollars.
-    """
+    """Draw all figures inside in this theme. Where users' text is drawn, dollars are dollars: no ``formulas``."""
     ink, faint, paper = _INK[name], _FAINT[name], _PAPER[name]
     settings: Any = {
         "axes.prop_cycle": cycler(color=_COLOURS[name]),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import replica
 from replica.errors import ReplicaError
@@ -29,16 +29,20 @@ QUIETLY = {
 }
 
 
+class _Run(NamedTuple):
+    """A run to log: a method or a claim, or what holds them."""
+
+    name: str
+    parameters: Mapping[str, Any]
+    failed: bool
+    note: str
+    metrics: Sequence[tuple[str, float, int]] = ()
+
+
 class Tracker:
     """MLflow, where it is set to keep runs (``MLFLOW_TRACKING_URI``; by default in this folder).
 
     It goes through a client of its own: a run that the caller has open is left alone.
-
-    Args:
-        name: ``"mlflow"``.
-
-    Raises:
-        ReplicaError: If it is unknown, not installed, or its store does not answer.
     """
 
     def __init__(self, name: str = "mlflow") -> None:
@@ -59,154 +63,113 @@ class Tracker:
             self._client.search_experiments(max_results=1)
 
     def comparison(self, comparison: Comparison, report: Path) -> str:
-        """Log a comparison: its settings, every method's intervals and values by seed, the picture, the report, the JSON.
-
-        Args:
-            comparison: What was measured.
-            report: The report's file.
-
-        Returns:
-            Where it is, in one line.
-        """
+        """Log a comparison: settings, every method's intervals and values by seed, picture, report, JSON. Returns where."""
         results = comparison.results
-        swept = {results.sweep.option: ", ".join(map(str, results.sweep.values))} if results.sweep else {}
+        machine = next((row.machine for method in results.methods for row in method.rows.values()), {})
         parameters = {
             "problem": results.problem.name,
             "data": results.dataset.name,
             "data_digest": results.dataset.digest,
             **results.options,
-            **swept,
-            **_versions([row for method in results.methods for row in method.rows.values()]),
+            **({results.sweep.option: ", ".join(map(str, results.sweep.values))} if results.sweep else {}),
+            "replica": replica.__version__,
+            **machine,
             "seeds": results.seeds,
             "scale": results.scale,
             "device": results.device,
         }
-        rows = {row["method"]: row for row in results.rows}
-        with self._told():
-            experiment = self._experiment(f"replica-{results.problem.name}")
-            with self._run(experiment, results.dataset.name, parameters, note=comparison.answer) as parent:
-                # The best last: MLflow shows the newest first.
-                for place, method in reversed(list(enumerate(results.methods, start=1))):
-                    row = rows[method.method.name]
-                    failed = {seed for (seed, _), trial in method.rows.items() if trial.status == "error"}
-                    whole = sorted({seed for seed, _ in method.rows} - failed)
-                    by_seed = {
-                        name: dict(zip(whole, values.tolist(), strict=True)) for name, values in method.per_seed.items()
-                    }
-                    costs = {"trial_seconds": row["seconds"], "peak_bytes": row["peak_bytes"], "errors": row["errors"]}
-                    about = {
-                        "method": row["method"],
-                        "paper": row["paper"] or "",
-                        "place": place,
-                        "tied_with_best": row["tied_with_best"],
-                        **{f"setting.{name}": value for name, value in method.method.settings.items()},
-                    }
-                    with self._run(experiment, row["method"], about, inside=parent, failed=bool(failed)) as child:
-                        self._log_metrics(child, row["metrics"], by_seed, costs)
-                self._client.log_artifact(parent, str(report))
-                self._client.log_figure(parent, comparison.figure(), "figure.png")
-                self._client.log_text(parent, json.dumps(comparison.plain(), indent=2), "comparison.json")
-        return self._where(f"replica-{results.problem.name}")
+        rows, children = {row["method"]: row for row in results.rows}, []
+        for place, method in enumerate(results.methods, start=1):
+            row = rows[method.method.name]
+            failed = {seed for (seed, _), trial in method.rows.items() if trial.status == "error"}
+            whole = sorted({seed for seed, _ in method.rows} - failed)
+            about = {
+                "method": row["method"],
+                "paper": row["paper"] or "",
+                "place": place,
+                "tied_with_best": row["tied_with_best"],
+                **{f"setting.{name}": value for name, value in method.method.settings.items()},
+            }
+            costs = {"trial_seconds": row["seconds"], "peak_bytes": row["peak_bytes"], "errors": row["errors"]}
+            by_seed = {name: dict(zip(whole, v.tolist(), strict=True)) for name, v in method.per_seed.items()}
+            children.append(_Run(row["method"], about, bool(failed), "", _metrics(row["metrics"], by_seed, costs)))
+        parent = _Run(results.dataset.name, parameters, False, comparison.answer)
+        texts = {"comparison.json": comparison.plain()}
+        # The best last: MLflow shows the newest first.
+        return self._log(
+            f"replica-{results.problem.name}", parent, children[::-1], comparison.figure(), texts, str(report)
+        )
 
     def paper(self, result: PaperResult) -> str:
-        """Log a paper's claims: settings, every measure's interval and values by seed, the verdicts, the figure, the JSON.
-
-        Returns:
-            Where they are, in one line.
-        """
-        plain = result.plain()
-        first = result.claims[0]
-        parameters = {
-            "paper": result.slug,
-            **{name: str(version) for name, version in first.study.machine.items()},
-            "scale": first.scale,
-        }
+        """Log a paper's claims: settings, every measure's interval and values by seed, verdicts, figure, JSON. Returns where."""
+        plain, first, children = result.plain(), result.claims[0], []
+        for claim, stated in zip(result.claims, plain["claims"], strict=True):
+            found = {seed: claim.claim.measures(rows) for seed, rows in claim.study.tables.items()}
+            about = {
+                "claim": stated["name"],
+                "verdict": stated["verdict"] or "not judged",
+                "seeds": stated["seeds"],
+                **{f"must_be.{name}": bound for name, bound in stated["expect"].items()},
+                **{f"reported.{name}": r["value"] for name, r in (stated["reported"] or {}).items()},
+            }
+            failures = len(stated["errors"])
+            costs = {"seconds": stated["seconds"], "peak_bytes": stated["peak_bytes"], "errors": failures}
+            measured = stated["measured"]
+            by_seed = {name: {seed: float(found[seed][name]) for seed in found} for name in measured}
+            metrics = _metrics(measured, by_seed, costs)
+            children.append(_Run(stated["name"], about, failures > 0, stated["sentence"], metrics))
         verdicts = ", ".join(f"{claim['name']}: {claim['verdict'] or 'not judged'}" for claim in plain["claims"])
-        with self._told():
-            experiment = self._experiment("replica-claims")
-            with self._run(experiment, result.slug, parameters, note=verdicts) as parent:
-                for claim, stated in zip(result.claims, plain["claims"], strict=True):
-                    found = {seed: claim.claim.measures(rows) for seed, rows in claim.study.tables.items()}
-                    by_seed = {
-                        name: {seed: float(values[name]) for seed, values in found.items()}
-                        for name in stated["measured"]
-                    }
-                    about = {
-                        "claim": stated["name"],
-                        "verdict": stated["verdict"] or "not judged",
-                        "seeds": stated["seeds"],
-                        **{f"must_be.{name}": bound for name, bound in stated["expect"].items()},
-                        **{f"reported.{name}": r["value"] for name, r in (stated["reported"] or {}).items()},
-                    }
-                    costs = {
-                        "seconds": stated["seconds"],
-                        "peak_bytes": stated["peak_bytes"],
-                        "errors": len(stated["errors"]),
-                    }
-                    failed = bool(stated["errors"])
-                    with self._run(
-                        experiment, stated["name"], about, inside=parent, failed=failed, note=stated["sentence"]
-                    ) as child:
-                        self._log_metrics(child, stated["measured"], by_seed, costs)
-                if (figure := draw_result(result)) is not None:
-                    self._client.log_figure(parent, figure, "figure.png")
-                self._client.log_text(parent, json.dumps(plain, indent=2), "claims.json")
-        return self._where("replica-claims")
+        parameters = {"paper": result.slug, **first.study.machine, "scale": first.scale}
+        parent = _Run(result.slug, parameters, False, verdicts)
+        return self._log("replica-claims", parent, children, draw_result(result), {"claims.json": plain})
 
-    def _where(self, experiment: str) -> str:
-        return f"experiment {experiment} of {self.place}"
-
-    def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        return str(found.experiment_id if found else self._client.create_experiment(name))
-
-    @contextmanager
-    def _run(
+    def _log(
         self,
         experiment: str,
-        name: str,
-        parameters: Mapping[str, Any],
-        *,
-        inside: str | None = None,
-        failed: bool = False,
-        note: str = "",
-    ) -> Iterator[str]:
-        """A run, closed whatever happens."""
-        from mlflow.entities import Param
+        parent: _Run,
+        children: Sequence[_Run],
+        figure: Any,
+        texts: Mapping[str, Any],
+        file: str = "",
+    ) -> str:
+        """Log a run with runs in it, its figure, JSON texts and a file; says where they are."""
+        with self._told():
+            found = self._client.get_experiment_by_name(experiment)
+            identifier = str(found.experiment_id if found else self._client.create_experiment(experiment))
+            with self._run(identifier, parent) as outer:
+                for child in children:
+                    with self._run(identifier, child, inside=outer):
+                        pass
+                if file:
+                    self._client.log_artifact(outer, file)
+                if figure is not None:
+                    self._client.log_figure(outer, figure, "figure.png")
+                for name, content in texts.items():
+                    self._client.log_text(outer, json.dumps(content, indent=2), name)
+        return f"experiment {experiment} of {self.place}"
 
-        tags = {"replica": replica.__version__, "mlflow.note.content": note}
+    @contextmanager
+    def _run(self, experiment: str, run: _Run, inside: str = "") -> Iterator[str]:
+        """A run, closed whatever happens."""
+        from mlflow.entities import Metric, Param
+
+        tags = {"replica": replica.__version__, "mlflow.note.content": run.note}
         if inside:
             tags["mlflow.parentRunId"] = inside
-        identifier = self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
+        identifier = self._client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
+        now = int(time.time() * 1000)
         try:
-            texts = {key: str(value)[:LONGEST_PARAMETER] for key, value in parameters.items()}
+            texts = {key: str(value)[:LONGEST_PARAMETER] for key, value in run.parameters.items()}
             self._client.log_batch(identifier, params=[Param(key, text) for key, text in texts.items()])
+            metrics = [Metric(name, value, now, step) for name, value, step in run.metrics]
+            for start in range(0, len(metrics), 1000):  # the most that a server takes at once
+                self._client.log_batch(identifier, metrics=metrics[start : start + 1000])
             yield identifier
         except BaseException:
             with suppress(*self._errors):
                 self._client.set_terminated(identifier, "FAILED")
             raise
-        self._client.set_terminated(identifier, "FAILED" if failed else "FINISHED")
-
-    def _log_metrics(
-        self,
-        run: str,
-        spans: Mapping[str, Mapping[str, Any]],
-        by_seed: Mapping[str, Mapping[int, float]],
-        costs: Mapping[str, float | None],
-    ) -> None:
-        """Means with the ends of their intervals (those that are finite), and the values with the seed for the step."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        ends = {(name, ""): span["mean"] for name, span in spans.items()}
-        ends |= {(name, f"_{end}"): span[end] for name, span in spans.items() for end in ("low", "high")}
-        found = [Metric(name + end, float(value), now, 0) for (name, end), value in ends.items() if value is not None]
-        found += [Metric(name, float(value), now, 0) for name, value in costs.items() if value is not None]
-        for name, values in by_seed.items():
-            found += [Metric(f"{name}_by_seed", value, now, seed) for seed, value in values.items()]
-        for start in range(0, len(found), 1000):  # the most that a server takes at once
-            self._client.log_batch(run, metrics=found[start : start + 1000])
+        self._client.set_terminated(identifier, "FAILED" if run.failed else "FINISHED")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -221,9 +184,16 @@ class Tracker:
             ) from None
 
 
-def _versions(rows: Sequence[Any]) -> dict[str, str]:
-    machine = rows[0].machine if rows else {}
-    return {"replica": replica.__version__, **{name: str(value) for name, value in machine.items()}}
+def _metrics(
+    spans: Mapping[str, Mapping[str, Any]],
+    by_seed: Mapping[str, Mapping[int, float]],
+    costs: Mapping[str, float | None],
+) -> list[tuple[str, float, int]]:
+    """Means with the ends of their intervals (those that are finite), and the values with the seed for the step."""
+    ends: dict[str, float | None] = {name: span["mean"] for name, span in spans.items()}
+    ends |= {f"{name}_{end}": span[end] for name, span in spans.items() for end in ("low", "high")}
+    found = [(name, float(value), 0) for name, value in {**ends, **costs}.items() if value is not None]
+    return found + [(f"{name}_by_seed", value, seed) for name, own in by_seed.items() for seed, value in own.items()]
 
 
 def _without_password(text: str) -> str:

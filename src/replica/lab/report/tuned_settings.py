@@ -48,17 +48,15 @@ def tuned_methods(results: Results) -> list[TunedMethod]:
     if tuning is None:
         return []
     lines = []
-    for name in (result.method.name for result in results.methods if result.method.name in tuning.methods):
+    for name in [result.method.name for result in results.methods if result.method.name in tuning.methods]:
         method = tuning.methods[name]
-        scores = ["failed" if s is None else quantity(s, tuning.metric.unit) for s in _scores(method)]
-        failed = method.failed
-        first = failed[0].error if failed else ""
-        lines.append(
-            TunedMethod(
-                name, _hyperparameters(method), scores[0], scores[1], method.trials, len(failed), first,
-                quantity(method.seconds, "s"),
-            )
-        )  # fmt: skip
+        scores = (method.default_score, method.best_score)
+        default, best = ("failed" if s is None else quantity(s, tuning.metric.unit) for s in scores)
+        errors = [row.error for row in method.failed]
+        seconds = quantity(method.seconds, "s")
+        first = errors[0] if errors else ""
+        held = _hyperparameters(method)
+        lines.append(TunedMethod(name, held, default, best, method.trials, len(errors), first, seconds))
     return lines
 
 
@@ -86,10 +84,6 @@ def tuned_mark(results: Results, method: str) -> str:
     if results.tuning is None or method not in results.tuning.methods:
         return "nothing to tune"
     return f"tuned in {results.tuning.trials} trials"
-
-
-def _scores(method: MethodTuning) -> tuple[float | None, float | None]:
-    return method.default_score, method.best_score
 
 
 def _hyperparameters(method: MethodTuning) -> tuple[Hyperparameter, ...]:

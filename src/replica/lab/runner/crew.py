@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from .execute import described, failed, measure
 from .job import Job
@@ -21,14 +21,22 @@ _idle: list[Process] = []
 """Processes that have run Replica's own trials and wait for more, also of a later run: they have read data and imported."""
 
 
-class Crew:
-    """Runs up to ``size`` trials at once; leaving it ends what still runs."""
+def measured(job: Job) -> dict[str, Any]:
+    """What comes of a job in a process that is there for it."""
+    return vars(measure(job, alone=True))
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._at: dict[Process, tuple[Job, float]] = {}
+
+class Crew:
+    """Runs up to ``size`` trials at once, each by a call of ``run`` in its process; leaving it ends what still runs.
+
+    A trial is a `Job`, or what is known of one before it is unpickled: its key, its limit, whether it is isolated.
+    """
+
+    def __init__(self, size: int, run: Callable[[Any], dict[str, Any]] = measured) -> None:
+        self._size, self._run = size, run
+        self._at: dict[Process, tuple[Any, float]] = {}
         self._died: set[str] = set()
-        self._unsent: list[tuple[Job, Finished]] = []
+        self._unsent: list[tuple[Any, Finished]] = []
 
     @property
     def busy(self) -> int:
@@ -40,18 +48,18 @@ class Crew:
         """Whether one more can be sent."""
         return self.busy < self._size
 
-    def send(self, job: Job, *, fresh: bool = False) -> None:
+    def send(self, job: Any, *, fresh: bool = False) -> None:
         """Begin a trial."""
         process = Process() if fresh or job.isolated else _waiting() or Process()
         self._at[process] = job, time.monotonic()
         try:
-            process.send(partial(measured, job))
+            process.send(partial(self._run, job))
         except Exception as error:  # such as a method that cannot be pickled
             self._leave(process)
             said, where = described(error)
             self._unsent.append((job, failed(f"it cannot be sent to a process of its own ({said})", where)))
 
-    def finished(self) -> Iterator[tuple[Job, Finished]]:
+    def finished(self) -> Iterator[tuple[Any, Finished]]:
         """What has come of trials; waits a moment where nothing has."""
         if not self._unsent:
             wait(self._at, 0.5)
@@ -62,18 +70,16 @@ class Crew:
             if finished:
                 yield job, replace(finished, output=process.output.decode(errors="replace"))
 
-    def _finished(self, process: Process, job: Job, seconds: float) -> Finished | None:
+    def _finished(self, process: Process, job: Any, seconds: float) -> Finished | None:
         patience = wall_seconds(job.limit_seconds)
         try:
             answer = process.read()
             if answer is None and seconds < START_SECONDS + patience + 2 * GRACE_SECONDS:
                 return None
-            if answer is None:
-                said, where = _hung(job), ""
-            else:
-                finished = Finished(**answer)
+            if answer is not None:
                 self._leave(process, keep=not job.isolated)
-                return finished
+                return Finished(**answer)
+            said, where = _hung(job), ""
         except Failed as error:
             said, where = error.args
         except Died as death:
@@ -94,17 +100,12 @@ class Crew:
         elif not process.ended:
             process.end()
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         for process in list(self._at):
             self._leave(process)
-
-
-def measured(job: Job) -> dict[str, Any]:
-    """What comes of a job in a process that is there for it."""
-    return vars(measure(job, alone=True))
 
 
 def _waiting() -> Process | None:
@@ -119,7 +120,7 @@ def _waiting() -> Process | None:
     return None
 
 
-def _hung(job: Job) -> str:
+def _hung(job: Any) -> str:
     return f"ran past its limit of {job.limit_seconds:g} s and did not stop"
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,44 +18,66 @@ from replica.lab.claims.rows import Columns, stacked, unstacked
 
 from .settings import Settings
 from .sources import Source
+from .store import Row
 
 if TYPE_CHECKING:
-    from .verify import PaperResult, StudyResult
+    from .plans import Plan
+    from .verify import PaperResult
 
 _WITHDRAWN = ("name", "sentence", "verdict", "expect", "measured", "seeds")
 _KEPT = ("expect", "diagnose", "gates", "smallest")
 
 
-@dataclass(frozen=True)
-class RecordedStudy:
-    """A study's recorded rows and cost by seed, and the fingerprint of the code that gave them."""
+@dataclass
+class StudyResult:
+    """What was measured of a study, here or for the record: rows and cost by seed, errors."""
 
+    name: str
+    kind: str
     fingerprint: str
-    tables: Mapping[int, Columns]
-    seconds: Mapping[int, float]
-    peak_bytes: int
-    machine: Mapping[str, Any]
+    tables: dict[int, Columns] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
+    peak_bytes: int = 0
+    errors: list[Row] = field(default_factory=list)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+    def add(self, seed: int, plan: Plan, rows: Mapping[str, Row]) -> None:
+        """Take in a seed's finished trials."""
+        own = [rows[job.key] for job in plan.jobs(seed)]
+        self.seconds[seed] = round(sum(row.seconds for row in own), 3)
+        self.peak_bytes = max([self.peak_bytes, *(row.peak_bytes or 0 for row in own)])
+        self.machine = own[0].machine
+        failed = [row for row in own if row.status == "error"]
+        self.errors.extend(failed)
+        if not failed:
+            self.tables[seed] = plan.table(seed, rows)
+
+    def plain(self) -> dict[str, Any]:
+        """As evidence has it."""
+        seeds = sorted(self.tables)
+        return {
+            "kind": self.kind,
+            "fingerprint": self.fingerprint,
+            "seeds": seeds,
+            "seconds": [self.seconds[seed] for seed in seeds],
+            "peak_bytes": self.peak_bytes,
+            "rows": stacked({seed: self.tables[seed] for seed in seeds}),
+        }
 
 
-def recorded_study(slug: str, name: str) -> RecordedStudy | None:
+def recorded_study(slug: str, name: str) -> StudyResult | None:
     """A study of a catalogued paper as recorded; None where nothing is."""
     evidence = read_evidence(record(slug), earlier=True) if slug in records() else None
     study = evidence.get("studies", {}).get(name) if evidence else None
     if evidence is None or study is None:
         return None
-    tables = unstacked(study["rows"])
-    return RecordedStudy(
-        study["fingerprint"], tables, dict(zip(study["seeds"], study["seconds"], strict=True)), study["peak_bytes"],
-        evidence["machine"],
-    )  # fmt: skip
+    seconds = dict(zip(study["seeds"], study["seconds"], strict=True))
+    told = {"peak_bytes": study["peak_bytes"], "machine": evidence["machine"]}
+    return StudyResult(name, study["kind"], study["fingerprint"], unstacked(study["rows"]), seconds, **told)
 
 
 def check_registrations(source: Source) -> None:
-    """See that no bound or sentence differs from what the recorded verdicts were reached by.
-
-    Raises:
-        ReplicaError: The first that does, and what to do.
-    """
+    """See that no bound or sentence differs from what the recorded verdicts were reached by."""
     evidence = read_evidence(record(source.slug), earlier=True) if source.slug in records() else None
     for recorded in [*evidence["claims"], *evidence.get("earlier", ())] if evidence else ():
         said = source.paper.registered.claims.get(recorded["name"])
@@ -78,20 +99,7 @@ def _changed(said: Registration, recorded: Mapping[str, Any]) -> str:
     if recorded["sentence"] not in (said.sentence, said.formerly):
         return "the sentence"
     bounds = said.bounds()
-    if "gates" not in recorded:  # measured before claims had one primary expectation: the same bounds, judged or shown
-        now = {**said.expect, **said.diagnose}
-        ends = {name: [_end(bound.low), _end(bound.high)] for name, bound in now.items()}
-        return (
-            ""
-            if ends == {name: [_end(e) for e in bound[:2]] for name, bound in recorded["bounds"].items()}
-            else "a bound"
-        )
     return next((f"a bound ({kind})" for kind in _KEPT if bounds[kind] != recorded[kind]), "")
-
-
-def _end(value: float | None) -> float | None:
-    """An end of a bound, without the last digits of sums such as 0.138 + 0.014."""
-    return None if value is None or math.isinf(value) else float(f"{value:.9g}")
 
 
 def record_paper(source: Source, settings: Settings, *, refresh: bool = False) -> tuple[PaperResult, Path, list[str]]:
@@ -99,17 +107,6 @@ def record_paper(source: Source, settings: Settings, *, refresh: bool = False) -
 
     Recorded rows stay where the code that gave them is unchanged. Where it changed, one recorded seed is measured again: equal
     bit for bit, the record is stamped anew; else all its seeds are measured.
-
-    Args:
-        source: The paper, of the catalogue.
-        settings: How trials run.
-        refresh: Only bring the recorded seeds up to date and judge them again; take no further look.
-
-    Returns:
-        The result, the file written, and a line for each study that was stamped or measured.
-
-    Raises:
-        ReplicaError: If a registration changed after evidence existed, the scale is smoke, or a trial failed.
     """
     from .restamp import restamped
     from .verify import verify_source
@@ -138,6 +135,7 @@ def write_evidence(result: PaperResult) -> Path:
     open_ = {name: claim for name, claim in result.source.paper.claims.items() if claim.registration.pending}
     pending, waiting = set(open_), {claim.study_name for claim in open_.values()}
     left = [claim for claim in [*before["claims"], *before.get("earlier", ())] if claim["name"] not in measured]
+    withdrawn = [{key: claim.get(key) for key in _WITHDRAWN} for claim in left if claim["name"] not in pending]
     evidence = {
         "slug": result.slug,
         "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -147,14 +145,11 @@ def write_evidence(result: PaperResult) -> Path:
             {key: value for key, value in claim.plain().items() if key not in ("stale", "errors", "pooled")}
             for claim in result.claims
         ],
-        "withdrawn": [
-            *before.get("withdrawn", ()),
-            *({key: claim.get(key) for key in _WITHDRAWN} for claim in left if claim["name"] not in pending),
-        ],
+        "withdrawn": [*before.get("withdrawn", ()), *withdrawn],
         "earlier": [claim for claim in left if claim["name"] in pending],
         "studies": {
             **{name: study for name, study in before.get("studies", {}).items() if name in waiting},
-            **{name: _plain(study) for name, study in studies.items()},
+            **{name: study.plain() for name, study in studies.items()},
         },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,18 +157,6 @@ def write_evidence(result: PaperResult) -> Path:
     temporary.write_text(compact(evidence) + "\n")
     temporary.replace(path)
     return path
-
-
-def _plain(study: StudyResult) -> dict[str, Any]:
-    seeds = sorted(study.tables)
-    return {
-        "kind": study.kind,
-        "fingerprint": study.fingerprint,
-        "seeds": seeds,
-        "seconds": [study.seconds[seed] for seed in seeds],
-        "peak_bytes": study.peak_bytes,
-        "rows": stacked({seed: study.tables[seed] for seed in seeds}),
-    }
 
 
 def compact(evidence: Mapping[str, Any]) -> str:

@@ -46,12 +46,12 @@ def execute(job: Job, store: Store) -> State:
     return "done"
 
 
-def measure(job: Job, stack: Path | None = None, *, alone: bool = False) -> Finished:
+def measure(job: Job, *, alone: bool = False) -> Finished:
     """Run a job under its limits in this process; where it is the trial's ``alone``, it raises nothing, not even of Ctrl-C."""
     with Meter(job.trial.device_name) as meter:
         pass  # so that a failure before the run has a cost to store: none
     try:
-        with time_limit(job.limit_seconds, stack):
+        with time_limit(job.limit_seconds):
             function = job.prepare()
             use_one_thread()
             seed_everything(job.trial)
@@ -108,11 +108,7 @@ def seed_everything(trial: Trial) -> None:
 
 
 def plain_series(value: Any) -> Any:
-    """JSON values of series and examples: arrays and tensors become lists, numbers keep six significant digits.
-
-    Raises:
-        ValueError: If a number is NaN or infinite, or a value has no JSON form.
-    """
+    """JSON values of series and examples: arrays and tensors become lists, numbers keep six significant digits."""
     if isinstance(value, dict):
         return {str(key): plain_series(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

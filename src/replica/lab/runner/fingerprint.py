@@ -19,15 +19,7 @@ GIVEN: tuple[Node, ...] = (("replica.lab.claims.trial", "Trial"),)
 
 
 def fingerprint(path: Path, name: str | Sequence[str] | None = None) -> str:
-    """Hash what a function, class or whole module depends on.
-
-    Args:
-        path: The source file it stands in.
-        name: The top-level function or class, or several; None for the whole file.
-
-    Returns:
-        32 hexadecimal digits, the same on every machine with the same sources, wherever definitions lie.
-    """
+    """Hash what a function, class or whole module depends on."""
     code, nodes = _nodes(path, name)
     digest = hashlib.blake2b(digest_size=16)
     for node in nodes:
@@ -45,15 +37,7 @@ def sources(path: Path, name: str | Sequence[str] | None = None) -> list[str]:
 
 
 def stale_costs(studies: Iterable[tuple[list[str], float]], *, by_file: bool = False) -> list[tuple[str, float]]:
-    """What it would cost to measure again what a changed definition makes stale, the dearest first.
-
-    Args:
-        studies: Of each the `sources` it depends on, and the seconds that measuring it takes.
-        by_file: Whether to add up by module (all its definitions change) instead of by definition.
-
-    Returns:
-        Definitions (or modules) with the seconds of all studies that depend on them.
-    """
+    """What it would cost to measure again what a changed definition makes stale, the dearest first."""
     costs: dict[str, float] = defaultdict(float)
     for parts, seconds in studies:
         for part in {part.partition(":")[0] if by_file else part for part in parts}:

@@ -28,12 +28,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def serve(control: int, modules: list[str]) -> None:
-    """Fork a process for every three descriptors that come, and tell the exit code of every process that is named.
-
-    Args:
-        control: The socket that requests come by, each answered before the next.
-        modules: What to import first.
-    """
+    """Fork a process for every three descriptors that come, and tell the exit code of every process that is named."""
     for name in modules:
         with contextlib.suppress(Exception):  # what needs it will say so
             importlib.import_module(name)

@@ -12,11 +12,7 @@ _OF_JOBLIB = re.compile(r"(?:sem\.loky-|joblib_memmapping_folder_)(\d+)[-_]")
 
 
 def clear_leftovers(folder: Path = SHARED_MEMORY) -> list[str]:
-    """Remove what belongs to this user and to a process that is no more; the name of each tells the process.
-
-    Returns:
-        The names of what was removed.
-    """
+    """Remove what belongs to this user and to a process that is no more; the name of each tells the process."""
     removed = []
     for path in folder.glob("*") if folder.is_dir() and hasattr(os, "getuid") else ():
         named = _OF_JOBLIB.match(path.name)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import TextIO
 
 GRACE_SECONDS = 10.0
 """How long compiled code that does not hear the alarm may go on before its process is ended."""
@@ -35,15 +35,11 @@ def wall_seconds(seconds: float) -> float:
 
 
 @contextmanager
-def time_limit(seconds: float, stack: Path | None = None) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
     """Raise `TrialTimeout` in the body after ``seconds`` of this process's computing, or `wall_seconds` of them by the clock.
 
     The alarm interrupts Python code and waiting, but not compiled code, which may even hold the interpreter. What still runs
     after a grace period is ended with its whole process, by the system or by a thread of C that needs no interpreter.
-
-    Args:
-        seconds: The limit.
-        stack: The file that the stack is written to before the process is ended; standard error where None.
     """
     wall = wall_seconds(seconds)
 
@@ -54,7 +50,7 @@ def time_limit(seconds: float, stack: Path | None = None) -> Iterator[None]:
     # Python allows an alarm in the main thread only, and Windows has none; there the process is ended after the grace.
     alarm = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
     with contextlib.ExitStack() as kept:
-        file = kept.enter_context(stack.open("w")) if stack else sys.__stderr__
+        file = sys.__stderr__
         if file is not None:
             faulthandler.dump_traceback_later(wall + GRACE_SECONDS, exit=True, file=file)
             kept.callback(faulthandler.cancel_dump_traceback_later)
@@ -68,12 +64,10 @@ def time_limit(seconds: float, stack: Path | None = None) -> Iterator[None]:
                 signal.setitimer(timer, limit)
                 kept.callback(signal.setitimer, timer, 0)
         yield
-    if stack:
-        stack.unlink(missing_ok=True)
 
 
 @contextmanager
-def _end_at(seconds: float, file: IO[str]) -> Iterator[None]:
+def _end_at(seconds: float, file: TextIO) -> Iterator[None]:
     """Let the system end this process, its stack told, once it has computed so much longer."""
     import resource
 

@@ -26,36 +26,18 @@ class Written:
 
 @dataclass(frozen=True)
 class ModuleTable:
-    """The top level of one file.
+    """The top level of one file."""
 
-    Args:
-        package: The package that its relative imports start from.
-        pieces: By name what defines it or changes it; under `EFFECTS` what does something else.
-        imports: By name what is imported under it; under ``"*"`` the modules imported so.
-        run: What is imported at once, not only when a lazy name is asked for.
-        decorators: By name of a function or class the decorators, as names, that may register it.
-    """
-
-    package: str
-    pieces: Mapping[str, Written]
-    imports: Mapping[str, list[Target]]
-    run: frozenset[Target]
-    decorators: Mapping[str, list[tuple[str, ...]]]
+    package: str  # that its relative imports start from
+    pieces: Mapping[str, Written]  # by name what defines it or changes it; under EFFECTS what does something else
+    imports: Mapping[str, list[Target]]  # by name what is imported under it; under "*" the modules imported so
+    run: frozenset[Target]  # what is imported at once, not only when a lazy name is asked for
+    decorators: Mapping[str, list[tuple[str, ...]]]  # by name of a function or class those that may register it
 
 
 @lru_cache(maxsize=4096)
 def read_table(content: bytes, stub: bytes, package: str, problem: bool = False) -> ModuleTable:
-    """Read a module once for each content.
-
-    Args:
-        content: The file.
-        stub: The ``__init__.pyi`` beside it, where names come from that a package imports lazily; may be empty.
-        package: The package that its relative imports start from.
-        problem: Whether it belongs to a problem.
-
-    Raises:
-        SyntaxError: If it is no Python.
-    """
+    """Read a module once for each content; ``stub`` is the ``__init__.pyi`` beside it, where lazy names come from."""
     # Trees are many objects, none of them garbage: looking for some while they live takes longer than making them.
     collects = gc.isenabled()
     gc.disable()

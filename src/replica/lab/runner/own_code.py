@@ -17,11 +17,7 @@ LONGEST_SECONDS = 120.0
 
 
 def asked(path: str, question: Callable[[], Any]) -> Any:
-    """What a function that reads the user's file gives; it has a JSON form.
-
-    Raises:
-        ReplicaError: What the function raises as one, or in one line what the file does instead.
-    """
+    """What a function that reads the user's file gives; it has a JSON form."""
     if not AVAILABLE:
         return question()
     try:

@@ -27,6 +27,8 @@ AVAILABLE = hasattr(os, "fork") and hasattr(socket, "send_fds")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 HEAVY = frozenset({"numpy", "scipy", "torch", "pandas", "sklearn", "replica"})
 """Packages whose modules the server imports where this process has them."""
+also_imported: set[str] = set()
+"""What it imports anyway."""
 OUTPUT_BYTES = 4000
 """How much of what a process prints is kept: the end."""
 SERVE = "import sys; sys.path[:] = {path!r}; from replica.lab.runner.fork_server import serve; serve({control}, {modules!r})"
@@ -55,11 +57,7 @@ class _Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, message: bytes, descriptors: Sequence[int] = ()) -> int:
-        """The server's answer to a request.
-
-        Raises:
-            ReplicaError: If it gives none.
-        """
+        """The server's answer to a request."""
         with self._lock:
             try:
                 for _ in range(2):
@@ -83,7 +81,7 @@ class _Server:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        modules = [name for name in sys.modules if name.partition(".")[0] in HEAVY]
+        modules = [*also_imported, *(name for name in sys.modules if name.partition(".")[0] in HEAVY)]
         path = [str(part) for part in sys.path]
         code = SERVE.format(path=path, control=theirs.fileno(), modules=modules)
         with theirs:
@@ -113,11 +111,7 @@ atexit.register(_server.drop)
 
 
 class Process:
-    """A fresh process that runs one call at a time. What it prints is read, and the end of that kept in `output`.
-
-    Raises:
-        ReplicaError: If the system starts none.
-    """
+    """A fresh process that runs one call at a time. What it prints is read, and the end of that kept in `output`."""
 
     def __init__(self) -> None:
         calls, self._calls = os.pipe()
@@ -137,14 +131,7 @@ class Process:
             os.set_blocking(descriptor, False)
 
     def send(self, call: Callable[[], Any]) -> None:
-        """Run a function without arguments there, in this working folder, environment and path.
-
-        Args:
-            call: What it returns has a JSON form, and is not None.
-
-        Raises:
-            Exception: Whatever pickling it raises.
-        """
+        """Run a function there, in this folder, environment and path; what it gives has a JSON form, and is not None."""
         # Twice, so that a call that cannot be unpickled there is told like one that raises.
         state = (os.getcwd(), dict(os.environ), [str(part) for part in sys.path], bytes(dumps(call)))
         request = bytes(dumps(state))
@@ -155,12 +142,7 @@ class Process:
                 view = view[os.write(self._calls, view) :]
 
     def read(self) -> Any:
-        """The answer where it is there, else None.
-
-        Raises:
-            Failed: If the call raised.
-            Died: If there will be none.
-        """
+        """The answer where it is there, else None; `Failed` where the call raised, `Died` where there will be none."""
         self._read_output()
         given, at_end = _read(self._answers)
         self._answer += given
@@ -205,13 +187,7 @@ def wait(processes: Iterable[Process], seconds: float) -> None:
 
 
 def ask(call: Callable[[], Any], seconds: float) -> tuple[Any, str]:
-    """What a call gives in a fresh process, and what it prints.
-
-    Raises:
-        Failed: If it raises.
-        Died: If its process ends.
-        TimeoutError: If it takes longer than ``seconds``.
-    """
+    """What a call gives in a fresh process, and what it prints; as `Process.read`, or a TimeoutError."""
     process, deadline = Process(), time.monotonic() + seconds
     try:
         process.send(call)

@@ -20,7 +20,7 @@ from .execute import State, failed, keep
 from .job import Job
 from .ray_worker import run_sent
 from .shipping import Packer
-from .store import Store
+from .store import Finished, Store
 
 RERUNS = 3
 """How often a trial whose worker was lost is run again, before it counts as what brings workers down."""
@@ -36,18 +36,13 @@ class RayCluster:
 
     The code of Replica travels by itself, the user's files with the jobs that need them; what Replica stands on (PyTorch and
     so on), and named data sets that no package brings, must be on every machine.
-
-    Args:
-        at_once: How many trials run at once; 0 fills the cluster's processors, also of machines that join later.
-
-    Raises:
-        ReplicaError: On entering, if there is no cluster to connect to.
     """
 
     def __init__(self, at_once: int = 0) -> None:
         self._at_once = at_once
         self._packer = Packer()
         self._sent: dict[str, Any] = {}
+        self._lost = Counter[str]()
 
     def __enter__(self) -> RayCluster:
         import ray
@@ -65,16 +60,10 @@ class RayCluster:
         ray.shutdown()  # which ends what still runs there
 
     def run(self, jobs: Sequence[Job], store: Store) -> Iterator[tuple[Job, State]]:
-        """Try every job once; the trials of a worker that is lost are run again elsewhere.
-
-        Args:
-            jobs: What to run.
-            store: The driver's store, which alone it writes to.
-        """
+        """Try every job once; the trials of a worker that is lost are run again elsewhere."""
         import ray
-        from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
-        waiting, flying, lost = deque(jobs), dict[Any, Job](), Counter[str]()
+        waiting, flying = deque(jobs), dict[Any, Job]()
         try:
             while waiting or flying:
                 room = self._room()
@@ -86,30 +75,36 @@ class RayCluster:
                     else:
                         yield job, lease
                 for done in ray.wait(list(flying), timeout=1.0)[0] if flying else ():
+                    finished = self._finished(done, flying[done])
                     job = flying.pop(done)
-                    try:
-                        finished = ray.get(done)
-                    except RuntimeEnvSetupError as error:
-                        store.release(job.key)
-                        raise ReplicaError(f"A Ray worker cannot be set up ({_first_line(error)}).") from None
-                    except RayTaskError as error:
-                        store.release(job.key)
-                        raise ReplicaError(
-                            f"A Ray worker failed outside of the trial ({_first_line(error.cause)}). Every machine"
-                            " needs what Replica stands on, in the same versions: pip install 'replica-papers[ray]'."
-                        ) from None
-                    except RayError as error:
-                        lost[job.key] += 1
-                        if lost[job.key] <= RERUNS:
-                            flying[self._send(job)] = job
-                            continue
-                        said = f"its worker was lost {lost[job.key]} times"
-                        finished = failed(said, str(error))
+                    if finished is None:
+                        flying[self._send(job)] = job
+                        continue
                     keep(job, finished, store)
                     yield job, "done"
         finally:
             for job in flying.values():
                 store.release(job.key)
+
+    def _finished(self, done: Any, job: Job) -> Finished | None:
+        """What came of a trial; None where its worker was lost and it is to be run again."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
+
+        try:
+            finished: Finished = ray.get(done)
+            return finished
+        except RuntimeEnvSetupError as error:
+            raise ReplicaError(f"A Ray worker cannot be set up ({_first_line(error)}).") from None
+        except RayTaskError as error:
+            raise ReplicaError(
+                f"A Ray worker failed outside of the trial ({_first_line(error.cause)}). Every machine"
+                " needs what Replica stands on, in the same versions: pip install 'replica-papers[ray]'."
+            ) from None
+        except RayError as error:
+            self._lost[job.key] += 1
+            lost = self._lost[job.key]
+            return None if lost <= RERUNS else failed(f"its worker was lost {lost} times", str(error))
 
     def _room(self) -> int:
         """How many trials are under way: twice what runs at once, so that no worker waits for the driver."""
@@ -133,7 +128,8 @@ class RayCluster:
         task = self._task.options(
             num_cpus=1, num_gpus=gpus, max_retries=0, name=f"{job.subject}, seed {job.trial.seed}"
         )
-        return task.remote(bytes(dumps(job)), job.key, job.limit_seconds, job.isolated, files)
+        # Another GPU than the last time needs a process that has not seen that one.
+        return task.remote(bytes(dumps(job)), job.key, job.limit_seconds, job.isolated or gpus > 0, files)
 
 
 def _connect() -> None:

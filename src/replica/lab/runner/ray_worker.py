@@ -1,4 +1,4 @@
-"""A Ray worker's side: each trial runs in a process beside the worker, under the limits of local ones.
+"""A Ray worker's side: each trial runs in a process beside the worker, as local ones do.
 
 So a trial that crashes or hangs for good ends that process, and the worker, which lives on, says so; a worker that is gone
 means a lost machine. Nothing here is imported from Replica before it is needed: the worker itself stays small.
@@ -6,30 +6,32 @@ means a lost machine. Nothing here is imported from Replica before it is needed:
 
 from __future__ import annotations
 
-import os
 import pickle
-import re
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from joblib.externals.loky import get_reusable_executor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-
 if TYPE_CHECKING:
     from .store import Finished
 
-IDLE_SECONDS = 300
-WATCH_SECONDS = 0.5
-TRIES = 2
-"""A trial whose process dies is tried once more: the machine may be going down, the worker a moment later."""
 _held: list[subprocess.Popen[bytes]] = []
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A job as it was sent: pickled, as only its process has the user's code on the path."""
+
+    key: str
+    limit_seconds: float
+    isolated: bool
+    job: bytes
+    places: Mapping[str, str]
+    search: tuple[str, ...]
 
 
 def run_sent(
@@ -37,43 +39,29 @@ def run_sent(
 ) -> Finished:
     """Run a job that was sent here.
 
-    Args:
-        job: The job, pickled; it is unpickled where the user's code that it may need is on the path.
-        key: Its key.
-        limit_seconds: Its time limit.
-        isolated: Whether its process is to end with it.
-        files: By the path that the job knows: the bundle's digest, the name in it, whether it goes on ``sys.path``, and
-            Ray's reference to the bundle.
+    ``files`` has, by the path that the job knows: the bundle's digest, the name in it, whether it goes on ``sys.path``, and
+    Ray's reference to the bundle.
     """
-    from .crew import died
-    from .execute import failed
-    from .processes import THREAD_VARIABLES
+    from .crew import Crew
+    from .processes import also_imported
 
-    folder = _folder()
+    also_imported.add("torch")
     places = {path: str(_unpacked(digest, sent) / name) for path, (digest, name, _, sent) in files.items()}
-    search = [str(Path(places[path]).parent) for path, (_, _, on_path, _) in files.items() if on_path]
-    hangs = folder / f"hang-{key}"
-    for _ in range(TRIES):
-        executor = get_reusable_executor(
-            max_workers=1, timeout=IDLE_SECONDS, initializer=_end_with, initargs=(os.getpid(),),
-            # Another GPU than the last time needs a process that has not seen that one.
-            env={**dict.fromkeys(THREAD_VARIABLES, "1"), "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "")},
-        )  # fmt: skip
-        try:
-            finished: Finished = executor.submit(_run, job, places, search, hangs).result()
-            if isolated:
-                executor.shutdown(kill_workers=True)
-            return finished
-        except TerminatedWorkerError as error:
-            stack = hangs.read_text() if hangs.exists() else ""
-            hangs.unlink(missing_ok=True)
-            if stack:
-                said = f"ran past its limit of {limit_seconds:g} s and did not stop"
-                return failed(said, stack)
-            death = error
-    code = re.search(r"\((-?\d+)\)", str(death))
-    said = died(int(code[1])) if code else "its process died"
-    return failed(said, str(death))
+    search = tuple(str(Path(places[path]).parent) for path, (_, _, on_path, _) in files.items() if on_path)
+    with Crew(1, _measured) as crew:
+        crew.send(Sent(key, limit_seconds, isolated, job, places, search))
+        while True:
+            for _, finished in crew.finished():
+                return finished
+
+
+def _measured(sent: Sent) -> dict[str, Any]:
+    """In the process beside the worker."""
+    from .crew import measured
+    from .shipping import moved
+
+    sys.path.extend(folder for folder in sent.search if folder not in sys.path)
+    return measured(moved(pickle.loads(sent.job), sent.places))
 
 
 @cache
@@ -102,23 +90,3 @@ def _unpacked(digest: str, sent: Any) -> Path:
         ray.get(sent).unpack(half)
         half.replace(folder)
     return folder
-
-
-def _run(job: bytes, places: Mapping[str, str], search: list[str], hangs: Path) -> Finished:
-    """In the process beside the worker."""
-    from .execute import measure
-    from .shipping import moved
-
-    sys.path.extend(folder for folder in search if folder not in sys.path)
-    return measure(moved(pickle.loads(job), places), hangs, alone=True)
-
-
-def _end_with(worker: int) -> None:
-    """End this process once its worker is gone: the trial it runs will be run elsewhere."""
-
-    def watch() -> None:
-        while os.getppid() == worker:
-            time.sleep(WATCH_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -16,11 +16,7 @@ from .sources import Source
 
 
 def restamped(source: Source, settings: Settings) -> list[str]:
-    """Stamp what is recorded of a paper with the code of today where one seed comes out the same bit for bit.
-
-    Returns:
-        A line for each study whose code changed: stamped anew, or to be measured again.
-    """
+    """Stamp what is recorded of a paper with the code of today where one seed comes out the same bit for bit."""
     known = record(source.slug)
     evidence = read_evidence(known, earlier=True)
     notes: list[str] = []
@@ -29,14 +25,10 @@ def restamped(source: Source, settings: Settings) -> list[str]:
     run_jobs = partial(run, settings=settings, title=f"Refreshing {source.slug}")
     for name in source.paper.studies:
         recorded = recorded_study(source.slug, name)
-        claims = [
-            claim
-            for claim in source.paper.claims.values()
-            if claim.study_name == name and not claim.registration.pending
-        ]
-        if recorded is None or not recorded.tables or not claims:
+        measured = [c for c in source.paper.claims.values() if c.study_name == name and not c.registration.pending]
+        if recorded is None or not recorded.tables or not measured:
             continue
-        own = plan(source, claims, settings)
+        own = plan(source, measured, settings)
         if recorded.fingerprint == own.fingerprint:
             continue
         own.prepare(run_jobs)

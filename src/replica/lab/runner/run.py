@@ -35,10 +35,6 @@ def run(
     A trial that fails is stored with its traceback and the others go on; in a later run it is tried again. Safe to kill and to
     start again at any moment, and beside other runs on the same store. ``progress`` hears of every trial, also of those in the
     store; where it is None, a reporter of its own has the title.
-
-    Raises:
-        Interrupted: On Ctrl-C.
-        ReplicaError: If the store or the cluster cannot be used.
     """
     clear_leftovers()
     unique = {job.key: job for job in jobs}

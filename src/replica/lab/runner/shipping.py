@@ -73,12 +73,7 @@ class Packer:
 
 
 def moved(job: Job, places: Mapping[str, str]) -> Job:
-    """The same job, its key too, with the user's files where they were unpacked.
-
-    Args:
-        job: The job as it was sent.
-        places: By the path that the job knows, the path here.
-    """
+    """The same job, its key too, with the user's files where they were unpacked."""
     if isinstance(job, StudyJob):
         return replace(job, source=places.get(job.source, job.source))
     if isinstance(job, EntryJob):

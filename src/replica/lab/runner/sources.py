@@ -25,11 +25,7 @@ class Source:
 
 
 def find_source(name: str) -> Source:
-    """The paper of this slug, or of this file (its registrations are in the ``.toml`` beside it).
-
-    Raises:
-        ReplicaError: If there is none, or it is not built yet.
-    """
+    """The paper of this slug, or of this file (its registrations are in the ``.toml`` beside it)."""
     if name.endswith(".py"):
         path = Path(name)
         if not path.is_file():

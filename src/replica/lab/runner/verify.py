@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -12,47 +12,12 @@ from replica.lab.claims import Claim, Ruling, Scale, judge, nominal_level
 from replica.lab.claims.measures import from_plain, to_plain
 from replica.lab.claims.rows import Columns, stacked
 
-from .evidence import RecordedStudy, recorded_study
-from .job import Job
-from .plans import Plan, plan
+from .evidence import StudyResult, recorded_study
+from .plans import plan
 from .run import run
 from .settings import Settings
 from .sources import Source
 from .store import Row
-
-
-@dataclass
-class StudyResult:
-    """What was measured of a study: rows and cost by seed, errors."""
-
-    name: str
-    kind: str
-    fingerprint: str
-    tables: dict[int, Columns] = field(default_factory=dict)
-    seconds: dict[int, float] = field(default_factory=dict)
-    peak_bytes: int = 0
-    errors: list[Row] = field(default_factory=list)
-    machine: Mapping[str, Any] = field(default_factory=dict)
-
-    def add(self, seed: int, plan: Plan, rows: Mapping[str, Row]) -> None:
-        """Take in a seed's finished trials."""
-        own = [rows[job.key] for job in plan.jobs(seed)]
-        self.seconds[seed] = round(sum(row.seconds for row in own), 3)
-        self.peak_bytes = max([self.peak_bytes, *(row.peak_bytes or 0 for row in own)])
-        self.machine = own[0].machine
-        failed = [row for row in own if row.status == "error"]
-        if failed:
-            self.errors.extend(failed)
-        else:
-            self.tables[seed] = plan.table(seed, rows)
-
-    def adopt(self, recorded: RecordedStudy) -> None:
-        """Take over the seeds of the record that were not measured here."""
-        for seed, table in recorded.tables.items():
-            if seed not in self.tables:
-                self.tables[seed], self.seconds[seed] = table, recorded.seconds[seed]
-        self.peak_bytes = max(self.peak_bytes, recorded.peak_bytes)
-        self.machine = self.machine or recorded.machine
 
 
 @dataclass(frozen=True)
@@ -135,17 +100,7 @@ class PaperResult:
 
 
 def rule(claim: Claim, tables: Sequence[Columns], *, planned: bool, errors: int = 0) -> Ruling:
-    """Judge a claim by the rows of its seeds.
-
-    Args:
-        claim: Which.
-        tables: The rows of each seed.
-        planned: The number of seeds is one of its looks: intervals are wide enough for all looks together.
-        errors: How many trials failed.
-
-    Raises:
-        ReplicaError: If its judge fails, or gives no measure that a bound or figure is registered for.
-    """
+    """Judge a claim by the rows of its seeds; where their number is a planned look, intervals allow for all looks together."""
     said = claim.registration
     level = nominal_level(said.looks) if planned else nominal_level((len(tables),))
     try:
@@ -186,12 +141,12 @@ def verify_source(
         for name in dict.fromkeys(claim.study_name for claim in chosen)
     }
     run_jobs = partial(run, settings=settings, title=f"Verifying {source.slug}")
-    studies = {name: StudyResult(name, own.kind, own.fingerprint) for name, own in plans.items()}
+    studies: dict[str, StudyResult] = {}
     for name, own in plans.items():
         own.prepare(run_jobs)
         recorded = recorded_study(source.slug, name) if record else None
-        if recorded and recorded.fingerprint == own.fingerprint:
-            studies[name].adopt(recorded)
+        same_code = recorded is not None and recorded.fingerprint == own.fingerprint
+        studies[name] = recorded if recorded and same_code else StudyResult(name, own.kind, own.fingerprint)
     looks = {claim.name: _looks(claim, settings) for claim in chosen}
     if record == "recorded looks":
         for claim in chosen:
@@ -200,22 +155,14 @@ def verify_source(
     decided: dict[str, ClaimResult] = {}
     for look in range(max(map(len, looks.values()), default=0)):
         open_ = [c for c in chosen if c.name not in decided and look < len(looks[c.name])]
-        needed: dict[str, set[int]] = {}
+        seeds = {claim.name: range(first_seed, first_seed + looks[claim.name][look]) for claim in open_}
+        wanted_seeds = dict.fromkeys((claim.study_name, seed) for claim in open_ for seed in seeds[claim.name])
+        needed = [(name, seed) for name, seed in wanted_seeds if seed not in studies[name].seconds]
+        rows = run_jobs([job for name, seed in needed for job in plans[name].jobs(seed)]) if needed else {}
+        for name, seed in needed:
+            studies[name].add(seed, plans[name], rows)
         for claim in open_:
-            wanted_seeds = range(first_seed, first_seed + looks[claim.name][look])
-            needed.setdefault(claim.study_name, set()).update(
-                set(wanted_seeds) - set(studies[claim.study_name].seconds)
-            )
-        jobs: list[Job] = [
-            job for name, own_seeds in needed.items() for s in sorted(own_seeds) for job in plans[name].jobs(s)
-        ]
-        rows = run_jobs(jobs) if jobs else {}
-        for name, own_seeds in needed.items():
-            for seed in sorted(own_seeds):
-                studies[name].add(seed, plans[name], rows)
-        for claim in open_:
-            wanted_seeds = range(first_seed, first_seed + looks[claim.name][look])
-            result = _result(source, claim, settings, studies[claim.study_name], wanted_seeds)
+            result = _result(source, claim, settings, studies[claim.study_name], seeds[claim.name])
             if result.ruling.verdict != "unclear" or look + 1 == len(looks[claim.name]):
                 decided[claim.name] = result
     return PaperResult(source, tuple(decided[claim.name] for claim in chosen))

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from replica.kernels import KernelRegressor
 from replica.lab.claims import Choice, Integer, LogUniform, Trial
 from replica.lab.problems.baseline import Baselines
 from replica.training import NetworkEstimator
@@ -37,12 +38,12 @@ def ridge(trial: Trial) -> Any:
 
 @baselines.entry(
     "rbf-kernel-ridge",
-    "kernel ridge regression with a Gaussian kernel",
-    space={"alpha": LogUniform(1e-4, 1e2), "gamma": LogUniform(0.1, 10.0)},
+    "kernel ridge regression with a Gaussian kernel, its penalty by leave-one-out",
+    space={"gamma": LogUniform(0.1, 10.0)},
 )
-def rbf_kernel_ridge(trial: Trial, alpha: float = 0.1, gamma: float = 1.0) -> Any:
+def rbf_kernel_ridge(trial: Trial, gamma: float = 1.0) -> Any:
     """The kernel exp(−γ ‖x − z‖² / features) on standardised inputs."""
-    return RbfKernelRidge(alpha, gamma)
+    return RbfKernelRidge(gamma)
 
 
 @baselines.entry(
@@ -71,10 +72,7 @@ def gradient_boosting(
 @baselines.entry("mlp", "a multilayer perceptron of 2 × 128 units", space=TRAINING)
 def mlp(trial: Trial, learning_rate: float = 3e-3, weight_decay: float = 1e-2) -> NetworkRegressor:
     """Two hidden layers of ReLU units, the rows laid flat."""
-    generator = trial.generator("weights", "cpu")
-    return NetworkRegressor(
-        mlp_network, generator, trial.device, learning_rate=learning_rate, weight_decay=weight_decay
-    )
+    return NetworkRegressor(mlp_network, trial, learning_rate, weight_decay)
 
 
 @baselines.entry(
@@ -91,29 +89,24 @@ def cnn(
     def make(features: int, outputs: int, shape: tuple[int, ...]) -> nn.Module:
         return cnn_network(shape, outputs, readout)
 
-    generator = trial.generator("weights", "cpu")
-    return NetworkRegressor(make, generator, trial.device, learning_rate=learning_rate, weight_decay=weight_decay)
+    return NetworkRegressor(make, trial, learning_rate, weight_decay)
 
 
 class RbfKernelRidge:
     """Kernel ridge regression with a Gaussian kernel whose width goes with the number of features."""
 
-    def __init__(self, alpha: float, gamma: float) -> None:
-        self.alpha, self.gamma = alpha, gamma
+    def __init__(self, gamma: float) -> None:
+        self.gamma = gamma
 
     def fit(self, X: Array, y: Array) -> Self:
         """Learn from rows of shape ``(examples, features)``."""
-        from sklearn.kernel_ridge import KernelRidge
-
-        self.mean = y.mean()
-        kernel = KernelRidge(kernel="rbf", alpha=self.alpha, gamma=self.gamma / X.shape[1])
-        self.model = _on_standard_inputs(kernel).fit(X, y - self.mean)
+        kernel = KernelRegressor("rbf", gamma=self.gamma / X.shape[1])
+        self.model = _on_standard_inputs(kernel).fit(X, y)
         return self
 
     def predict(self, X: Array) -> Array:
         """Give a number a row."""
-        predicted: Array = self.mean + self.model.predict(X)
-        return predicted
+        return np.asarray(self.model.predict(X))
 
 
 class NetworkRegressor(NetworkEstimator):
@@ -122,19 +115,10 @@ class NetworkRegressor(NetworkEstimator):
     Inputs and targets are standardised by one mean and one deviation each, which leaves the patches alike.
     """
 
-    steps = 1000
-
-    def __init__(
-        self,
-        make_module: MakeModule,
-        generator: torch.Generator,
-        device: torch.device,
-        *,
-        learning_rate: float,
-        weight_decay: float,
-    ) -> None:
+    def __init__(self, make_module: MakeModule, trial: Trial, learning_rate: float, weight_decay: float) -> None:
+        generator = trial.generator("weights", "cpu")
         super().__init__(make_module, generator, learning_rate=learning_rate, weight_decay=weight_decay)
-        self.device = device
+        self.device, self.steps = trial.device, trial.pick(smoke=100, laptop=1000, full=5000)
 
     def loss(self, module: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """The mean squared error."""

@@ -11,11 +11,7 @@ BINS = 15
 
 
 def log_loss(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Mean of −ln p(true class), in nats; probabilities below `FLOOR` count as that.
-
-    Args:
-        probabilities: Shape ``(rows, classes)``, each row adds up to 1.
-        labels: Column of the true class, shape ``(rows,)``.
+    """Mean of −ln p(true class), in nats, of ``(rows, classes)`` probabilities; those below `FLOOR` count as that.
 
     Example:
         >>> round(log_loss(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 0])), 4)
@@ -30,13 +26,7 @@ def expected_calibration_error(
 ) -> float:
     """Mean gap between confidence and accuracy: Σ_b (n_b / n) |accuracy_b − confidence_b|.
 
-    Confidence is the highest probability of a row; rows are sorted into ``bins`` bins of equal width by it (Guo et al.,
-    ICML 2017, eq. 3).
-
-    Args:
-        probabilities: Shape ``(rows, classes)``.
-        labels: Column of the true class, shape ``(rows,)``.
-        bins: Number of bins.
+    Confidence is the highest probability of a row; rows go into bins of equal width by it (Guo et al., ICML 2017, eq. 3).
 
     Example:
         >>> expected_calibration_error(np.array([[0.75, 0.25], [0.75, 0.25]]), np.array([0, 1]))

@@ -46,10 +46,6 @@ def auroc(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> floa
     The area is the probability that a row of the class is given a higher probability of it than one of another class, a tie
     counting half. Classes that no row or every row has do not count; 0.5 where that leaves none.
 
-    Args:
-        probabilities: Shape ``(rows, classes)``.
-        labels: Column of the true class, shape ``(rows,)``.
-
     Example:
         >>> auroc(np.array([[0.9, 0.1], [0.6, 0.4], [0.6, 0.4]]), np.array([0, 0, 1]))
         0.75

@@ -17,7 +17,7 @@ from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.footprint import parameter_count
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
 from replica.lab.problems.problem import Dataset, Metric, Options, rank_by
-from replica.lab.problems.protocol import timed
+from replica.lab.problems.protocol import numbers, timed
 
 _SUM_TOLERANCE = 1e-3
 """How far a row of probabilities may add up to something else than 1: rounding in float16 and below."""
@@ -101,27 +101,9 @@ class Classification(own_rows.LabelledData, LabelledRows, FitPredict):
         }, lambda: {"confusion": confusion.tolist()}
 
 
-def _array(method: Any, name: str, output: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    """What a method gave back, in NumPy, of the shape that is wanted."""
-    import torch
-
-    if isinstance(output, torch.Tensor):
-        output = output.detach().cpu().numpy()
-    array = np.asarray(output)
-    if array.dtype.kind not in "biuf":
-        raise ReplicaError(f"{type(method).__name__}.{name} returned {array.dtype}; wanted numbers of shape {shape}.")
-    if array.shape != shape:
-        raise ReplicaError(f"{type(method).__name__}.{name} returned shape {array.shape}; wanted {shape}.")
-    return array
-
-
 def _predicted(method: Any, output: Any, rows: int, classes: int) -> NDArray[np.int64]:
-    """Check what ``predict`` gave back.
-
-    Raises:
-        ReplicaError: If it is anything but one of the labels for each row.
-    """
-    array = _array(method, "predict", output, (rows,))
+    """Check that ``predict`` gave one of the labels for each row."""
+    array = numbers(f"{type(method).__name__}.predict", output, (rows,))
     wrong = ~np.isin(array, np.arange(classes))
     if wrong.any():
         raise ReplicaError(
@@ -132,16 +114,12 @@ def _predicted(method: Any, output: Any, rows: int, classes: int) -> NDArray[np.
 
 
 def _probabilities(method: Any, output: Any, seen: NDArray[np.int64], rows: int, classes: int) -> NDArray[np.float64]:
-    """Check what ``predict_proba`` gave back, and give every class its column, also one never seen in training.
-
-    Raises:
-        ReplicaError: If its shape is wrong, or its rows are no probabilities.
-    """
+    """Check that ``predict_proba`` gave probabilities, and give every class its column, also one never seen in training."""
     columns = np.asarray(getattr(method, "classes_", seen))
     if columns.dtype.kind not in "iuf" or not np.isin(columns, np.arange(classes)).all():
         raise ReplicaError(f"{type(method).__name__}.classes_ is {columns!r:.80}; wanted the labels given to fit.")
-    array = _array(method, "predict_proba", output, (rows, len(columns))).astype(np.float64)
     name = f"{type(method).__name__}.predict_proba"
+    array = numbers(name, output, (rows, len(columns))).astype(np.float64)
     if not np.isfinite(array).all() or array.min() < -_SUM_TOLERANCE:
         raise ReplicaError(f"{name} returned {array[~np.isfinite(array) | (array < 0)][0]}; wanted probabilities.")
     sums = array.sum(axis=1)

@@ -13,14 +13,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class Recurrence(nn.Module):
-    """An Elman layer over time: h_t = tanh(W x_t + U h_{t−1} + b), from h_0 = 0.
-
-    Shapes: ``(batch, time, inputs)`` to ``(batch, time, units)``.
-
-    Args:
-        inputs: Values a step.
-        units: Units.
-    """
+    """An Elman layer, ``(batch, time, inputs)`` to ``(batch, time, units)``: h_t = tanh(W x_t + U h_{t−1} + b), from h_0 = 0."""
 
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__()
@@ -65,16 +58,7 @@ def network(
       sees the last step.
 
     Weights start normal with variance 2 / inputs before a ReLU and 1 / inputs elsewhere (orthogonal from state to state),
-    biases at 0.
-
-    Args:
-        form: One of `FORMS`.
-        shape: Of one input, without the batch: see `arrange`.
-        classes: Outputs of the head.
-        depth: Hidden layers.
-        width: Units or channels of each.
-        generator: Where the initial weights come from.
-        activation: One of `ACTIVATIONS`; Elman layers have tanh in any case.
+    biases at 0. The ``shape`` is of one input as `arrange` gives it.
 
     Example:
         >>> net = network("mlp", (64,), 10, depth=2, width=16, generator=torch.Generator().manual_seed(0))
@@ -125,14 +109,9 @@ def _start(net: nn.Sequential, generator: torch.Generator, hidden_gain: float) -
 
 
 def arrange(values: Tensor, form: str) -> Tensor:
-    """Give rows the shape that a form of network takes.
+    """Give rows, signals or grey images the shape that a form of network takes.
 
-    Args:
-        values: ``(count, features)``, ``(count, length)`` of signals, or ``(count, height, width)`` of images.
-        form: One of `FORMS`.
-
-    Returns:
-        ``(count, features)`` for ``mlp``, ``(count, 1, *grid)`` for ``conv``, ``(count, time, values)`` for ``recurrent``.
+    That is ``(count, features)`` for ``mlp``, ``(count, 1, *grid)`` for ``conv``, ``(count, time, values)`` for ``recurrent``.
     """
     if form == "mlp":
         return values.flatten(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
-from replica.lab.problems.classification import data as classification_data
+from replica.lab.problems.classification.data import TensorRows
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
 from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start
 from replica.lab.problems.protocol import check_protocol
@@ -86,11 +86,7 @@ class Credit(own_rows.LabelledData, LabelledRows, StepByStep):
     default_sweep = ("depth", (2, 4, 8, 12))
 
     def check(self, dataset: Dataset, options: Options) -> None:
-        """See that the network fits the data.
-
-        Raises:
-            ReplicaError: If a convolutional or recurrent network is asked for rows of a table, or colour images.
-        """
+        """See that the network fits the data: tables and colour images want an ``mlp``."""
         shape, form = dataset.content.shape, str(options["network"])
         if form != "mlp" and len(shape) not in (1, 2):
             kind = f"images of shape {' × '.join(map(str, shape))}" if shape else "rows of a table"
@@ -110,11 +106,11 @@ class Credit(own_rows.LabelledData, LabelledRows, StepByStep):
         import torch
 
         from replica.lab.problems.credit.alignment import alignment
+        from replica.lab.problems.credit.networks import arrange
         from replica.lab.problems.credit.step_memory import peak_step_bytes
 
-        rows = _Rows.of(
-            trial, dataset.content, str(options["network"]), self.rows(trial, dataset.content, options, split)
-        )
+        drawn = self.rows(trial, dataset.content, options, split)
+        rows = TensorRows.of(trial, dataset.content, drawn, partial(arrange, form=str(options["network"])))
         epochs = self.epochs(trial, options)
         batches = list(_batches(len(rows.inputs), int(options["batch"]), epochs, trial.rng("batches")))
         moments = {round(len(batches) * (i + 1) / _CHECKPOINTS) - 1 for i in range(_CHECKPOINTS)}
@@ -142,7 +138,7 @@ class Credit(own_rows.LabelledData, LabelledRows, StepByStep):
             metrics["shift_accuracy"] = self._shifting(trial, start, rows, options)
         return metrics, lambda: {"alignment": [round(float(value), 4) for value in layers]}
 
-    def _start(self, trial: Trial, start: Start, rows: _Rows, options: Options) -> tuple[nn.Sequential, Any]:
+    def _start(self, trial: Trial, start: Start, rows: TensorRows, options: Options) -> tuple[nn.Sequential, Any]:
         """The network as all methods get it, and the rule built around it."""
         from torch import nn
 
@@ -184,7 +180,7 @@ class Credit(own_rows.LabelledData, LabelledRows, StepByStep):
                     )
         return scores.argmax(dim=1) == truth
 
-    def _shifting(self, trial: Trial, start: Start, rows: _Rows, options: Options) -> Proportion:
+    def _shifting(self, trial: Trial, start: Start, rows: TensorRows, options: Options) -> Proportion:
         """The share of rows predicted right, each before it is learned, while labels are renamed again and again."""
         import torch
 
@@ -211,31 +207,6 @@ def _lengths(options: Options, scale: Scale) -> dict[str, int]:
     return {
         name: min(int(options[name]), most) if scale == "smoke" else int(options[name]) for name, most in _SMOKE.items()
     }
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows to learn from and rows to test, standardised by the first, in the network's form."""
-
-    inputs: Tensor
-    labels: Tensor
-    test_inputs: Tensor
-    test_labels: Tensor
-    classes: int
-
-    @classmethod
-    def of(cls, trial: Trial, content: Any, form: str, parts: tuple[Any, Any]) -> _Rows:
-        import torch
-
-        from replica.lab.problems.credit.networks import arrange
-
-        tensors: list[Tensor] = []
-        for rows, values in zip(parts, classification_data.prepare(content, *parts), strict=True):
-            inputs = torch.tensor(values, dtype=torch.float32, device=trial.device)
-            inputs = inputs.view(len(inputs), *content.shape) if content.shape else inputs
-            tensors += [arrange(inputs, form), torch.tensor(content.labels[rows], device=trial.device)]
-        inputs, labels, test_inputs, test_labels = tensors
-        return cls(inputs, labels, test_inputs, test_labels, len(content.classes))
 
 
 def _batches(count: int, size: int, epochs: int, rng: np.random.Generator) -> Iterator[Any]:

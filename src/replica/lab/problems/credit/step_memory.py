@@ -20,9 +20,8 @@ from .networks import network
 def peak_step_bytes(trial: Trial, call: Callable[[], Any]) -> int:
     """The most bytes of tensors that are alive at once during a call, beyond those alive before it.
 
-    Every tensor that an operation gives counts from then until it is freed: activations, what autograd keeps of them,
-    gradients, and results on the way. What was there before the call, such as parameters, does not. On a GPU the
-    allocator is asked, which also knows the workspaces of kernels.
+    Every tensor that an operation gives counts until it is freed: activations, what autograd keeps, gradients, results on the
+    way. On a GPU the allocator is asked, which also knows the workspaces of kernels.
 
     Example:
         >>> peak_step_bytes(Trial(0, "smoke"), lambda: (torch.zeros(1000) + torch.zeros(1000)).sum())
@@ -44,16 +43,10 @@ def peak_step_bytes(trial: Trial, call: Callable[[], Any]) -> int:
 def memory_over_depth(
     trial: Trial, trainers: Mapping[str, Callable[[nn.Sequential, torch.Tensor], Any]], batch: int = 1024
 ) -> list[dict[str, Any]]:
-    """What training stacks of convolutions of 16 channels on 8 × 8 digits takes, over their depth.
+    """Megabytes that training stacks of convolutions of 16 channels on 8 × 8 digits takes, over their depth.
 
-    Args:
-        trial: Where weights come from; its device is measured.
-        trainers: By name, ``trainer(network, example)`` gives a module with ``step(inputs, labels)`` and ``optimisers``.
-        batch: Digits a step.
-
-    Returns:
-        Rows of ``layers``, ``method``, and megabytes: a ``step`` at its peak, and ``all``, with parameters, buffers and what
-        optimisers keep.
+    Of trainers by name, ``trainer(network, example)`` gives a module with ``step(inputs, labels)`` and ``optimisers``. Rows hold
+    ``layers``, ``method``, a ``step`` at its peak, and ``all``, with parameters, buffers and what optimisers keep.
     """
     images = digits()
     count = trial.pick(smoke=32, laptop=batch, full=batch)
@@ -72,16 +65,7 @@ def memory_over_depth(
 
 
 def saved_of_backprop(table: Any, method: str, layers: int = 12) -> dict[str, float]:
-    """The share of backpropagation's memory that a method does without, from the rows of `memory_over_depth`.
-
-    Args:
-        table: The rows as a data frame; backpropagation is called ``backprop`` in them.
-        method: The method.
-        layers: At how many hidden layers.
-
-    Returns:
-        ``saved`` of all, ``saved_of_step`` of a step's tensors.
-    """
+    """The share of backpropagation's memory that a method does without, of all and of a step, from `memory_over_depth`."""
     rows = table[table["layers"] == layers].set_index("method")
     saved = 1 - rows.loc[method, ["all", "step"]] / rows.loc["backprop", ["all", "step"]]
     return {"saved": saved["all"], "saved_of_step": saved["step"]}

@@ -10,15 +10,7 @@ from replica.errors import ReplicaError
 
 
 def cost_of_inference(method: Any, events: Any) -> tuple[float, float]:
-    """Operations and spikes of one inference, mean over the recordings.
-
-    Args:
-        method: Has ``predict``, and may have ``operations(events)``, which gives ``"operations"`` and may give ``"spikes"``.
-        events: Recordings to ask about, shape ``(count, time, units)``.
-
-    Raises:
-        ReplicaError: If what its ``operations`` gives is no such thing.
-    """
+    """Operations and spikes of one inference, mean over recordings: by the method's ``operations``, if any."""
     from replica.training import multiply_accumulates
 
     own = getattr(method, "operations", None)

@@ -22,11 +22,7 @@ SEED = 0
 
 
 def solve(name: str, seed: int, count: int, resolution: int) -> SolutionMap:
-    """Make a named solution map, or take it from the cache.
-
-    Raises:
-        ReplicaError: If it would be too large, or too coarse.
-    """
+    """Make a named solution map, or take it from the cache; one that would be too large or too coarse is refused."""
     needed = 8 * count * (resolution if name == "burgers" else (resolution + 1) ** 2)
     if needed > LIMIT_BYTES:
         raise ReplicaError(

@@ -12,19 +12,10 @@ def relative_errors(
     spacing: tuple[float, ...] | None = None,
     periodic: bool = False,
 ) -> NDArray[np.float64]:
-    """Give ‖û − u‖ / ‖u‖ of each sample, in L2 or, where a spacing is given, in H1.
+    """Give ‖û − u‖ / ‖u‖ of each sample ``(channels, *grid)``, in L2 or, where the spacing h of each axis is given, in H1.
 
     ‖u‖²_{H1} is the mean of u² over nodes and channels and, summed over axes, the mean of (u_{i+1} − u_i)² / h² over
-    neighbouring nodes.
-
-    Args:
-        predicted: û, shape ``(count, channels, *grid)``.
-        truth: u, same shape.
-        spacing: h along each axis; None for the L2 norm.
-        periodic: The last node of an axis is a neighbour of the first.
-
-    Returns:
-        Shape ``(count,)``.
+    neighbouring nodes; on a periodic axis the first follows the last.
 
     Example:
         >>> u = np.linspace(0, 1, 101)[None, None]

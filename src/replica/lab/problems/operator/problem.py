@@ -121,11 +121,7 @@ class Operator(FitPredict):
         return (content.inputs.shape, content.outputs.shape, content.boundary), content.inputs, content.outputs
 
     def check(self, dataset: Dataset, options: Options) -> None:
-        """See that there are samples enough, and that the stride fits the grid.
-
-        Raises:
-            ReplicaError: If not.
-        """
+        """See that there are samples enough, and that the stride fits the grid."""
         content: SolutionMap = dataset.content
         count, named = len(content), dataset.name.partition(":")[0] in self.data_names
         asked = int(options["train"]) + int(options["test"]) if named else sum(sizes(options, count))

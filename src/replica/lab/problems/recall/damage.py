@@ -11,38 +11,22 @@ Kind = Literal["flip", "mask", "gaussian"]
 
 
 def damaged_entries(damage: float, dim: int) -> int:
-    """How many of ``dim`` entries the fraction ``damage`` means, rounded to the nearest whole number.
-
-    Example:
-        >>> damaged_entries(0.1, 64)
-        6
-    """
+    """How many of ``dim`` entries the fraction ``damage`` means, rounded to the nearest whole number."""
     return int(np.floor(damage * dim + 0.5))
 
 
 def damage_patterns(
     patterns: NDArray[np.float32], kind: Kind, damage: float, *, binary: bool, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Damage each pattern on its own.
+    """Damage each of ``(batch, dim)`` patterns on its own.
 
-    - ``flip``: exactly `damaged_entries` entries of each pattern, drawn without replacement, change side: v
-    → −v for ±1,
-      v → 1 − v for values in [0, 1].
+    - ``flip``: exactly `damaged_entries` entries of each, drawn without replacement, change side: v → −v for ±1, v → 1 − v for
+      values in [0, 1].
     - ``mask``: as many entries become 0, which is "unknown" for ±1 and "dark" for values in [0, 1].
-    - ``gaussian``: every entry gets independent normal noise whose standard deviation is ``damage`` times
-    the values' range (2
-      for ±1, 1 for [0, 1]). The result is not clipped: clipping would pile noise up at the ends and no
-      longer be Gaussian.
+    - ``gaussian``: every entry gets independent normal noise whose standard deviation is ``damage`` times the values' range. The
+      result is not clipped: clipping would pile noise up at the ends and no longer be Gaussian.
 
-    The same generator damages the same entries at every ``damage``, more of them where it is larger: points
-    of a sweep are paired.
-
-    Args:
-        patterns: Shape ``(batch, dim)``.
-        kind: What happens to an entry.
-        damage: The fraction of entries, or the standard deviation over the range.
-        binary: Whether the values are ±1 rather than in [0, 1].
-        rng: Where the damage comes from.
+    The same generator damages the same entries at every ``damage``, more where it is larger: points of a sweep are paired.
     """
     if kind == "gaussian":
         noise = rng.standard_normal(patterns.shape, np.float32)

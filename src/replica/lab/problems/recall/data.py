@@ -18,12 +18,8 @@ _BLOCK_ROWS = 1024
 class PatternSets:
     """The distinct patterns of a data set, in the order in which they first occur.
 
-    Args:
-        real: float32 in [0, 1], shape ``(count, dim)``.
-        binary: int8 of −1 and +1, shape ``(count, dim)``; the count may be smaller, since rows that differ
-            may look alike in ±1.
-        shape: Of one pattern; ``(dim,)`` where it is no image.
-        notes: What was decided.
+    ``real`` are float32 in [0, 1], ``binary`` int8 of −1 and +1, both ``(count, dim)``; there may be fewer of the second, since
+    rows that differ may look alike in ±1. The ``shape`` is one pattern's: ``(dim,)`` where it is no image.
     """
 
     real: NDArray[np.float32] = field(repr=False)
@@ -37,11 +33,7 @@ class PatternSets:
 
 
 def pattern_sets(values: NDArray[Any], shape: tuple[int, ...], name: str, notes: tuple[str, ...] = ()) -> PatternSets:
-    """Bring patterns into both forms.
-
-    Raises:
-        ReplicaError: If all values are the same.
-    """
+    """Bring patterns into both forms."""
     real = scale(values.reshape(len(values), -1), name)
     binary = binarise(real, image=len(shape) > 1)
     kept = binary[distinct_rows(binary)]
@@ -50,11 +42,7 @@ def pattern_sets(values: NDArray[Any], shape: tuple[int, ...], name: str, notes:
 
 
 def scale(values: NDArray[Any], name: str) -> NDArray[np.float32]:
-    """Scale to [0, 1] by the smallest and the largest value of the whole set (not of each column).
-
-    Raises:
-        ReplicaError: If all values are the same.
-    """
+    """Scale to [0, 1] by the smallest and the largest value of the whole set (not of each column); all the same are refused."""
     low, high = float(values.min()), float(values.max())
     if low == high:
         raise ReplicaError(f"{name}: all values are {low:g}; wanted patterns that differ.")
@@ -69,12 +57,8 @@ def scale(values: NDArray[Any], name: str) -> NDArray[np.float32]:
 def binarise(real: NDArray[np.float32], *, image: bool) -> NDArray[np.int8]:
     """Turn values in [0, 1] into ±1.
 
-    Images, and sets of only two values, become +1 above half of the range. Other data become +1 above the
-    median of their column, so that every column carries as much information as it can.
-
-    Args:
-        real: Values in [0, 1], shape ``(count, dim)``.
-        image: Whether the patterns are images.
+    Images, and sets of only two values, become +1 above half of the range; other data above the median of their column, so
+    that every column carries as much information as it can.
     """
     two_valued = all(
         np.isin(real[start : start + _BLOCK_ROWS], (0.0, 1.0)).all() for start in range(0, len(real), _BLOCK_ROWS)

@@ -120,11 +120,7 @@ class Recall(StoreRecall):
         return (content.real.shape, content.binary.shape, content.shape), content.real, content.binary
 
     def check(self, dataset: Dataset, options: Options) -> None:
-        """See that the data holds enough distinct patterns, and that the damage does something.
-
-        Raises:
-            ReplicaError: If it does not.
-        """
+        """See that the data holds enough distinct patterns, and that the damage does something."""
         patterns = _patterns(dataset, options)
         if int(options["stored"]) > len(patterns):
             form = "in ±1 form " if options["values"] == "binary" else ""
@@ -140,11 +136,7 @@ class Recall(StoreRecall):
             )
 
     def check_validation(self, dataset: Dataset, options: Options) -> None:
-        """See that there are as many patterns that the test does not store.
-
-        Raises:
-            ReplicaError: If there are fewer.
-        """
+        """See that there are as many patterns that the test does not store."""
         count = len(_patterns(dataset, options))
         if 2 * int(options["stored"]) > count:
             raise ReplicaError(
@@ -155,13 +147,7 @@ class Recall(StoreRecall):
     def cues(
         self, trial: Trial, dataset: Dataset, options: Options, split: Split
     ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
-        """Draw the stored patterns, and damage some of them.
-
-        The first patterns of the trial's random order are stored for the test, the last for validation.
-
-        Returns:
-            The stored patterns ``(stored, dim)``; for each cue the row of its original ``(cues,)``; the cues ``(cues, dim)``.
-        """
+        """Draw the stored patterns, the first of the trial's random order or for validation the last, and damage some of them."""
         patterns = _patterns(dataset, options)
         stored, cues = int(options["stored"]), int(options["cues"])
         order = trial.rng("stored").permutation(len(patterns))
@@ -207,10 +193,7 @@ class Recall(StoreRecall):
 def recalled_exactly(
     recalled: NDArray[np.float32], stored: NDArray[np.float32], targets: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
-    """Say for each real-valued output whether it is the right pattern.
-
-    Every value must be within `REAL_TOLERANCE` of the original, and no other stored pattern nearer in the Euclidean metric.
-    """
+    """Which outputs are near their pattern (see `REAL_TOLERANCE`) with no other stored pattern nearer in the Euclidean metric."""
     near: NDArray[np.bool_] = np.abs(recalled - stored[targets]).max(axis=1) <= REAL_TOLERANCE
     for i in np.flatnonzero(near):
         distances = np.square(stored - recalled[i]).sum(axis=1)

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import REGRESSION_FORMATS, RegressionRows
+from replica.data import (
+    REGRESSION_FORMATS,
+    REGRESSION_TABLES,
+    RegressionRows,
+    read_regression,
+    regression_table,
+    uci_table,
+)
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
 from replica.lab.problems.classification.data import prepare
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
 from replica.lab.problems.footprint import parameter_count
-from replica.lab.problems.problem import Dataset, Metric, Option, Split, Value, rank_by, ranked
+from replica.lab.problems.problem import Dataset, Metric, Option, Options, Split, rank_by
+from replica.lab.problems.protocol import numbers
 from replica.lab.problems.regression import data as regression_data
 from replica.lab.problems.regression.scores import FLOOR, HIGHEST, LEVELS, LOWEST, coverage_curve, crps, farthest
 
@@ -33,21 +42,22 @@ _MEASURES = (
     Metric("width", "target deviations", "lower", "Width of 90 % intervals"),
 )
 _SHIFTED = tuple(
-    Metric(f"shift_{metric.name}", metric.unit, metric.better, f"{metric.label}, far rows") for metric in _MEASURES
+    Metric(
+        f"shift_{metric.name}",
+        metric.unit,
+        metric.better,
+        f"{metric.label}, far rows",
+        when=lambda options: options["shift"] == "far",
+    )
+    for metric in _MEASURES
 )
 _COSTS = (
     Metric("fit_seconds", "s", "lower", "Fit time"),
     Metric("parameters", "numbers", "lower", "Numbers kept"),
 )
-_READ = (
-    Option("target", "", "the column to predict, where the data are your own table"),
-    *own_rows.COLUMNS,
-    Option("test_data", "", "a file of your own whose rows are tested, all of them and no others"),
-    own_rows.GROUPS,
-)
 
 
-class Regression(FitPredict):
+class Regression(own_rows.OwnRows, FitPredict):
     """Learn from rows with a number each, predict the number of others.
 
     A trial draws the rows to test (``test``) and the rows to learn from (at most ``train``) and turns both into numbers (see
@@ -59,7 +69,7 @@ class Regression(FitPredict):
     A method may tell how sure it is: by the quantiles of its distribution, or the natural log of its density at targets as they
     are given, or by both.
 
-    What is measured, on the test rows, in units of the deviation that all targets of the data have:
+    What is measured, on the test rows, in units of the deviation of the targets, those to learn from and to test together:
 
     - ``rmse``: root of the mean squared error of ``predict``; about 1 where that is the mean.
     - ``nll``: mean of −ln of the density given to the truth, of methods with ``log_density``; below e^−10,000 counts as that.
@@ -80,40 +90,53 @@ class Regression(FitPredict):
         'predict(X: Float[ndarray, "rows features"]) -> Float[ndarray, " rows"]',
     )
     optional = (
-        'predict_quantiles(X: Float[ndarray, "rows features"], levels: Float[ndarray, " levels"]) -> Float[ndarray, "rows levels"]',
+        'predict_quantiles(X: Float[ndarray, "rows features"], levels: Float[ndarray, " k"]) -> Float[ndarray, "rows k"]',
         'log_density(X: Float[ndarray, "rows features"], y: Float[ndarray, " rows"]) -> Float[ndarray, " rows"]',
     )
     protocol_note = ", as scikit-learn's regressors, and may have predict_quantiles(X, levels) and log_density(X, y)"
-    metrics = (*_MEASURES, *_COSTS, *_SHIFTED)
+    metrics = (*_MEASURES, *_SHIFTED, *_COSTS)
     options = (
-        *_READ,
+        Option("target", "", "the column to predict, where the data are your own table", reads="own"),
+        *own_rows.COLUMNS,
+        Option("test_data", "", "a file of your own whose rows are tested, all of them and no others", reads="own"),
+        own_rows.GROUPS,
         Option("train", 5000, "rows to learn from at most; 0 for all that are not tested", minimum=0,
                label="Rows to learn from"),
         Option("test", 0.0, "share of rows to test; 0 for a standard split where the data have some, else a quarter",
                minimum=0, maximum=0.95, label="Share of rows to test"),
         Option("shift", "no", "whether to measure also on the test rows farthest from the training mean",
                choices=("no", "far"), alone="far"),
-        rank_by(tuple(metric for metric in (*_MEASURES, *_COSTS, *_SHIFTED) if metric.name in
+        rank_by(tuple(metric for metric in metrics if metric.name in
                       ("rmse", "nll", "crps", "fit_seconds", "parameters", "shift_rmse", "shift_nll", "shift_crps"))),
     )  # fmt: skip
     default_data = "diabetes"
-    data_names = regression_data.NAMED
+    data_names: ClassVar[Mapping[str, str]] = {
+        "diabetes": "442 patients, 10 measures, how far diabetes went in a year (ships with scikit-learn)",
+        "concrete": "1,030 mixtures of concrete, 8 columns, compressive strength; 20 standard splits (UCI, $REPLICA_DATA)",
+        "energy": "768 buildings, 8 columns, heating load; 20 standard splits (UCI, $REPLICA_DATA)",
+        "power": "9,568 hours of a power plant, 4 columns, electrical output; 20 standard splits (UCI, $REPLICA_DATA)",
+        "wine": "1,599 red wines, 11 columns, quality; 20 standard splits (UCI, $REPLICA_DATA)",
+        "yacht": "308 towings of yachts, 6 columns, resistance; 20 standard splits (UCI, $REPLICA_DATA)",
+        "airfoil": "1,503 measurements of airfoils, 5 columns, sound pressure (UCI, extra tables)",
+        "auto-mpg": "392 cars, 5 columns, miles per gallon (UCI, extra tables)",
+        "insurance": "1,338 people, 6 columns of numbers and words, medical charges (extra tables)",
+    }
     data_formats = REGRESSION_FORMATS
-    data_options = tuple(option.name for option in _READ)
 
-    def metrics_for(self, options: Mapping[str, Value]) -> tuple[Metric, ...]:
-        """The metrics, the one that ranks first; those of far rows where they are asked for."""
-        return ranked((*_MEASURES, *(_SHIFTED if options["shift"] == "far" else ()), *_COSTS), options)
+    def named(self, name: str, seed: int | None, options: Options) -> RegressionRows:
+        """See `Problem.named`."""
+        return regression_table(name) if name in REGRESSION_TABLES else uci_table(name)
 
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
-        """Read a named data set, or the user's table or arrays.
+    def read(self, path: Path, options: Options) -> RegressionRows:
+        """See `Problem.read`, and `replica.data.read_regression`."""
+        return read_regression(path, **self.asked(options))
 
-        Raises:
-            ReplicaError: In one line, what is wrong with it and what is wanted.
-        """
-        return regression_data.load(source, options)
+    def answers(self, content: RegressionRows) -> tuple[Any, ...]:
+        """See `OwnRows.answers`."""
+        form = content.target, len(content.splits)
+        return f"{content.target} to predict", form, content.targets, *content.splits
 
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+    def check(self, dataset: Dataset, options: Options) -> None:
         """See that there are two rows to learn from and one to test.
 
         Raises:
@@ -129,7 +152,7 @@ class Regression(FitPredict):
                 f"{dataset.name} leaves {len(train)} rows to learn from and {len(test)} to test; wanted 2 and 1 or more."
             )
 
-    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+    def check_validation(self, dataset: Dataset, options: Options) -> None:
         """See that rows can be held out.
 
         Raises:
@@ -142,13 +165,12 @@ class Regression(FitPredict):
             )
             raise ReplicaError(f"Tuning holds rows of {dataset.name} out of those to learn from; wanted {wanted}.")
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
-        """See `Problem.used`: the rows that are learned from and tested."""
-        parts = self.rows(Trial(0, scale), dataset.content, options, "test")
-        sizes = {name: f"{len(rows):,} rows" for name, rows in zip(("train", "test"), parts, strict=True)}
-        return sizes if options["shift"] == "far" else {**sizes, "shift": ""}
+    def used(self, dataset: Dataset, options: Options, scale: Scale) -> Mapping[str, str]:
+        """See `Problem.used`."""
+        told = super().used(dataset, options, scale)
+        return told if options["shift"] == "far" else {**told, "shift": ""}
 
-    def rows(self, trial: Trial, content: Any, options: Mapping[str, Value], split: Split) -> tuple[Rows, Rows]:
+    def rows(self, trial: Trial, content: Any, options: Options, split: Split) -> tuple[Rows, Rows]:
         """The rows to learn from and to test of one trial, or of its training part alone for validation."""
         train, test = regression_data.draw_rows(content, float(options["test"]), trial.seed, trial.rng("split"))
         train = train[: int(options["train"]) or None]
@@ -158,25 +180,18 @@ class Regression(FitPredict):
             return regression_data.hold_out(content, train, trial.rng("validation"))
         return train, test
 
-    def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
+    def sample(self, trial: Trial, content: Any, options: Options, train: Rows, test: Rows) -> Sample:
         """Float64 arrays of numbers; see the class."""
         known, unknown = prepare(content, train, test)
-        centre, scale = _scaling(content, train)
+        centre, scale, _ = _scaling(content, train, test)
         return Sample(train, test, known, (content.targets[train] - centre) / scale, unknown)
 
     def score(
-        self,
-        trial: Trial,
-        method: Any,
-        sample: Sample,
-        dataset: Dataset,
-        options: Mapping[str, Value],
-        fit_seconds: float,
+        self, trial: Trial, method: Any, sample: Sample, dataset: Dataset, options: Options, fit_seconds: float
     ) -> Measured:
         """Ask for predictions, quantiles and densities; see the class for the measures."""
         content: RegressionRows = dataset.content
-        (centre, scale), count = _scaling(content, sample.train), len(sample.test)
-        unit = scale / float(content.targets.std())
+        (centre, scale, unit), count = _scaling(content, sample.train, sample.test), len(sample.test)
         truth = (content.targets[sample.test] - centre) / scale
         errors = _asked(method, "predict", (count,), sample.queries.copy()) - truth
         density = quantiles = None
@@ -231,28 +246,23 @@ def _shown(
     }
 
 
-def _scaling(content: RegressionRows, train: Rows) -> tuple[float, float]:
-    """What targets lose and are divided by: mean and deviation of those learned from, where these differ."""
+def _scaling(content: RegressionRows, train: Rows, test: Rows) -> tuple[float, float, float]:
+    """Mean and deviation of targets that are learned from, and this deviation in units of that of all of a trial's targets."""
     known = content.targets[train]
-    return float(known.mean()), float(known.std() if known.min() < known.max() else content.targets.std())
+    spread = _deviation(np.concatenate([known, content.targets[test]])) or 1.0
+    scale = _deviation(known) or spread
+    return float(known.mean()), scale, scale / spread
+
+
+def _deviation(values: NDArray[np.float64]) -> float:
+    """The standard deviation; 0 of equal values, whatever rounding makes of their mean."""
+    return float(values.std()) if values.min() < values.max() else 0.0
 
 
 def _asked(method: Any, name: str, shape: tuple[int, ...], *given: Any) -> NDArray[np.float64]:
-    """What a method gives back, in NumPy.
-
-    Raises:
-        ReplicaError: If it is anything but finite numbers of the shape that is wanted.
-    """
-    import torch
-
-    output = getattr(method, name)(*given)
+    """What a method gives back, in NumPy; a density may be 0, anything else must be finite."""
     called = f"{type(method).__name__}.{name}"
-    array = output.detach().cpu().numpy() if isinstance(output, torch.Tensor) else np.asarray(output)
-    if array.dtype.kind not in "iuf":
-        raise ReplicaError(f"{called} returned {array.dtype}; wanted real numbers of shape {shape}.")
-    if array.shape != shape:
-        raise ReplicaError(f"{called} returned shape {array.shape}; wanted {shape}.")
-    result = array.astype(np.float64)
+    result = numbers(called, getattr(method, name)(*given), shape, "iuf").astype(np.float64)
     wrong = ~np.isfinite(result) & ~((name == "log_density") & np.isneginf(result))
     if wrong.any():
         row = int(np.argwhere(wrong)[0][0])

@@ -30,8 +30,8 @@ def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mappi
         styles: How methods are drawn; not used: colour tells the size here.
     """
     drawn = list(shown[:_SHOWN])
-    columns = min(_COLUMNS, len(drawn))
-    rows = math.ceil(len(drawn) / columns)
+    rows = math.ceil(len(drawn) / _COLUMNS)
+    columns = math.ceil(len(drawn) / rows)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for place, method in zip(panels.flat, drawn, strict=False):
         _draw_method(place, comparison.examples[method])

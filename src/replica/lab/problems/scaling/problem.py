@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
-from replica.lab.problems.classification import data as classification_data
+from replica.lab.problems.classification.data import TensorRows
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
 from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start, rank_by
 from replica.lab.problems.protocol import timed
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _REGRET = Metric("regret", "nats", "lower", "Loss lost by the small network's rate")
 _DRIFT = Metric("drift", "octaves", "lower", "Drift of the best rate")
 _LOSS = Metric("loss", "nats", "lower", "Training loss at the small network's rate")
+_BEST = Metric("best_loss", "nats", "lower", "Training loss at its own best rate")
 _ACCURACY = Metric("accuracy", "share of rows", "higher", "Accuracy at the small network's rate")
 _DIVERGED = Metric("diverged", "share of runs", "lower", "Runs that diverge near the small network's rate")
 _CENSORED = Metric("censored", "share of sizes", "lower", "Sizes whose best rate is at the grid's end")
@@ -72,6 +73,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
       anew at both best rates. A network that learns at no rate (5 % below equal odds) has the loss of equal odds as regret.
     - ``drift``: octaves that the best rate moves from the smallest to the largest size, on a line through all, without sign.
     - ``loss`` and ``accuracy``: of the largest network at the smallest one's best rate, in training and on test rows.
+    - ``best_loss``: the largest network's least loss at any rate.
     - ``diverged``: the share of runs of larger networks, within a factor of 4 of the smallest one's best rate and above their
       own, that end with no less than equal odds: they blew up, or their units died.
     - ``censored``: the share of sizes whose best rate is at an end of the grid, or that learn at no rate; the grid is widened by
@@ -89,7 +91,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
         "-> tuple[nn.Module, list[dict]]",
     )
     protocol_note = ", which gives a module and its parameter groups"
-    metrics = (_REGRET, _DRIFT, _LOSS, _ACCURACY, _DIVERGED, _CENSORED, _SECONDS)
+    metrics = (_REGRET, _DRIFT, _LOSS, _BEST, _ACCURACY, _DIVERGED, _CENSORED, _SECONDS)
     options = (
         SizeOption("width", "", "units of a hidden layer, small to large; 32,64,128,256, or 64 where the depth grows"),
         SizeOption("depth", "3", "hidden layers; several, such as 2,4,8,16, for networks that grow deeper"),
@@ -108,11 +110,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
     default_sweep = ("optimiser", ("sgd", "adam"))
 
     def check(self, dataset: Dataset, options: Options) -> None:
-        """See that there are sizes and rates.
-
-        Raises:
-            ReplicaError: If not one of width and depth grows, or the lowest rate is not below the highest.
-        """
+        """See that one of width and depth grows, and that the lowest rate is below the highest."""
         widths, depths = _shapes(options).values()
         if (len(widths) > 1) == (len(depths) > 1):
             many = "both" if len(widths) > 1 else "neither"
@@ -139,7 +137,8 @@ class Scaling(own_rows.LabelledData, LabelledRows):
 
         rows = _Rows.of(trial, dataset.content, self.rows(trial, dataset.content, options, split))
         plan = _Plan.of(options, trial.scale)
-        networks = [plan.network(start(), trial, rows, size) for size in range(len(plan.sizes))]
+        method = start()
+        networks = [plan.network(method, trial, rows, size) for size in range(len(plan.sizes))]
         course = _Course(trial, rows, plan)
         course.warm_up(networks[0])
         losses = np.array([course.losses(network, plan.log2_rates) for network in networks])
@@ -147,7 +146,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
         log2_best = [each.log2_rate for each in best]
         reached = course.losses(networks[-1], [log2_best[0], log2_best[-1]])
         scores = scores_of(networks[-1], course.runs, 0, rows.test_inputs)
-        if split == "test" and reached[0] < rows.odds and not scores.isfinite().all():
+        if reached[0] < rows.odds and not scores.isfinite().all():
             raise ReplicaError(f"{networks[-1].name}: the module gives scores of test rows that are no finite numbers.")
         least = min(losses[-1].min(), reached.min())
         near = np.abs(plan.log2_rates - log2_best[0]) <= _NEAR
@@ -159,6 +158,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
             "regret": float(reached[0] - least) if least < _UNLEARNED * rows.odds else rows.odds,
             "drift": abs(drift(plan.sizes, log2_best)),
             "loss": float(reached[0]),
+            "best_loss": float(least),
             "accuracy": Proportion(int((scores.argmax(1) == rows.test_labels).sum()), len(scores)),
             "diverged": Proportion(int(lost[:, near].sum()), int(near.sum()) * len(lost)),
             "censored": Proportion(ends, len(best)),
@@ -265,28 +265,8 @@ class _Course:
         return np.minimum(np.nan_to_num(self.runs.losses, nan=odds, posinf=odds), odds)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows to learn from and rows to test, standardised by the first."""
-
-    inputs: Tensor
-    labels: Tensor
-    test_inputs: Tensor
-    test_labels: Tensor
-    classes: int
-
+class _Rows(TensorRows):
     @property
     def odds(self) -> float:
         """The loss of giving all classes equal odds."""
         return math.log(self.classes)
-
-    @classmethod
-    def of(cls, trial: Trial, content: Any, parts: tuple[Any, Any]) -> _Rows:
-        import torch
-
-        tensors: list[Tensor] = []
-        for rows, values in zip(parts, classification_data.prepare(content, *parts), strict=True):
-            tensors.append(torch.tensor(values, dtype=torch.float32, device=trial.device))
-            tensors.append(torch.tensor(content.labels[rows], device=trial.device))
-        inputs, labels, test_inputs, test_labels = tensors
-        return cls(inputs, labels, test_inputs, test_labels, len(content.classes))

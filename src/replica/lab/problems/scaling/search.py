@@ -49,11 +49,10 @@ def train(
     """
     module = built.module
     started = {name: parameter.detach() for name, parameter in module.named_parameters()}
-    frozen = {name: tensor for name, tensor in started.items() if name not in built.scales}
     multiples = torch.tensor(rates, dtype=torch.float32, device=inputs.device)
 
     def loss(weights: Mapping[str, Tensor], batch: Tensor, truth: Tensor) -> Tensor:
-        scores: Tensor = functional_call(module, {**weights, **frozen}, (batch,))
+        scores: Tensor = functional_call(module, dict(weights), (batch,))
         return nn.functional.cross_entropy(scores, truth)
 
     stacked = {

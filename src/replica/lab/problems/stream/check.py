@@ -14,11 +14,7 @@ from replica.lab.problems.stream.plan import plan, task_classes
 
 
 def check(dataset: Dataset, options: Mapping[str, Value]) -> None:
-    """See that boundaries, shift, tasks and classes go together, and that every task has items to learn and to test.
-
-    Raises:
-        ReplicaError: In one line, what does not and what would.
-    """
+    """See that boundaries, shift, tasks and classes go together, and that every task has items to learn and to test."""
     from replica.training import image_shape
 
     content: StreamContent = dataset.content
@@ -44,11 +40,7 @@ def check(dataset: Dataset, options: Mapping[str, Value]) -> None:
 
 
 def check_validation(dataset: Dataset, options: Mapping[str, Value]) -> None:
-    """See that every task has an item to learn and one to hold out.
-
-    Raises:
-        ReplicaError: If one has not.
-    """
+    """See that every task has an item to learn and one to hold out."""
     _check_items(dataset, options, "validation")
 
 

@@ -15,11 +15,7 @@ from replica.errors import ReplicaError
 class StreamContent:
     """Labelled rows and what parts them into tasks.
 
-    Args:
-        labelled: The rows; without the column that names their domains.
-        families: For each class the number of the family it belongs to (its alphabet); None where classes have none.
-        domains: For each row the number of its domain; None where the problem makes the tasks.
-        domain_names: What each domain is called.
+    ``families`` number for each class its family (its alphabet), ``domains`` for each row its domain; None where there are none.
     """
 
     labelled: Labelled
@@ -44,11 +40,7 @@ class StreamContent:
 
 
 def omniglot_stream(domain: str) -> StreamContent:
-    """Omniglot's characters in the families of their alphabets, which may be the domains.
-
-    Raises:
-        ReplicaError: If anything else is to be.
-    """
+    """Omniglot's characters in the families of their alphabets, which may be the domains."""
     if domain not in ("", "alphabet"):
         raise ReplicaError(f"Data omniglot has no column {domain!r:.60} that names domains; it has alphabet.")
     drawn = omniglot()

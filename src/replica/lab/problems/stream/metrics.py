@@ -14,11 +14,7 @@ Array = NDArray[np.float64]
 def average_accuracy(right: NDArray[np.int64], total: NDArray[np.int64]) -> float:
     r"""Mean over the stream of the share of items right, of all tasks so far (Rebuffi et al., 2017, section 4).
 
-    $\frac 1 T \sum_i \sum_{j \le i} r_{ij} / \sum_{j \le i} n_j$.
-
-    Args:
-        right: $r_{ij}$: how many test items of task j are right after task i; shape ``(tasks, tasks)``, lower triangle.
-        total: $n_j$: how many there are.
+    $\frac 1 T \sum_i \sum_{j \le i} r_{ij} / \sum_{j \le i} n_j$, of $n_j$ test items of task j $r_{ij}$ right after task i.
 
     Example:
         >>> average_accuracy(np.array([[10, 0], [0, 10]]), np.array([10, 10]))
@@ -31,9 +27,6 @@ def forgetting(accuracy: Array) -> float:
     r"""How far accuracy lies below the best there was (Chaudhry et al., 2018, section 3.2), mean over all tasks but the last.
 
     $\frac 1 {T-1} \sum_{j<T} \left(\max_{j \le i < T} R_{ij} - R_{Tj}\right)$.
-
-    Args:
-        accuracy: $R$, shape ``(tasks, tasks)``; the lower triangle is read.
 
     Example:
         >>> forgetting(np.array([[0.9, 0.0], [0.4, 1.0]]))
@@ -48,9 +41,6 @@ def backward_transfer(accuracy: Array) -> float:
 
     $\frac 1 {T-1} \sum_{j<T} (R_{Tj} - R_{jj})$.
 
-    Args:
-        accuracy: $R$, shape ``(tasks, tasks)``; the lower triangle is read.
-
     Example:
         >>> round(backward_transfer(np.array([[0.9, 0.0], [0.4, 1.0]])), 6)
         -0.5
@@ -64,10 +54,6 @@ def forward_transfer(before: Array, chance: Array) -> float:
     $\frac 1 {T-1} \sum_{j>1} (R_{j-1,j} - b_j)$, with $b_j$ the accuracy of a blind guess among the classes seen instead
     of that of an untrained network: not every method has one.
 
-    Args:
-        before: $R_{j-1,j}$ for the tasks from the second on.
-        chance: $b_j$.
-
     Example:
         >>> forward_transfer(np.array([0.6, 0.8]), np.array([0.1, 0.1]))
         0.6
@@ -78,12 +64,8 @@ def forward_transfer(before: Array, chance: Array) -> float:
 def worst_accuracy(accuracy: Array, learned: NDArray[np.int64]) -> float:
     r"""The least accuracy since a task was learned, mean over all tasks but the last: min-ACC of De Lange et al. (2023).
 
-    $\frac 1 {T-1} \sum_{j<T} \min_{n > n_j} A_{nj}$ over all evaluations $n$ after the end $n_j$ of task $j$, those within
-    later tasks too: what a model in use falls to.
-
-    Args:
-        accuracy: $A_{nj}$, shape ``(evaluations, tasks)``.
-        learned: For each task the row of the evaluation at its end.
+    $\frac 1 {T-1} \sum_{j<T} \min_{n > n_j} A_{nj}$ over all evaluations $n$ after the end $n_j$ of task $j$ (``learned``), those
+    within later tasks too: what a model in use falls to.
 
     Example:
         >>> worst_accuracy(np.array([[0.9, 0.0], [0.2, 0.5], [0.7, 1.0]]), np.array([0, 2]))

@@ -25,14 +25,9 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Plan:
-    """Which rows a trial learns and tests in which task.
+    """Which rows a trial learns and tests in which task, and which come before the stream: ``labelled`` where they bring labels.
 
-    Args:
-        classes: The stream's classes in the order in which they appear: `classes[i]` is the data's number of class i.
-        learned: The rows to learn from in each task.
-        tested: The rows to test in each task.
-        pretraining: The rows that come before the stream; none where empty.
-        labelled: Whether these come with labels, of classes that never appear in the stream.
+    ``classes[i]`` is the data's number of class i, in the order in which classes appear.
     """
 
     classes: tuple[int, ...]
@@ -73,12 +68,7 @@ class Stream:
 
 
 def task_classes(classes: int, tasks: int, first: float) -> list[int]:
-    """How many classes each task has: the first as many as told, the others (or all) equally many, up to one.
-
-    Args:
-        classes: How many there are.
-        tasks: How many tasks.
-        first: The number of classes of the first task; below 1 their share; 0 for as many as in the others.
+    """How many classes each task has: the first as many as told (below 1 a share), the others, or all, equally many up to one.
 
     Example:
         >>> task_classes(10, 5, 0), task_classes(10, 6, 0.5), task_classes(11, 3, 4)

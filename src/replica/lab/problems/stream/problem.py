@@ -143,19 +143,11 @@ class Stream(own_rows.LabelledData, StepByStep):
         return {"tasks": str(len(made.learned)), "epochs": str(epochs), "train": train, "test": test}
 
     def check(self, dataset: Dataset, options: Options) -> None:
-        """See that the data can be cut into these tasks.
-
-        Raises:
-            ReplicaError: If not, with what would fit.
-        """
+        """See that the data can be cut into these tasks."""
         check(dataset, options)
 
     def check_validation(self, dataset: Dataset, options: Options) -> None:
-        """See that every task leaves an item to learn when one in five is held out.
-
-        Raises:
-            ReplicaError: If one does not.
-        """
+        """See that every task leaves an item to learn when one in five is held out."""
         check_validation(dataset, options)
 
     def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:

@@ -12,18 +12,13 @@ _LESS = 0.75
 def shifted(
     inputs: NDArray[np.float32], kind: str, task: int, tasks: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Show inputs as a task sees them; the first task sees them as they are.
+    """Show standardised inputs ``(count, *shape)`` as a task sees them; the first task sees them as they are.
 
-    - ``rotation``: turned by task · 180° / tasks (Lopez-Paz & Ranzato, 2017); pixels from outside repeat the edge.
+    - ``rotation`` (of images): by task · 180° / tasks (Lopez-Paz & Ranzato, 2017); pixels from outside repeat the edge.
     - ``permutation``: values in an order drawn for each task (Goodfellow et al., 2014).
     - ``contrast``: three quarters of the contrast before, and every second task inverted.
 
-    Args:
-        inputs: Standardised values, shape ``(count, *shape)``.
-        kind: One of `SHIFTS`; a rotation takes images.
-        task: Its number, from 0.
-        tasks: How many there are.
-        rng: A fresh stream, the same for every task of a trial.
+    The random state is fresh, the same for every task of a trial.
 
     Example:
         >>> x = np.arange(4, dtype=np.float32).reshape(1, 2, 2)

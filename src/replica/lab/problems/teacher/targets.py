@@ -12,8 +12,9 @@ from replica.data.sets.teachers.hierarchical_polynomials import HierarchicalPoly
 from replica.data.sets.teachers.key_averages import KeyAverage
 from replica.data.sets.teachers.linear import LinearTeacher
 from replica.data.sets.teachers.local_fields import LocalField
-from replica.data.sets.teachers.teacher import Teacher
+from replica.data.sets.teachers.teacher import Examples, Teacher
 from replica.errors import ReplicaError
+from replica.lab.claims import Trial
 from replica.lab.problems.problem import Value
 
 Options = Mapping[str, Value]
@@ -68,6 +69,11 @@ READ_BY_SOME = tuple(dict.fromkeys(name for target in TARGETS.values() for name 
 """Options that some targets do not depend on."""
 
 
+def told() -> str:
+    """The targets in words."""
+    return "; ".join(f"{target.description} ({name})" for name, target in TARGETS.items())
+
+
 def dimension(options: Options) -> int:
     """The dimension that is meant: of a patch, or of a row without patches."""
     return int(options["dim"]) or TARGETS[str(options["target"])].dim
@@ -83,3 +89,8 @@ def teacher(options: Options, rng: np.random.Generator) -> Teacher:
         return TARGETS[str(options["target"])].draw(options, dimension(options), rng)
     except ValueError as error:
         raise ReplicaError(f"Target {options['target']}: {error}.") from None
+
+
+def drawn(known: Teacher, part: str, count: int, trial: Trial) -> Examples:
+    """Draw a trial's examples of a teacher, or rows to test, from a stream of their own."""
+    return known.examples(count, trial.rng(part))

@@ -1,0 +1,282 @@
+"""Lee, Yun, Yang, Lee 2022: Scale Mixtures of Neural Network Gaussian Processes.
+
+A prior on the scale of a wide network's last layer makes its Gaussian process a Student-t process: do networks tend to it, and
+is it more robust to what it has not seen?
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import gammaln
+from scipy.stats import norm, t
+from torch import Tensor
+
+from replica.data import regression_table
+from replica.kernels import ScaleMixtureRegressor, inverse_gamma_law, wide_kernels
+from replica.lab.claims import Integer, LogUniform, Paper, Trial
+from replica.lab.problems.classification.data import prepare
+from replica.lab.studies import dots, lines
+
+paper = Paper("scale_mixture_gp")
+Rows = list[dict[str, Any]]
+
+
+@paper.entry("regression", name="scale-mixture", space={"shape": LogUniform(0.5, 20.0), "depth": Integer(1, 6)})
+def scale_mixture(trial: Trial, shape: float = 2.0, depth: int = 4) -> ScaleMixtureRegressor:
+    """The Student-t process of a wide ReLU network, fitted by evidence on at most 1,000 rows, with at most 4,000 kept."""
+    return ScaleMixtureRegressor(shape, shape, depth=depth)
+
+
+WEIGHT, BIAS = 8.0, 0.05
+"""Deviations of weights and biases in the authors' notebook; shape and rate are 1 there, so that outputs have 2 degrees."""
+
+
+def readout_kernels(points: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+    """The NNGP and tangent kernel of erf networks whose last layer has weights of deviation 1 and no bias."""
+    both = wide_kernels(points, activation=torch.erf, depth=depth, weight_variance=WEIGHT**2, bias_variance=BIAS**2)
+    nngp, ntk = ((kernel - BIAS**2) / WEIGHT**2 for kernel in both)
+    return nngp, ntk
+
+
+def hidden_units(points: Tensor, width: int, depth: int, generator: torch.Generator) -> Tensor:
+    """The last hidden layer of a network for each set of points, (networks, points, width)."""
+    units = points
+    for _ in range(depth):
+        weights = torch.randn(len(units), units.shape[2], width, generator=generator)
+        biases = torch.randn(len(units), 1, width, generator=generator)
+        units = torch.erf(WEIGHT / math.sqrt(units.shape[2]) * units @ weights + BIAS * biases)
+    return units
+
+
+def initial_laws(trial: Trial) -> Rows:
+    """Kolmogorov distances of outputs, and of differences between neighbours, from t_2 and from the nearest normal law."""
+    points = torch.linspace(-math.pi, math.pi, 6)[:, None]
+    contrasts = torch.cat([torch.eye(6), torch.eye(6)[1:] - torch.eye(6)[:-1]]).double()
+    limit = torch.einsum("cp,pq,cq->c", contrasts, readout_kernels(points.double(), 3)[0], contrasts).sqrt().numpy()
+    generator = trial.generator("hidden layers")
+    rows = []
+    for width in trial.pick(smoke=(4, 16), laptop=(4, 16, 64, 256, 512), full=(4, 16, 64, 256, 1024)):
+        networks = trial.pick(smoke=50, laptop=min(8000, 2**17 // width), full=2**18 // width)
+        units = hidden_units(points.expand(networks, 6, 1), width, 3, generator).double()
+        scales = torch.einsum("cp,npw->ncw", contrasts, units).square().mean(2).sqrt().numpy()
+        for place, scale in enumerate(limit):
+            values = scale * t(2).ppf((np.arange(400) + 0.5) / 400)
+            law = t(2).cdf(values[:, None] / np.maximum(scales[:, place], 1e-12)).mean(1)
+            away = np.abs(law - t(2).cdf(values / scale)).max()
+            normal = minimize_scalar(
+                lambda log, law=law, values=values: np.abs(law - norm.cdf(values / math.exp(log))).max(),
+                bounds=(math.log(scale) - 1, math.log(scale) + 2),
+                method="bounded",
+            ).fun
+            rows.append({"kind": "drawn", "width": width, "contrast": place, "distance": away, "from_normal": normal})
+    return rows
+
+
+def trained_outputs(trial: Trial, scales: Tensor, points: Tensor, targets: Tensor) -> Tensor:
+    """Outputs of networks of one hidden layer at all points after full-batch descent on the first, (networks, points)."""
+    networks, known = len(scales), len(targets)
+    width, steps = trial.pick(smoke=16, laptop=128, full=512), trial.pick(smoke=20, laptop=1500, full=6000)
+    generator = trial.generator("networks")
+    parts = [torch.randn(networks, *shape, generator=generator) for shape in ((1, width), (1, width), (width, 1))]
+    weights, biases, last = (part.requires_grad_() for part in parts)
+    strongest = float(torch.linalg.eigvalsh(readout_kernels(points[:known].double(), 1)[1])[-1])
+    rates = (1 / (strongest * scales))[:, None, None]
+
+    def outputs(inputs: Tensor) -> Tensor:
+        units = torch.erf(WEIGHT * inputs * weights + BIAS * biases)
+        return (scales / width).sqrt()[:, None] * (units @ last)[:, :, 0]
+
+    for _ in range(steps):
+        loss = (outputs(points[:known]) - targets).square().sum() / 2
+        slopes = torch.autograd.grad(loss, (weights, biases, last))
+        with torch.no_grad():
+            for part, slope in zip((weights, biases, last), slopes, strict=True):
+                part -= rates * slope
+    return outputs(points).detach()
+
+
+def trained_tails(trial: Trial) -> Rows:
+    """How often outputs of trained networks lie beyond 4 predicted scales, with the prior on the scale and with the scale 1."""
+    generator = trial.generator("sine")
+    known = torch.rand(5, 1, generator=generator) * 2 * math.pi - math.pi
+    targets = torch.sin(known[:, 0]) + 0.1 * torch.randn(5, generator=generator)
+    points = torch.cat([known, torch.linspace(-math.pi, math.pi, 12)[:, None]])
+    nngp, ntk = readout_kernels(points.double(), 1)
+    lift = torch.linalg.solve(ntk[:5, :5], ntk[:5, 5:]).T
+    mean = lift @ targets.double()
+    around = nngp[5:, 5:] - lift @ nngp[:5, 5:] - nngp[5:, :5] @ lift.T + lift @ nngp[:5, :5] @ lift.T
+    far = around.diagonal() > 0.1 * nngp[5:, 5:].diagonal()  # next to a training point there is no spread to predict
+    networks = trial.pick(smoke=20, laptop=400, full=2000)
+    gamma = trial.rng("scales").gamma(1.0, size=networks)
+    rows = []
+    for prior, scales in ((True, torch.from_numpy(1 / gamma).float()), (False, torch.ones(networks))):
+        found = trained_outputs(trial, scales, points, targets)[:, 5:].double()
+        beyond = ((found - mean).abs() > 4 * around.diagonal().sqrt())[:, far]
+        rows.append({"kind": "trained" if prior else "trained without prior", "tail": float(beyond.double().mean())})
+    return rows
+
+
+def networks(trial: Trial) -> Rows:
+    """Laws of networks as they are drawn, and tails of trained ones."""
+    return initial_laws(trial) + trained_tails(trial)
+
+
+def draw_distances(axes, table):
+    """The largest distance of any output or difference, over width."""
+    drawn = (
+        table[table["kind"] == "drawn"].groupby(["seed", "width"], as_index=False)[["distance", "from_normal"]].max()
+    )
+    long = drawn.melt(["seed", "width"], ["distance", "from_normal"], "law", "away")
+    long["law"] = long["law"].map({"distance": "Student-t of 2 degrees", "from_normal": "nearest normal"})
+    lines("width", "away", "law", log="xy", xlabel="width (units a layer)", ylabel="Kolmogorov distance")(axes, long)
+
+
+@paper.claim(networks, figure=draw_distances)
+def student_t_limit(table):
+    """Distances at the greatest and least width, their slope, and tails of trained networks beyond those of t_2."""
+    drawn = table[table["kind"] == "drawn"].groupby("width")
+    distances, tails = drawn["distance"].max(), table.dropna(subset=["tail"]).set_index("kind")["tail"]
+    return {
+        "distance": distances.iloc[-1],
+        "tail_excess": tails["trained"] - 2 * t(2).sf(4),
+        "slope": np.polyfit(np.log(distances.index.to_numpy(float)), np.log(distances), 1)[0],
+        "distance_narrow": distances.iloc[0],
+        "distance_from_normal": drawn["from_normal"].min().iloc[-1],
+        "tail_without_prior": tails["trained without prior"],
+    }
+
+
+PROCESSES = {"NNGP": math.inf, "Student-t": 2.0}
+
+
+def corrupted_tables(trial: Trial) -> Rows:
+    """Negative log densities on test rows as they are and with noise on every column, fitted by evidence to few rows."""
+    tables = trial.pick(smoke=("diabetes",), laptop=(*TABLES,), full=(*TABLES,))
+    rows = []
+    for name in tables:
+        content, rng = regression_table(name), trial.rng(name)
+        for count in trial.pick(smoke=(20,), laptop=(20, 50, 100), full=(20, 50, 100, 200)):
+            for _ in range(trial.pick(smoke=1, laptop=4, full=20)):
+                order = rng.permutation(len(content))
+                train, test = order[:count], order[count : count + 200]
+                X, queries = prepare(content, train, test)
+                centre, scale = content.targets[train].mean(), content.targets[train].std()
+                y, truth = ((content.targets[part] - centre) / scale for part in (train, test))
+                noise = rng.normal(size=queries.shape)
+                for process, shape in PROCESSES.items():
+                    model = ScaleMixtureRegressor(shape, 2.0).fit(X, y)
+                    for corrupted in (0, 1):
+                        nll = -float(model.log_density(queries + corrupted * noise, truth).mean())
+                        rows.append(
+                            {"table": name, "rows": count, "process": process, "corrupted": corrupted, "nll": nll}
+                        )
+    return rows
+
+
+TABLES = ("diabetes", "airfoil", "auto-mpg", "insurance")
+
+
+def gains(table, by: list[str]):
+    """The NNGP's negative log density less the Student-t process's, mean within groups."""
+    wide = table.pivot_table(index=by, columns="process", values="nll", aggfunc="mean")
+    return wide["NNGP"] - wide["Student-t"]
+
+
+def draw_gains(axes, table):
+    """Gains over rows, clean and corrupted."""
+    found = gains(table, ["seed", "rows", "corrupted"]).rename("gain").reset_index()
+    found["inputs"] = found["corrupted"].map({0: "as they are", 1: "corrupted"})
+    lines("rows", "gain", "inputs", log="x", xlabel="rows to learn from", ylabel="gain over the NNGP (nats a row)")(
+        axes, found
+    )
+
+
+@paper.claim(corrupted_tables, figure=draw_gains)
+def corrupted_inputs(table):
+    """Gains on corrupted and clean rows, mean over tables and numbers of rows; what corruption costs the NNGP."""
+    gain, few = gains(table, ["corrupted"]), gains(table, ["corrupted", "rows"])
+    nngp = table[table["process"] == "NNGP"].groupby("corrupted")["nll"].mean()
+    return {
+        "gain_corrupted": gain[1],
+        "gain_clean": gain[0],
+        "gain_corrupted_at_20_rows": few[1, 20],
+        "harm": nngp[1] - nngp[0],
+    }
+
+
+def small_functions(scales: np.ndarray, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Networks of 64 units, one for each scale, at 25 points with noise: what their Gaussian process of scale 1 makes of them.
+
+    Returns:
+        yᵀK⁻¹y of the 5 points that are seen, (count,); and the 20 others less their mean, over their deviation, (count, 20).
+    """
+    points = torch.rand(len(scales), 25, 1, generator=generator) * 2 * math.pi - math.pi
+    outputs = hidden_units(points, 64, 1, generator) @ torch.randn(len(scales), 64, 1, generator=generator) / 8
+    noised = outputs[:, :, 0] + 0.1 * torch.randn(len(scales), 25, generator=generator)
+    grams = torch.stack([readout_kernels(own.double(), 1)[0] for own in points]) + 0.01 * torch.eye(25).double()
+    values = noised.double() * torch.from_numpy(scales).sqrt()[:, None]
+    lift = torch.linalg.solve(grams[:, :5, :5], grams[:, :5, 5:])
+    distances = (values[:, :5] * torch.linalg.solve(grams[:, :5, :5], values[:, :5])).sum(1)
+    variances = grams[:, 5:, 5:].diagonal(dim1=1, dim2=2) - (grams[:, :5, 5:] * lift).sum(1)
+    away = values[:, 5:] - (lift * values[:, :5, None]).sum(1)
+    return distances.numpy(), (away / variances.sqrt()).numpy()
+
+
+def fitted_prior(distances: np.ndarray) -> tuple[float, float]:
+    """Shape and rate of the most evidence for many functions of five points each."""
+
+    def loss(logs: np.ndarray) -> float:
+        shape, rate = np.exp(logs)
+        constant = gammaln(shape + 2.5) - gammaln(shape) - 2.5 * np.log(2 * rate)
+        return -float(np.mean(constant - (shape + 2.5) * np.log1p(distances / (2 * rate))))
+
+    found = minimize(loss, np.zeros(2), method="Nelder-Mead").x
+    return float(np.exp(found[0])), float(np.exp(found[1]))
+
+
+def scales(trial: Trial) -> Rows:
+    """Negative log densities at scales seen in fitting and at others, of values standardised by the process of scale 1."""
+    count = trial.pick(smoke=10, laptop=100, full=1000)
+    learned, seen = np.exp(trial.rng("scales").uniform(-math.log(3), math.log(3), (2, count)))
+    known, _ = small_functions(learned, trial.generator("learned"))
+    shape, rate = fitted_prior(known)
+    shared = float(known.mean() / 5)
+    tested = {"seen": seen, "larger": np.full(count, 30.0), "smaller": np.full(count, 1 / 30)}
+    sets = {name: small_functions(own, trial.generator(name)) for name, own in tested.items()}
+    rows = []
+    for name, (distances, values) in sets.items():
+        found = {
+            "scale known": norm.logpdf(values, scale=np.sqrt(tested[name])[:, None]),
+            "NNGP": norm.logpdf(values, scale=math.sqrt(shared)),
+            "NNGP refitted": norm.logpdf(values, scale=np.sqrt(distances / 5)[:, None]),
+            "Student-t": np.array(
+                [
+                    inverse_gamma_law(shape, rate, 5, distance).logpdf(row)
+                    for distance, row in zip(distances, values, strict=True)
+                ]
+            ),
+        }
+        rows += [{"scales": name, "process": process, "nll": -float(logs.mean())} for process, logs in found.items()]
+    return rows
+
+
+@paper.claim(
+    scales,
+    figure=dots("scales", "nll", "process", xlabel="scale of the functions", ylabel="negative log density (nats)"),
+)
+def unseen_scales(table):
+    """Gains over the NNGP, and over one refitted to each function; what unseen scales cost the NNGP beyond seen ones."""
+    nll = table.pivot(index="scales", columns="process", values="nll")
+    gain, refitted = nll["NNGP"] - nll["Student-t"], nll["NNGP refitted"] - nll["Student-t"]
+    regret, unseen = nll["NNGP"] - nll["scale known"], ["larger", "smaller"]
+    return {
+        "least_gain": gain[unseen].min(),
+        "gain_larger": gain["larger"],
+        "gain_smaller": gain["smaller"],
+        "gain_seen": gain["seen"],
+        "least_gain_over_refitted": refitted[unseen].min(),
+        "harm": (regret[unseen] - regret["seen"]).min(),
+    }
