@@ -142,6 +142,9 @@ from .infinite_linear_network import (
     InfiniteLinearNetwork as InfiniteLinearNetwork,
     LinearNetwork as LinearNetwork,
 )
+from .meta_learning import (
+    KernelMaml as KernelMaml,
+    NetworkMaml as NetworkMaml,
 
 # Layers as dot products of features of inputs and of weights
 from .scalable_layers import (
