@@ -42,6 +42,7 @@ from .wide_layers import wide_layer as wide_layer
 
 # Kernel least squares: ridge with exact leave-one-out errors, gradient flow, random features
 from .kernel_regressor import KernelRegressor as KernelRegressor
+from .kernel_classifier import KernelClassifier as KernelClassifier
 from .kernel_functions import NamedKernel as NamedKernel
 from .ridge_path import RidgePath as RidgePath, ridge_path as ridge_path
 from .gradient_flow import kernel_gradient_flow as kernel_gradient_flow
