@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "replica"
 DEAREST = 15
 """How many tests are named."""
+FIRST = ("tests/site/", "tests/lab/test_ray.py", "tests/lab/test_runner.py", "tests/test_examples.py")
+"""Long tests, and those that wait for others, begin first: at the end no process has one left while the others idle."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,7 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of the batteries (``test_every_*.py``) only what is about the names given, and what is about none."""
+    """Long tests first; of the batteries (``test_every_*.py``) only what is about the names given, or about none."""
+    items.sort(key=lambda item: min((at for at, start in enumerate(FIRST) if item.nodeid.startswith(start)), default=9))
     if config.option.about is None:
         return
     wanted = set(config.option.about.split(","))

@@ -21,7 +21,7 @@ STEPS: tuple[tuple[str, Callable[[Source], None]], ...] = (
 
 
 def generate(folder: Path, *, draft: bool = False) -> None:
-    """Write all pages that Sphinx reads into a folder; a draft has one figure a paper."""
+    """Write all pages that Sphinx reads into a folder; a draft has one picture for all figures."""
     source = Source(folder, draft=draft)
     source.copy(SITE)
     source.write("guides/read-a-verdict.md", (SITE.parent / "statistics.md").read_bytes())

@@ -42,7 +42,8 @@ def claim_figure(source: Source, record: Record, claim: Claim, rows: dict[str, A
         names[name] = f"figures/{record.slug}-{claim.name}-{name}-{key}.png"
         path = source.keep(names[name])
         if not path.exists():
-            path.write_bytes(_drawn(claim, rows, name))
+            source.sample = (source.draft and source.sample) or _drawn(claim, rows, name)
+            path.write_bytes(source.sample)
     return names
 
 

@@ -14,12 +14,14 @@ class Source:
 
     Args:
         folder: Where the pages go; it is made, and what no run of this class wrote is removed by `finish`.
-        draft: Whether one figure a paper will do, the light one in the dark too: drawing is most of the work.
+        draft: Whether one picture will do for the first claim of each paper, light and dark: drawing takes long.
     """
 
     def __init__(self, folder: Path, *, draft: bool = False) -> None:
         self.folder = folder
         self.draft = draft
+        self.sample = b""
+        """The picture that was drawn last."""
         self._kept: set[Path] = set()
 
     def write(self, name: str, content: str | bytes) -> None:

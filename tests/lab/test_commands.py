@@ -21,6 +21,7 @@ from replica.lab.cli.main import main
 from replica.lab.cli.papers import _titled
 from replica.lab.cli.show import exports
 from replica.lab.problems.registry import get
+from replica.lab.report import Comparison
 from replica.lab.runner import progress
 from replica.lab.runner.participants import participants
 from tests.lab.toy_papers import write_paper
@@ -107,10 +108,12 @@ def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
 
 
 @pytest.fixture
-def compare(replica: Replica) -> Replica:
-    """A small comparison in the folder's own store."""
+def compare(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> Replica:
+    """A small comparison in the folder's own store; its report has a picture only if that is asked for."""
+    draw = Comparison._svg
 
-    def run(*arguments: object, jobs: int = 1, store: str = "store.db") -> Done:
+    def run(*arguments: object, jobs: int = 1, store: str = "store.db", drawn: bool = False) -> Done:
+        monkeypatch.setattr(Comparison, "_svg", draw if drawn else lambda *_: b"<svg/>")
         return replica(
             "compare", "recall", "--scale", "smoke", "--jobs", jobs, "--store", store, "--cues", 10, *arguments
         )
@@ -381,7 +384,7 @@ def test_verify_the_user_s_own_paper_file(replica: Replica, tmp_path: Path) -> N
 
 
 def test_compare_json(compare: Replica, tmp_path: Path) -> None:
-    done = compare(*CHEAP, "--only", "modern-hopfield", "--only", "hopfield-hebb", "--seeds", 2, "--json")
+    done = compare(*CHEAP, "--only", "modern-hopfield", "--only", "hopfield-hebb", "--seeds", 2, "--json", drawn=True)
     comparison = done.json
     assert set(comparison) >= {"problem", "data", "seeds", "scale", "rows", "report"}
     assert [comparison[key] for key in ("problem", "data", "seeds", "scale")] == ["recall", "digits", 2, "smoke"]
@@ -456,7 +459,7 @@ def test_sweep(compare: Replica) -> None:
 
 
 def test_for_people_it_ends_in_a_table(compare: Replica, tmp_path: Path) -> None:
-    done = compare(*CHEAP, "--out", "answer.html", "--figure", "picture.png")
+    done = compare(*CHEAP, "--out", "answer.html", "--figure", "picture.png", drawn=True)
     assert done.code == 0
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     for wanted in ("Which memory", "nearest-neighbour", "random-guess", "Best by exact recall", "Report: answer.html"):
@@ -501,7 +504,7 @@ def save_images(values: np.ndarray, folder: Path) -> Path:
 def test_the_user_s_own_data(compare: Replica, tmp_path: Path, save: Callable[[np.ndarray, Path], Path]) -> None:
     values = 255 * np.random.default_rng(0).integers(0, 2, (12, 40))
     path = save(values, tmp_path)
-    comparison = compare("--data", path.name, *CHEAP, "--json").json
+    comparison = compare("--data", path.name, *CHEAP, "--json", drawn=path.is_dir()).json
     assert comparison["data"] == path.name
     assert comparison["report"] == "replica-recall-mine.html"
     found = exact(comparison)["nearest-neighbour"]
@@ -530,6 +533,15 @@ def test_the_user_s_own_method(compare: Replica, tmp_path: Path, name: str) -> N
     assert "talks" not in done.err
 
 
+def test_what_a_file_prints_as_it_is_imported_is_no_output_of_ours(compare: Replica, tmp_path: Path) -> None:
+    (tmp_path / "prints.py").write_text("import os\nos.system('echo a word')\nraise ImportError('no')\n")
+    done = compare(*CHEAP, "--entry", "prints.py:Mine", "--json")
+    assert (done.code, done.out) == (2, "")
+    word, ours = done.err.splitlines()
+    assert word == "a word"
+    assert re.fullmatch(r"replica: .*prints\.py cannot be imported: ImportError: no\.?", ours)
+
+
 def test_a_changed_method_is_measured_again_and_the_others_are_not(compare: Replica, tmp_path: Path) -> None:
     arguments = ("--entry", "mine.py:Blend", *CHEAP, "--json")
     (tmp_path / "mine.py").write_text(MINE.format(beta=2))
@@ -549,7 +561,7 @@ def test_options_of_the_problem_in_any_order(replica: Replica, order: tuple[str,
 
 def test_real_patterns_have_a_psnr_and_leave_binary_methods_out(compare: Replica) -> None:
     comparison = compare(
-        "--values", "real", "--kind", "gaussian", "--only", "nearest-neighbour", "--stored", 5, "--json"
+        "--values", "real", "--kind", "gaussian", "--only", "nearest-neighbour", "--stored", 5, "--json", drawn=True
     ).json
     assert list(comparison["rows"][0]["metrics"]) == ["exact", "psnr", "recall_seconds", "memory_bytes"]
     assert comparison["left_out"] == {}, "who chooses methods knows that others are left out"

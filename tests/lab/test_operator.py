@@ -385,8 +385,10 @@ def comparison(dataset: Dataset, methods: int, sweep: Any = None) -> SimpleNames
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("methods", "size"), [(3, (7.0, 3.5)), (9, (11.0, 4.6)), (12, (9.0, 4.0))])
-@pytest.mark.parametrize("data", ["flow", "velocity"])
+@pytest.mark.parametrize(
+    ("data", "methods", "size"),
+    [("flow", 3, (7.0, 3.5)), ("velocity", 9, (11.0, 4.6)), ("flow", 12, (9.0, 4.0)), ("velocity", 12, (9.0, 4.0))],
+)
 @pytest.mark.parametrize("sweep", [None, ("train", (50, 100, 200))], ids=["ranking", "sweep"])
 def test_the_picture(
     data: str, methods: int, size: tuple[float, float], sweep: Any, request: pytest.FixtureRequest

@@ -26,7 +26,7 @@ def test_names_stand_beside_the_ends_of_their_lines_and_apart() -> None:
     axes = figure.subplots()
     axes.set_ylim(0, 1)
     styles = method_styles(["a", "b", "c"], frozenset({"c"}))
-    label_ends(axes, [("c", 1, 0.1), ("a", 1, 0.5), ("b", 1, 0.5)], {"a": 0, "b": 1, "c": 2}, styles, 216.0)
+    label_ends(axes, [("c", 1, 0.1), ("a", 1, 0.5), ("b", 1, 0.5)], styles)
     figure.draw_without_rendering()
     names = {text.get_text(): text.get_window_extent() for text in axes.texts if text.get_text()}
     assert set(names) == {"a", "b", "c"}

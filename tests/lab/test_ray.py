@@ -338,7 +338,8 @@ def test_a_trial_that_fails_is_recorded_as_it_is_locally_and_is_not_run_again(cl
         )  # fmt: skip
         assert done.returncode == 1, done.stderr
         (claim,) = json.loads(done.stdout)[0]["claims"]
-        said[name] = {error["seed"]: error["error"] for error in claim["errors"]}
+        # How much of the time it waited, a busy machine adds.
+        said[name] = {error["seed"]: error["error"].partition(": 20 s went by")[0] for error in claim["errors"]}
     assert sorted(said["ray"]) == [1, 2, 3, 4, 5]
     assert said["ray"] == said["local"]
 

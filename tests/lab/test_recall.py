@@ -343,8 +343,11 @@ SWEEPS = [
 ]
 
 
-@pytest.mark.parametrize(("methods", "size"), [(4, (7.0, 3.5)), (15, (11.0, 4.6)), (15, (9.0, 4.0))])
-@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda s: s[0] if s else "none")
+@pytest.mark.parametrize(
+    ("sweep", "methods", "size"),
+    [*((sweep, 15, (9.0, 4.0)) for sweep in SWEEPS), (SWEEPS[1], 4, (7.0, 3.5)), (SWEEPS[2], 15, (11.0, 4.6))],
+    ids=lambda value: str(value[0]) if isinstance(value, tuple) else str(value),
+)
 def test_no_text_overlaps(digits: Dataset, methods: int, size: tuple[float, float], sweep: Any) -> None:
     figure = Figure(figsize=size)
     problem.draw(figure, comparison(digits, methods, sweep))

@@ -79,11 +79,11 @@ def toy(tmp_path: Path) -> Path:
 
 
 def test_killed_at_random_moments_nothing_is_lost_or_done_twice(toy: Path, tmp_path: Path):
-    arguments = ("verify", toy, "--seeds", 200, "--json")
+    arguments = ("verify", toy, "--seeds", 120, "--json")
     assert run(*arguments, "--store", tmp_path / "calm.sqlite", "--jobs", 1, cwd=tmp_path).returncode == 0
     moments, store = random.Random(0), tmp_path / "killed.sqlite"
-    for kill in range(12):
-        jobs = 2 if kill % 3 == 2 else 1
+    for kill in range(8):
+        jobs = 1 + kill // 2 % 2
         process = subprocess.Popen(
             command(*arguments, "--store", store, "--jobs", jobs),
             cwd=tmp_path,
@@ -92,7 +92,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_done_twice(toy: Path, tmp_p
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        if kill % 5:  # into the work; every fifth falls anywhere into the start
+        if kill not in (0, 7):  # into the work; the first, before there is a store, and the last fall into the start
             wait_for_more(store, process)
         time.sleep(moments.uniform(0, 0.3))
         if process.poll() is not None:  # this machine was too busy for us to fall into the last trials
@@ -104,14 +104,14 @@ def test_killed_at_random_moments_nothing_is_lost_or_done_twice(toy: Path, tmp_p
     last = run(*arguments, "--store", store, "--jobs", 2, cwd=tmp_path)
     assert last.returncode == 0, last.stderr
     rows = stored(store)
-    assert len(rows) == len({row[0] for row in rows}) == 200
+    assert len(rows) == len({row[0] for row in rows}) == 120
     assert rows == stored(tmp_path / "calm.sqlite")
     with sqlite3.connect(store) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert connection.execute("SELECT count(*) FROM leases").fetchone() == (0,)
 
 
-def test_four_runs_at_once_share_the_work(toy: Path, tmp_path: Path):
+def test_three_runs_at_once_share_the_work(toy: Path, tmp_path: Path):
     log, store = tmp_path / "log", tmp_path / "store.sqlite"
     environment = {**os.environ, "TRIAL_LOG": str(log), "TRIAL_SECONDS": "0.02"}
     runs = [
@@ -119,13 +119,13 @@ def test_four_runs_at_once_share_the_work(toy: Path, tmp_path: Path):
             command("verify", toy, "--seeds", 120, "--store", store, "--jobs", 1, "--json"),
             env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for _ in range(4)
+        for _ in range(3)
     ]  # fmt: skip
     outputs = [process.communicate() for process in runs]
-    assert [process.returncode for process in runs] == [0] * 4, outputs
+    assert [process.returncode for process in runs] == [0] * 3, outputs
     assert not any("locked" in error for _, error in outputs)
     begun = log.read_text().splitlines()
-    assert sorted(begun) == sorted(f"draw {seed}" for seed in range(120)), "each trial runs once, in one of the four"
+    assert sorted(begun) == sorted(f"draw {seed}" for seed in range(120)), "each trial runs once, in one of the three"
     measured = [json.loads(out)[0]["claims"][0]["measured"] for out, _ in outputs]
     assert all(other == measured[0] for other in measured)
 
@@ -218,7 +218,8 @@ def test_a_trial_that_fails_is_recorded_and_the_others_finish(tmp_path: Path, jo
     assert said["raises"] == (1, "RuntimeError: boom at seed one")
     assert said["gives_nan"][0] == 2
     assert "nan" in said["gives_nan"][1]
-    assert said["spins"] == (3, "ran past its limit of 3 s")
+    assert said["spins"][0] == 3
+    assert said["spins"][1].startswith("ran past its limit of 3 s")  # a busy machine adds how much of it was waiting
     assert said["eats"] == (4, "asked for more than its limit of 286 MiB")
     for name, line in (("raises", "raise RuntimeError"), ("spins", "in spins"), ("eats", "np.ones(")):
         assert line in errors[name][0][2], "the traceback shows the line that failed"
@@ -237,7 +238,13 @@ def test_compiled_code_that_hears_no_alarm_is_ended_and_recorded(tmp_path: Path)
         "@paper.claim(hangs)\ndef stuck(table):\n    return {'v': table['v'].mean()}\n",
         stuck='expect.v = "above 0"',
     )
-    result = run("verify", "stuck.py", "--jobs", 2, "--store", "s.sqlite", "--limit-seconds", 2, "--json", cwd=tmp_path)
+    # In each process of the command, its server of processes too, the grace is a second and not ten.
+    (tmp_path / "sitecustomize.py").write_text("from replica.lab.runner import limits\nlimits.GRACE_SECONDS = 1.0\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    result = run(
+        "verify", "stuck.py", "--jobs", 2, "--store", "s.sqlite", "--limit-seconds", 2, "--json",
+        cwd=tmp_path, PYTHONPATH=path,
+    )  # fmt: skip
     assert result.returncode == 1, result.stderr
     (claim,) = json.loads(result.stdout)[0]["claims"]
     assert [(e["seed"], e["error"]) for e in claim["errors"]] == [(0, "ran past its limit of 2 s and did not stop")]

@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 from replica.errors import ReplicaError
 from replica.lab.claims import Trial
 from replica.lab.problems import Outcome
-from replica.lab.problems.teacher.figure import examples_needed
 from replica.lab.problems.teacher.problem import Teacher, losses
 from replica.lab.problems.teacher.targets import TARGETS, teacher
-from replica.papers.baselines.teacher import mean, ridge
+from replica.papers.baselines.teacher import mean as mean_target, ridge as linear_ridge
 
 problem = Teacher()
 SHAPES = {"dsd": (8, 16), "linear": (100,), "local": (8, 2), "polynomial": (12,), "keys": (9, 8)}
@@ -85,13 +84,13 @@ def test_excess_of_known_mistakes() -> None:
 
 
 def test_a_tenth_of_guessing_is_the_goal() -> None:
-    shown = run(mean).examples
+    shown = run(mean_target).examples
     assert shown["goal"] == pytest.approx((0.5 - shown["floor"]) / 10)
-    assert run(mean, target="linear", noise=0.5).examples == {"floor": 0.25, "goal": 0.1}
+    assert run(mean_target, target="linear", noise=0.5).examples == {"floor": 0.25, "goal": 0.1}
 
 
 def test_linear_learners_find_linear_teachers() -> None:
-    few, many = (float(run(ridge, examples=count, target="linear").metrics["excess"]) for count in (50, 800))
+    few, many = (float(run(linear_ridge, examples=count, target="linear").metrics["excess"]) for count in (50, 800))
     assert few > 0.2
     # Least squares: σ² N / (P − N − 1).
     assert many == pytest.approx(0.25**2 * 100 / (800 - 101), rel=0.4)
@@ -146,7 +145,7 @@ def test_at_smoke_scale_there_is_less_of_everything() -> None:
 )
 def test_options_must_go_together(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ReplicaError, match=said):
-        run(mean, **options)
+        run(mean_target, **options)
 
 
 def test_it_takes_no_other_data() -> None:
@@ -155,20 +154,12 @@ def test_it_takes_no_other_data() -> None:
     with pytest.raises(ReplicaError, match=r"draws its own examples, .*; leave --data my\.csv out"):
         problem.load("my.csv", {})
     with pytest.raises(ReplicaError, match="a fifth of 4 examples; give --examples 5 or more"):
-        run(mean, examples=4, split="validation")
+        run(mean_target, examples=4, split="validation")
     with pytest.raises(ReplicaError, match=r"returned shape \(300, 1\); wanted \(300,\), a number a row"):
         run(lambda _: Knows(0, lambda best: best[:, None]))
 
 
 # --- the picture ---------------------------------------------------------------------------------------------------------
-
-
-def test_examples_needed() -> None:
-    assert examples_needed([10, 100, 1000], [1.0, 0.5, 0.2], 0.1) is None
-    assert examples_needed([10, 100, 1000], [0.05, 0.02, 0.01], 0.1) == 10
-    # It must stay there: double descent comes back.
-    assert examples_needed([10, 20, 40, 80], [0.01, 1.0, 1.0, 0.01], 0.1) == pytest.approx(40 * 2**0.5)
-    assert examples_needed([10, 100], [1.0, 0.0], 0.1) == pytest.approx(10 * 10 ** (1 / 12))
 
 
 @pytest.mark.parametrize("sweep", [("examples", (10, 100, 1000)), ("dim", (4, 8)), None])
@@ -197,5 +188,10 @@ def test_the_picture(sweep: Any, noise: float) -> None:
     parts = [axes for part in figure.subfigs for axes in part.axes]
     assert len(parts) == (3 if sweep and sweep[0] == "examples" else 2)
     if len(parts) == 3:
+        mine, ridge, mean = ((line.get_marker(), float(line.get_xdata()[0])) for line in parts[2].lines)
+        # 0.4, 0.2, 0.13: the goal, 0.3, lies between the first two; 0.6, 0.3, 0.2 meets it; 1, 0.5, 0.33 does not reach it.
+        assert mine == ("o", pytest.approx(10 * 10 ** (np.log(0.4 / 0.3) / np.log(2))))
+        assert ridge[1] == pytest.approx(100)
+        assert mean == (">", 1000)
         assert parts[1].get_yscale() == ("log" if noise else "linear")
         assert [text.get_text() for text in parts[2].get_yticklabels()] == list(errors)

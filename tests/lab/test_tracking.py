@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 import replica
 from replica.errors import ReplicaError
+from replica.lab.cli import main
 from replica.lab.report import Tracker
 from tests.lab.toy_papers import write_paper
 
@@ -187,7 +187,9 @@ def test_a_missing_ray_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
 
 
 @needs_mlflow
-def test_the_command_logs_and_says_where_while_json_stays_alone(tmp_path: Path, client: Any):
+def test_the_command_logs_and_says_where_while_json_stays_alone(
+    tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
     write_paper(tmp_path / "mine.py", PAPER, **REGISTERED)
     arguments = [
         "verify",
@@ -203,10 +205,13 @@ def test_the_command_logs_and_says_where_while_json_stays_alone(tmp_path: Path, 
         "--track",
         "mlflow",
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "replica", *arguments, "--json"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)[0]["slug"] == "mine"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["replica", *arguments, "--json"])
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capfd.readouterr()
+    assert not stop.value.code, said.err
+    assert json.loads(said.out)[0]["slug"] == "mine"
     experiment = client.get_experiment_by_name("replica-claims").experiment_id
     assert len(client.search_runs([experiment], filter_string="tags.mlflow.runName = 'small'")) == 2

@@ -19,6 +19,7 @@ from PIL import Image
 
 from replica.lab.catalogue import find
 from replica.lab.cli import main
+from replica.lab.report import Comparison
 from replica.lab.runner.store import Row, Store
 from tests.lab.toy_papers import write_paper
 
@@ -374,10 +375,17 @@ FAILED = [
 
 @pytest.mark.parametrize(("argv", "code", "says"), FAILED)
 def test_a_failing_method_leaves_the_others_alone(
-    run: Callable[..., Run], tmp_path: Path, argv: tuple[str, ...], code: int, says: str
+    run: Callable[..., Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    argv: tuple[str, ...],
+    code: int,
+    says: str,
 ) -> None:
     report = tmp_path / "report.html"
     given, *limits = argv
+    if given != FAILED[0].values[0][0]:  # the picture does not know why a method failed: one is enough
+        monkeypatch.setattr(Comparison, "_svg", lambda *_: b"<svg/>")
     got = run(*ONE[:-1], str(report), "--stored", "5", "--cues", "10", "--store", str(tmp_path / STORE),
               "--entry", given, *limits)  # fmt: skip
     assert got.code == code, got
@@ -442,9 +450,7 @@ def test_no_space_on_the_disk(run: Callable[..., Run], tmp_path: Path, monkeypat
     [
         case("command", "frobnicate", says=r"No such command 'frobnicate'"),
         case("paper", "show", "hopfild", "--json", says=r"mean.*hopfield"),
-        case("data", *KEPT, "--data", "ragged.csv", says=r"line 2 has 3 cells"),
-        case("entry", *KEPT, "--entry", "prints.py:Mine", says=r"prints\.py cannot be imported: ImportError: no"),
-        case("store", *ONE, "--store", "a_folder", says=r"name a file"),
+        case("paper's file", *VERIFY, "prints.py", says=r"prints\.py cannot be imported: ImportError: no"),
     ],
 )
 def test_in_a_process_of_its_own(wrong_files: Path, argv: tuple[str, ...], code: int, says: str) -> None:
@@ -458,5 +464,5 @@ def test_in_a_process_of_its_own(wrong_files: Path, argv: tuple[str, ...], code:
     assert done.returncode == code, done
     *before, last = done.stderr.splitlines()
     assert re.search(says, last), done.stderr
-    assert before == (["a word of the user's"] if "prints.py:Mine" in argv else [])
+    assert before == (["a word of the user's"] if "prints.py" in argv else [])
     assert done.stdout == ""

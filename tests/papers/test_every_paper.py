@@ -27,36 +27,17 @@ STUDIES = list(dict.fromkeys((slug, claim.study_name) for slug, claim in CLAIMS)
 each_claim = pytest.mark.parametrize(("slug", "claim"), CLAIMS, ids=lambda value: getattr(value, "name", value))
 
 
-def smoke_run(slug, study, seed=0):
-    """The rows of a study's smoke trial."""
-    source = SOURCES[slug]
-    claims = [claim for claim in source.paper.claims.values() if claim.study_name == study]
-    own = plan(source, claims, Settings("smoke"))
-    rows = {}
-
-    def run(jobs):
-        for job in jobs:
-            finished = measure(job)
-            assert not finished.error, finished.traceback
-            rows[job.key] = finished
-        return {job.key: rows[job.key] for job in jobs}
-
-    own.prepare(run)
-    run(own.jobs(seed))
-    return json.loads(json.dumps(own.table(seed, rows)))  # as the store gives them back
-
-
-@pytest.fixture(scope="module")
-def smoke():
-    """The rows of each study's smoke trial, made once for all that is asked of them."""
-    made = {}
-
-    def rows(slug, study):
-        if (slug, study) not in made:
-            made[slug, study] = smoke_run(slug, study)
-        return made[slug, study]
-
+def run(jobs):
+    """The results of trials, by key."""
+    rows = {job.key: measure(job) for job in jobs}
+    for finished in rows.values():
+        assert not finished.error, finished.traceback
     return rows
+
+
+def table(own):
+    """The rows of a study's smoke trial, as the store gives them back."""
+    return json.loads(json.dumps(own.table(0, run(own.jobs(0)))))
 
 
 @pytest.mark.parametrize("record", BUILT, ids=lambda record: record.slug)
@@ -72,23 +53,29 @@ def test_paper_is_whole(record):
 
 
 @pytest.mark.parametrize(("slug", "study"), STUDIES)
-def test_study_repeats_bit_for_bit(slug, study, smoke):
-    assert smoke_run(slug, study) == smoke(slug, study)
+def test_study_repeats_bit_for_bit_and_its_claims_are_judged_and_drawn(slug, study):
+    """In one test, so that processes that share the tests make no trial twice; what is chosen before is chosen once."""
+    claims = [claim for claim in SOURCES[slug].paper.claims.values() if claim.study_name == study]
+    own = plan(SOURCES[slug], claims, Settings("smoke"))
+    own.prepare(run)
+    rows = table(own)
+    assert table(own) == rows, "a second run differs"
+    for claim in claims:
+        check_claim(claim, rows)
 
 
-@each_claim
-def test_claim_is_judged_and_drawn(slug, claim, smoke):
-    rows = smoke(slug, claim.study_name)
+def check_claim(claim, rows):
+    """It is judged and drawn from the rows of a smoke trial."""
     measures = to_plain(claim.measures(rows))
     said = claim.registration
-    assert said.measures_named <= set(measures), "every bound, figure and explanation has its measure"
-    assert said.sentence.endswith(".")
-    assert claim.draw is not None
+    assert said.measures_named <= set(measures), f"{claim.name}: every bound, figure and explanation has its measure"
+    assert said.sentence.endswith("."), claim.name
+    assert claim.draw is not None, claim.name
     axes = Figure(layout="constrained").add_subplot()
     claim.draw(axes, pd.DataFrame(stacked({0: rows, 1: rows})))
-    assert axes.has_data()
-    assert axes.get_xlabel()
-    assert axes.get_ylabel()
+    assert axes.has_data(), claim.name
+    assert axes.get_xlabel(), claim.name
+    assert axes.get_ylabel(), claim.name
     axes.figure.canvas.draw()
 
 

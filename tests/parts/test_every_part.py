@@ -22,12 +22,19 @@ from torch import Tensor, nn
 import replica
 from replica.architectures import Hypernetwork
 from replica.kernels import (
+    AbcParametrization,
+    BundledNetwork,
     HermiteActivation,
     InContextAttention,
+    InfiniteLinearNetwork,
+    KernelAdapter,
+    ScalableKernelLayer,
     SineActivation,
     SingularKernel,
     TwoLayerScoreNet,
+    UniversalRandomFeatures,
     WideNetwork,
+    bundle,
     optimal_activation,
 )
 from replica.memory import (
@@ -118,6 +125,14 @@ class Part:
     stays: str = ""
 
 
+def moved_limit(generator: torch.Generator) -> nn.Module:
+    # Its start gives 0 for all inputs.
+    limit = InfiniteLinearNetwork(4, 2, bias=0.5)
+    with torch.no_grad():
+        limit.readout += 0.1 * torch.randn(2, 6, generator=generator)
+    return limit
+
+
 def memory_of(kind: Callable[..., Any], **options: Any) -> Callable[[torch.Generator], nn.Module]:
     def make(generator: torch.Generator) -> nn.Module:
         memory = kind(**options)
@@ -153,6 +168,13 @@ def unpaired(module: nn.Module, generator: torch.Generator) -> nn.Module:
     with torch.no_grad():
         module.weight.add_(torch.randn(module.weight.shape, generator=generator))
     return module
+
+
+def kernel_adapter(generator: torch.Generator) -> nn.Module:
+    """Adapters change nothing until something is learned: here as if they had learned something."""
+    adapter = KernelAdapter(4, 6, generator=generator)
+    nn.init.normal_(adapter.weight, generator=generator)
+    return adapter
 
 
 def sparsey_layer(generator: torch.Generator) -> nn.Module:
@@ -430,6 +452,38 @@ PARTS: dict[str, Part] = {
         lambda n, draw: (draw(n, 3), draw(n).abs()),
         ((lambda: TwoLayerScoreNet(3, 7), "width"),),
     ),
+    "kernels.AbcNetwork": Part(
+        lambda g: AbcParametrization.mup(3).network(4, 2, 32, activation=torch.tanh, base_width=8, generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: AbcParametrization.mup(3).network(4, 2, 0), "width"),),
+    ),
+    "kernels.InfiniteLinearNetwork": Part(
+        moved_limit, lambda n, draw: (draw(n, 4),), ((lambda: InfiniteLinearNetwork(4, 0), "outputs"),)
+    ),
+    "kernels.LinearNetwork": Part(
+        lambda g: InfiniteLinearNetwork(4, 2).sample(16, g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: InfiniteLinearNetwork(4, 2).sample(0, torch.Generator()), "width"),),
+    ),
+    "kernels.UniversalRandomFeatures": Part(
+        lambda g: UniversalRandomFeatures(4, 6, "sin", generator=g),
+        lambda n, draw: (draw(n, 4),),
+        (
+            (lambda: UniversalRandomFeatures(4, 5, "sin"), "features"),
+            (lambda: UniversalRandomFeatures(4, 4, "tanh"), "activation"),
+        ),
+    ),
+    "kernels.ScalableKernelLayer": Part(
+        lambda g: ScalableKernelLayer(4, 3, 6, generator=g), lambda n, draw: (draw(n, 4),)
+    ),
+    "kernels.KernelAdapter": Part(
+        kernel_adapter, lambda n, draw: (draw(n, 4),)
+    ),
+    "kernels.BundledNetwork": Part(
+        lambda g: bundle(mlp((4, 5, 3), generator=g), 6, "relu", generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: BundledNetwork([UniversalRandomFeatures(4, 4)], [torch.zeros(2, 4)], 2), "values"),),
+    ),
     "kernels.WideNetwork": Part(
         lambda g: WideNetwork(4, 32, 3, torch.tanh, generator=g),
         lambda n, draw: (nn.functional.normalize(draw(n, 4), dim=-1),),
@@ -659,8 +713,10 @@ def exported() -> dict[str, Any]:
 EXPORTED = exported()
 SETTINGS: dict[str, dict[str, Any]] = {
     "kernels.ScaleMixtureRegressor": {"bias_variance": 0.1},
-    f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}
-    for name in ("HopularClassifier", "HopularRegressor")
+    **{
+        f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}
+        for name in ("HopularClassifier", "HopularRegressor")
+    },
 }
 """For estimators that are slow as they come: the least that scikit-learn's checks, a hundred fits, take for learning."""
 ESTIMATORS = [

@@ -25,26 +25,34 @@ def address(browser, site) -> Iterator[str]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def tab(browser) -> object:
+    """One tab for all tests: it keeps its process, and what pages share is loaded once."""
+    return browser.new_page()
+
+
 @pytest.fixture
-def visit(browser, address) -> Iterator[Callable]:
+def visit(tab, address) -> Iterator[Callable]:
     """Open a page; a request to elsewhere, an answer that says no, and any complaint of the browser fail the test."""
     wrong: list[str] = []
-    contexts = []
+    heard = {
+        "console": lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None,
+        "pageerror": lambda error: wrong.append(str(error)),
+        "request": lambda asked: None if asked.url.startswith((address, "data:")) else wrong.append(asked.url),
+        "response": lambda got: wrong.append(f"{got.status} {got.url}") if got.status >= 400 else None,
+    }
+    for event, hear in heard.items():
+        tab.on(event, hear)
 
     def open_page(name: str, width: int = 1250, scheme: str = "light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith((address, "data:")) else wrong.append(r.url))
-        page.on("response", lambda r: wrong.append(f"{r.status} {r.url}") if r.status >= 400 else None)
-        page.goto(address + name)
-        return page
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.emulate_media(color_scheme=scheme)
+        tab.goto(address + name)
+        return tab
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for event, hear in heard.items():
+        tab.remove_listener(event, hear)
     assert not wrong
 
 

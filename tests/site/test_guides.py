@@ -2,14 +2,13 @@
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer
 
-from replica.lab.cli.main import app
+from replica.lab.cli.main import app, main
 from replica.lab.problems.registry import get, names
 
 ROOT = Path(__file__).parents[2]
@@ -52,18 +51,21 @@ def test_python_is_python(path):
         compile(code, path.name, "exec")
 
 
-def test_the_part_of_the_guide_runs():
+def test_the_part_of_the_guide_runs(capsys):
     (code,) = blocks(ROOT / "docs" / "site" / "guides" / "use-a-part.md", "python")
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == re.search(r"# (torch\.Size.*)", code)[1]
+    exec(compile(code, "use-a-part.md", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.strip() == re.search(r"# (torch\.Size.*)", code)[1]
 
 
-def test_the_claim_of_the_guide_is_judged(tmp_path):
+def test_the_claim_of_the_guide_is_judged(tmp_path, monkeypatch, capsys):
     guide = ROOT / "docs" / "site" / "guides" / "test-a-claim.md"
     for language, name in (("toml", "my_paper.toml"), ("python", "my_paper.py")):
         (text,) = blocks(guide, language)
         (tmp_path / name).write_text(text)
-    command = ["verify", "my_paper.py", "--jobs", "1", "--store", str(tmp_path / "store.sqlite")]
-    done = subprocess.run([sys.executable, "-m", "replica", *command], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "holds" in done.stdout
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["replica", "verify", "my_paper.py", "--jobs", "1", "--store", "store.sqlite"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr()
+    assert not stop.value.code, said.err
+    assert "holds" in said.out

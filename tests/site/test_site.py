@@ -113,7 +113,7 @@ def claims_of(known: Record) -> list[str]:
 
 
 def test_papers_with_evidence_show_a_figure(site):
-    """A draft draws the first claim of each; that every claim draws what is recorded is tested with the papers."""
+    """A draft has one picture for all; that every claim draws what is recorded is tested with the papers."""
     drawn = {path.name.partition("-")[0] for path in (site / "_images").glob("*-light-*.png")}
     assert drawn == {known.slug for known in find(status="built") if read_evidence(known)}
 

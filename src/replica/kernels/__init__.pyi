@@ -24,12 +24,12 @@ from .singular_kernel import (
 
 # Kernels of infinitely wide networks at finite depth: on the unit sphere, and for any inputs; and the networks themselves
 from .tangent_kernel import (
-    WideNetwork as WideNetwork,
-    empirical_tangent_kernel as empirical_tangent_kernel,
     neural_tangent_kernel as neural_tangent_kernel,
     nngp_kernel as nngp_kernel,
     tangent_kernel_at_one as tangent_kernel_at_one,
 )
+from .wide_network import WideNetwork as WideNetwork
+from .empirical_kernel import empirical_tangent_kernel as empirical_tangent_kernel
 from .fully_connected import (
     WideKernels as WideKernels,
     through_layers as through_layers,
@@ -79,6 +79,21 @@ from .incontext_attention import (
     debiased_gradient_step as debiased_gradient_step,
 )
 
+# Networks of finite width at their start: how signals flow with depth, and starts at which they live
+from .criticality import (
+    CriticalInitialization as CriticalInitialization,
+    Universality as Universality,
+    critical_initialization as critical_initialization,
+    initialize_critically as initialize_critically,
+    universality_class as universality_class,
+)
+from .finite_width import (
+    KernelFlow as KernelFlow,
+    VertexFlow as VertexFlow,
+    kernel_recursion as kernel_recursion,
+    vertex_recursion as vertex_recursion,
+)
+
 # How much inductive bias a task needs of a space of hypotheses
 from .inductive_bias import (
     ErrorLaw as ErrorLaw,
@@ -109,3 +124,30 @@ from .linear_dynamics import (
     training_error as training_error,
 )
 from .early_stopped_regressor import EarlyStoppedRegressor as EarlyStoppedRegressor
+
+# Three layers, trained one after the other
+from .layerwise_network import LayerwiseThreeLayerNetwork as LayerwiseThreeLayerNetwork
+
+# How weights and learning rate scale with width, and what they make of a wide network
+from .abc_parametrization import (
+    AbcClass as AbcClass,
+    AbcNetwork as AbcNetwork,
+    AbcParametrization as AbcParametrization,
+    classify as classify,
+)
+
+# Locality and weight sharing: one hidden layer over patches
+from .patch_network import PatchNetwork as PatchNetwork, soft_threshold as soft_threshold
+from .infinite_linear_network import (
+    InfiniteLinearNetwork as InfiniteLinearNetwork,
+    LinearNetwork as LinearNetwork,
+)
+
+# Layers as dot products of features of inputs and of weights
+from .scalable_layers import (
+    BundledNetwork as BundledNetwork,
+    KernelAdapter as KernelAdapter,
+    ScalableKernelLayer as ScalableKernelLayer,
+    UniversalRandomFeatures as UniversalRandomFeatures,
+    bundle as bundle,
+)

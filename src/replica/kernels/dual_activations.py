@@ -139,7 +139,7 @@ class ReluDual(DualActivation):
     def value_and_slope(self, correlation: Float[Tensor, "..."]) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
         """κ(ξ) and κ'(ξ)."""
         slope = self.slope(correlation)
-        sine = (1 - correlation).mul_(1 + correlation).clamp_min_(0).sqrt()
+        sine = (1 - correlation).mul_(1 + correlation).sqrt_()
         return (sine / math.pi).addcmul_(correlation, slope), slope
 
     def complement(self, gap: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

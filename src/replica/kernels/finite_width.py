@@ -27,7 +27,6 @@ from torch import Tensor
 from .dual_activations import Activation
 from .hermite import gaussian_nodes
 
-
 # Standard deviations beyond which no more than this share of ⟨φ²⟩ may lie: the quadrature ends at 14.
 _TAIL, _TAIL_SHARE = 12.0, 1e-9
 
@@ -74,9 +73,8 @@ def gaussian_means(activation: Activation, kernel: float) -> GaussianMeans:
         inputs = (math.sqrt(kernel) * nodes).requires_grad_()
         values = activation(inputs)
         if not isinstance(values, Tensor) or values.shape != nodes.shape:
-            raise ValueError(
-                f"activation: got {getattr(values, 'shape', type(values).__name__)} for {tuple(nodes.shape)}, want an elementwise function"
-            )
+            got = getattr(values, "shape", type(values).__name__)
+            raise ValueError(f"activation: got {got} for {tuple(nodes.shape)}, want an elementwise function")
         (slopes,) = torch.autograd.grad(values.sum(), inputs)
     square = values.detach().square()
     means = GaussianMeans(

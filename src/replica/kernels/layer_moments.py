@@ -25,7 +25,7 @@ class WideLayer(ABC):
 
         Args:
             kxx: E[u²], 0 or more; broadcasts with `kxz`, as (n, 1).
-            kxz: E[uv], with kxz² ≤ kxx kzz but for rounding.
+            kxz: E[uv], of the full shape, with kxz² ≤ kxx kzz but for rounding.
             kzz: E[v²], 0 or more; broadcasts with `kxz`, as (1, m).
         """
         value, slope = self.combine(self.features(kxx), kxz, self.features(kzz))

@@ -96,23 +96,24 @@ def optimal_stopping_time(load: float, *, noise: float, signal: float = 1.0, sta
 
     Example:
         >>> round(optimal_stopping_time(1.0, noise=1.0).error, 3)
-        1.636
+        1.625
     """
     from scipy.optimize import minimize_scalar
 
-    variances = {"noise": noise, "signal": signal, "start": start}
-
-    def error(log_time: float) -> float:
-        times = torch.tensor([math.exp(log_time)], dtype=torch.float64)
-        return float(generalization_error(times, load, **variances))
+    def errors(log_times: Tensor) -> Tensor:
+        return generalization_error(log_times.exp(), load, noise=noise, signal=signal, start=start)
 
     if noise == 0:
-        end = generalization_error(torch.tensor([torch.inf], dtype=torch.float64), load, **variances)
-        return StoppingTime(math.inf, float(end))
+        return StoppingTime(math.inf, float(errors(torch.tensor([torch.inf], dtype=torch.float64))))
     grid = torch.linspace(-12, 12, 97, dtype=torch.float64)
-    best = int(generalization_error(grid.exp(), load, **variances).argmin())
+    best = int(errors(grid).argmin())
     bounds = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
-    found = minimize_scalar(error, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    found = minimize_scalar(
+        lambda log_time: float(errors(torch.tensor([log_time], dtype=torch.float64))),
+        bounds=bounds,
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
     return StoppingTime(math.exp(found.x), float(found.fun))
 
 

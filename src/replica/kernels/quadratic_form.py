@@ -11,9 +11,10 @@ from scipy.special import log_ndtr
 def quadratic_form_log_cdf(
     weights: ArrayLike, means: ArrayLike, value: float, degrees: ArrayLike | None = None
 ) -> float:
-    """Logarithm of P(Σ_i w_i (z_i + m_i)² ≤ v) for independent standard normal z, by a saddlepoint (Lugannani and Rice 1980; Kuonen 1999).
+    """Logarithm of P(Σ_i w_i (z_i + m_i)² ≤ v) for independent standard normal z, by a saddlepoint.
 
-    The relative error of the probability stays small however small it is, where sampling and inversion see nothing.
+    The relative error of the probability stays small however small it is, where sampling and inversion see nothing
+    (Lugannani and Rice 1980; Kuonen 1999, in the form of Barndorff-Nielsen).
 
     Args:
         weights: w, shape (n,), 0 or more; those of 0 are left out.

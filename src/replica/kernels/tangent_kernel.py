@@ -12,12 +12,10 @@ for networks without biases, weights N(0, 1) in the tangent parametrisation, and
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch import Tensor
 
 from .dual_activations import Activation, DualActivation, dual_activation
 from .fully_connected import through_layers
@@ -131,100 +129,6 @@ def tangent_kernel_at_one(activation: Activation | DualActivation, depth: int) -
     if slope > 1:
         return power + math.log(-math.expm1(-power)) - math.log(slope - 1)
     return math.log(-math.expm1(power)) - math.log(1 - slope)
-
-
-class WideNetwork(nn.Module):
-    """Fully connected network without biases in the tangent parametrisation, with one output.
-
-    f(x) = m^(−1/2) w · φ(m^(−1/2) W_L φ(... φ(W_1 x))), all weights N(0, 1), width m: its empirical tangent kernel on
-    unit vectors tends to K_L as m grows.
-
-    Args:
-        inputs: dimension of x.
-        width: m, units of each hidden layer.
-        depth: L, number of hidden layers, 1 or more.
-        activation: φ; scale it to E[φ(z)²] = 1, as `HermiteActivation` and `SineActivation` are.
-        generator: source of the weights.
-        dtype: of the weights.
-
-    Raises:
-        ValueError: if a size is below 1.
-
-    Example:
-        >>> import torch
-        >>> from replica.kernels import WideNetwork, optimal_activation
-        >>> network = WideNetwork(3, 64, 2, optimal_activation(2), generator=torch.Generator().manual_seed(0))
-        >>> network(torch.eye(3)).shape
-        torch.Size([3])
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        width: int,
-        depth: int,
-        activation: Activation,
-        *,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        for name, size in (("inputs", inputs), ("width", width), ("depth", depth)):
-            if size < 1:
-                raise ValueError(f"{name}: got {size}, want 1 or more")
-        device = None if generator is None else generator.device
-        sizes = [inputs] + [width] * depth + [1]
-        self.activation = activation
-        self.weights = nn.ParameterList(
-            torch.randn(outs, ins, generator=generator, device=device, dtype=dtype) for ins, outs in pairwise(sizes)
-        )
-
-    def forward(self, inputs: Float[Tensor, "... inputs"]) -> Float[Tensor, "..."]:
-        """f(x); x of unit norm."""
-        hidden = inputs @ self.weights[0].T
-        for weight in list(self.weights)[1:]:
-            hidden = self.activation(hidden) @ weight.T / math.sqrt(weight.shape[1])
-        return hidden.squeeze(-1)
-
-
-def empirical_tangent_kernel(
-    network: nn.Module, first: Float[Tensor, "n *inputs"], second: Float[Tensor, "m *inputs"] | None = None
-) -> Float[Tensor, "n m"]:
-    """Σ_p ∂f(x)/∂p · ∂f(z)/∂p over all parameters p of a network with one output per input.
-
-    Holds one gradient for each input: (n + m) × parameters numbers.
-
-    Args:
-        network: takes (batch, ...) to (batch,) or (batch, 1).
-        first: inputs x.
-        second: inputs z. Default the same as `first`.
-
-    Raises:
-        ValueError: if the network gives more than one output per input.
-
-    Example:
-        >>> import torch
-        >>> from replica.kernels import empirical_tangent_kernel
-        >>> with torch.no_grad():
-        ...     empirical_tangent_kernel(torch.nn.Linear(2, 1, bias=False), torch.eye(2))
-        tensor([[1., 0.],
-                [0., 1.]])
-    """
-    parameters = {name: p.detach() for name, p in network.named_parameters()}
-    buffers = dict(network.named_buffers())
-
-    def output(values: dict[str, Tensor], single: Tensor) -> Tensor:
-        out = functional_call(network, {**values, **buffers}, (single[None],))
-        if out.numel() != 1:
-            raise ValueError(f"network: got {out.numel()} outputs for one input, want 1")
-        return out.reshape(())
-
-    def gradients(inputs: Tensor) -> Tensor:
-        each = vmap(grad(output), in_dims=(None, 0))(parameters, inputs)
-        return torch.cat([part.flatten(1) for part in each.values()], dim=1)
-
-    left = gradients(first)
-    return left @ (left if second is None else gradients(second)).T
 
 
 def _layers(sigma: Tensor, dual: DualActivation, depth: int) -> Tensor:

@@ -69,12 +69,15 @@ class PiecewiseLinearLayer(WideLayer):
         correlation = (kxz * (near / left)).mul_(1 / right).clamp_(-1, 1)
         if torch.is_grad_enabled() and correlation.requires_grad:
             value, bend = _ArcCosine.apply(correlation)
+            value, bend = value.clone(), bend.clone()  # what a function of autograd gives is not written over
         else:
             value, bend = ReluDual().value_and_slope(correlation)
-        value = (value * (self.bent * left)).mul_(right)
-        if not self.linear:
-            return value, bend * self.bent if slope else None
-        return value.add_(kxz, alpha=self.linear), (bend * self.bent).add_(self.linear) if slope else None
+        value.mul_(self.bent * left).mul_(right)
+        bend.mul_(self.bent)
+        if self.linear:
+            value.add_(kxz, alpha=self.linear)
+            bend.add_(self.linear)
+        return value, bend if slope else None
 
     def own_moments(self, variance: Float[Tensor, "..."]) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
         """See `WideLayer.own_moments`."""

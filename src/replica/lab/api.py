@@ -19,7 +19,7 @@ from .report.ranking_table import growing_table
 from .runner.compare import run_comparison
 from .runner.settings import Settings
 from .runner.sources import find_source
-from .runner.sweeps import Sweep
+from .runner.sweeps import read_sweep
 from .runner.verify import verify_source
 
 if TYPE_CHECKING:
@@ -77,24 +77,21 @@ def compare(
     kept = Path(data) if in_memory and data else None
     if tests is not None:
         given["test_data"] = tests
-    if sweep is not None and len(sweep) != 1:
-        raise ReplicaError(f"A sweep takes one option, not {len(sweep)}.")
-    steps = [Sweep(name, tuple(values)) for name, values in (sweep or {}).items()]
+    show = growing_table if standings else None
     with called(kept):
         results = run_comparison(
             problem,
             data=data,
             entries=entries,
             options=given,
-            sweep=steps[0] if steps else None,
+            sweep=read_sweep(sweep),
             only=only,
             tune=tune,
             settings=settings,
-            show=growing_table if standings else None,
+            show=show,
         )
-    read = results.dataset
-    read = replace(read, name=in_words(read.name, kept), description=in_words(read.description, kept))
-    return Comparison(replace(results, dataset=read))
+    said: dict[str, Any] = {name: in_words(getattr(results.dataset, name), kept) for name in ("name", "description")}
+    return Comparison(replace(results, dataset=replace(results.dataset, **said)))
 
 
 def _as_path(source: Any, settings: Settings, formats: Sequence[str]) -> str | None:

@@ -1,5 +1,8 @@
 from .batches import Minibatches as Minibatches
 from .batches import split_indices as split_indices
+from .curvature import GaussNewton as GaussNewton
+from .curvature import Hessian as Hessian
+from .curvature import sharpness as sharpness
 from .estimators import EPOCHS as EPOCHS
 from .estimators import EventClassifier as EventClassifier
 from .estimators import GridRegressor as GridRegressor
@@ -7,6 +10,8 @@ from .estimators import NetworkEstimator as NetworkEstimator
 from .estimators import multiply_accumulates as multiply_accumulates
 from .estimators import rate_share as rate_share
 from .estimators import relative_l2 as relative_l2
+from .lanczos import Eigenpairs as Eigenpairs
+from .lanczos import top_eigenvalues as top_eigenvalues
 from .language import CharacterText as CharacterText
 from .language import bits_per_token as bits_per_token
 from .language import next_token_accuracy as next_token_accuracy
@@ -31,8 +36,11 @@ __all__ = [
     "EPOCHS",
     "CausalTransformer",
     "CharacterText",
+    "Eigenpairs",
     "EventClassifier",
+    "GaussNewton",
     "GridRegressor",
+    "Hessian",
     "History",
     "Minibatches",
     "NetworkEstimator",
@@ -51,6 +59,7 @@ __all__ = [
     "next_token_loss",
     "rate_share",
     "relative_l2",
+    "sharpness",
     "small_net",
     "split_indices",
     "sweep_rates",

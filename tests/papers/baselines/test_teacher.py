@@ -40,8 +40,10 @@ def test_kernel_ridge_has_the_width_that_it_says() -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 4)) * [1, 2, 3, 4] + 5, rng.normal(size=30) + 7
     standard = (X - X.mean(axis=0)) / X.std(axis=0)
-    expected = KernelRidge(kernel="rbf", alpha=0.3, gamma=2 / 4).fit(standard, y - y.mean()).predict(standard)
-    np.testing.assert_allclose(RbfKernelRidge(0.3, 2.0).fit(X, y).predict(X), expected + y.mean())
+    model = RbfKernelRidge(2.0).fit(X, y)
+    ridge = model.model[-1].ridge_
+    expected = KernelRidge(kernel="rbf", alpha=ridge, gamma=2 / 4).fit(standard, y - model.model[-1].intercept_)
+    np.testing.assert_allclose(model.predict(X), expected.predict(standard) + model.model[-1].intercept_)
 
 
 def test_the_convolution_runs_over_patches() -> None:

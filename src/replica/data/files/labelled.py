@@ -81,5 +81,5 @@ LABELS = Target(
     "buifUS",
     "classes, as whole numbers or words",
     "wanted a file written by numpy.savez with arrays 'X' (one row a sample) and 'y' (one label a row)",
-    lambda labels, name, classes, **more: Labelled(labels=labels, classes=classes, **more),
+    lambda name, values, **more: Labelled(labels=values, **more),
 )

@@ -83,5 +83,5 @@ NUMBERS = Target(
     "buif",
     f"numbers; words are predicted by {CLASSIFY}",
     "wanted a file written by numpy.savez with arrays 'X' (one row a sample) and 'y' (one number a row)",
-    lambda targets, name, classes, **more: RegressionRows(targets=targets, target=name, **more),
+    lambda name, values, classes, **more: RegressionRows(targets=values, target=name, **more),
 )

@@ -36,7 +36,7 @@ class Target:
         kinds: NumPy's letters of the kinds that an array of them may have.
         wanted: These kinds in words.
         archive: What an archive of arrays should hold.
-        rows: Makes the rows of values, the target's name, classes, and what `Rows` takes.
+        rows: Makes rows, of the target's name, their values and classes, and what `Rows` takes.
     """
 
     names: tuple[str, ...]
@@ -123,19 +123,35 @@ def _from_table(
         raise refuse(table.source, f"column {shown(min(both))!r:.60} is dropped and wanted", "leave one of the two out")
     counters = [other for other in (first or table).counters((name, group, *kept)) if other not in dropped]
     tests = np.arange(len(table.frame)) >= len(first.frame) if first else None
-    told = f"column {shown(name)!r:.60}"
-    values, rows, classes, notes = target.encode(table.source, target.column(table, name), told, tests)
-    part = replace(
-        table,
-        frame=table.frame.iloc[rows].reset_index(drop=True),
-        notes=(),
-        place=lambda row, of: table.place(int(rows[row]), of),
-    )
-    features, more = _features(part, (name, group), dropped, counters, kept, notes)
+
+    def features(rows: NDArray[np.intp], notes: list[str]) -> pd.DataFrame:
+        frame = table.frame.iloc[rows].reset_index(drop=True)
+        part = replace(table, frame=frame, place=lambda row, of: table.place(int(rows[row]), of))
+        return _features(part, (name, group), dropped, counters, kept, notes)
+
+    beside = cells(table, group) if group else None
+    column = target.column(table, name)
+    found = _encoded(target, table.source, column, f"column {shown(name)!r:.60}", tests, features, beside, shown(group))
+    return target.rows(name, **(found | {"notes": (*table.notes, *found["notes"])}))
+
+
+def _encoded(
+    target: Target,
+    source: Path | str,
+    column: pd.Series,
+    what: str,
+    tests: NDArray[np.bool_] | None,
+    features: Callable[[NDArray[np.intp], list[str]], Any],
+    groups: pd.Series | None,
+    grouped_by: str,
+) -> dict[str, Any]:
+    """The rows that have something to predict, and all that is told of them."""
+    values, rows, classes, notes = target.encode(source, column, what, tests)
+    made = features(rows, notes)
     beside: dict[str, Any] = {} if tests is None else {"tests": tests[rows]}
-    if group:
-        beside["groups"], beside["group_names"] = _group(table.source, cells(part, group), shown(group))
-    return target.rows(values[rows], name, classes, features=features, notes=(*table.notes, *notes, *more), **beside)
+    if groups is not None:
+        beside["groups"], beside["group_names"] = _group(source, groups.iloc[rows].reset_index(drop=True), grouped_by)
+    return {"values": values[rows], "classes": classes, "features": made, "notes": tuple(notes), **beside}
 
 
 def _features(
@@ -144,13 +160,12 @@ def _features(
     dropped: Collection[str],
     counters: Collection[str],
     kept: Collection[str],
-    notes: Collection[str],
-) -> tuple[pd.DataFrame, list[str]]:
-    """The columns to learn from, and notes on them."""
+    notes: list[str],
+) -> pd.DataFrame:
+    """The columns to learn from; notes on them are added to those that there are."""
     import pandas as pd
 
     columns: dict[str, pd.Series] = {}
-    more: list[str] = []
     out: dict[str, list[str]] = {"told": [*dropped], "only counts or names the rows": [*counters]}
     for other in part.frame.columns:
         if other in beside or other in dropped or other in counters:
@@ -161,14 +176,14 @@ def _features(
             out.setdefault(why, []).append(other)
         else:
             columns |= made
-            more += [note] * bool(note)
-    more += [left_out(why, names) for why, names in out.items() if names]
+            notes += [note] * bool(note)
+    notes += [left_out(why, names) for why, names in out.items() if names]
     if not columns:
         wrong = f"holds no column to learn from beside {shown(next(iter(beside)))!r:.60}"
-        raise refuse(part.source, wrong, "wanted numbers or categories that vary" + "; ".join(["", *notes, *more]))
+        raise refuse(part.source, wrong, "wanted numbers or categories that vary" + "; ".join(["", *notes]))
     missing = int(sum(column.isna().sum() for column in columns.values()))
-    more += [f"{missing:,} cells missing"] * bool(missing)
-    return pd.DataFrame(columns), more
+    notes += [f"{missing:,} cells missing"] * bool(missing)
+    return pd.DataFrame(columns)
 
 
 def _tells_nothing(column: pd.Series) -> str:
@@ -213,18 +228,17 @@ def _from_arrays(archives: list[Arrays], target: Target, groups: str) -> Rows:
     values = np.concatenate([features for features, _ in parts]) if len(parts) > 1 else parts[0][0]
     columns = {name: pd.concat([part[name] for _, part in parts], ignore_index=True) for name in beside}
     tests = np.arange(len(values)) >= len(parts[0][0]) if len(parts) > 1 else None
-    encoded, rows, classes, notes = target.encode(source, columns["y"], "array 'y'", tests)
-    values = values[rows]
-    features: Any = values.astype(np.float32)
-    if values.ndim == 2:
-        missing = int(np.isnan(values).sum())
+
+    def features(rows: NDArray[np.intp], notes: list[str]) -> Any:
+        kept = values[rows]
+        if kept.ndim != 2:
+            return kept.astype(np.float32)
+        missing = int(np.isnan(kept).sum())
         notes += [f"{missing:,} values missing"] * bool(missing)
-        names = [f"feature {i + 1}" for i in range(values.shape[1])]
-        features = pd.DataFrame(values.astype(np.float64), columns=names)
-    more: dict[str, Any] = {} if tests is None else {"tests": tests[rows]}
-    if groups:
-        more["groups"], more["group_names"] = _group(source, columns[groups][rows].reset_index(drop=True), groups)
-    return target.rows(encoded[rows], "y", classes, features=features, notes=tuple(notes), **more)
+        return pd.DataFrame(kept.astype(np.float64), columns=[f"feature {i + 1}" for i in range(kept.shape[1])])
+
+    found = _encoded(target, source, columns["y"], "array 'y'", tests, features, columns.get(groups), groups)
+    return target.rows("y", **found)
 
 
 def _read_arrays(

@@ -51,3 +51,9 @@ def count_verdicts(record: Record) -> dict[str, int]:
     evidence = read_evidence(record) if record.status == "built" else None
     counts = Counter(map(shown_verdict, evidence["claims"])) if evidence else Counter[str]()
     return {verdict: counts[verdict] for verdict in VERDICTS}
+
+
+def card(record: Record) -> dict[str, Any]:
+    """What ``replica papers --json`` tells of a paper."""
+    told = ("slug", "title", "wing", "year", "url", "code", "status")
+    return {**{name: getattr(record, name) for name in told}, "verdicts": count_verdicts(record)}

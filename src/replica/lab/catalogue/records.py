@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from replica.errors import ReplicaError
 
@@ -59,23 +59,12 @@ def package_root() -> Path:
 def records() -> dict[str, Record]:
     """All papers by slug, in the catalogue's order."""
     text = (Path(__file__).parent / "catalogue.toml").read_bytes().decode()
-    return {
-        row["slug"]: Record(
-            slug=row["slug"],
-            title=row["title"],
-            authors=tuple(row["authors"]),
-            year=row["year"] or None,
-            venue=row["venue"],
-            url=row["url"],
-            code=row["code"],
-            wing=row["wing"],
-            kind=row["kind"],
-            idea=row["idea"],
-            part=row["part"],
-            problems=tuple(row["problems"]),
-        )
-        for row in tomllib.loads(text)["paper"]
-    }
+    found = {}
+    for row in tomllib.loads(text)["paper"]:
+        values = {name: row[name] for name in Record.__dataclass_fields__}
+        told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        found[row["slug"]] = Record(**{**told, "year": row["year"] or None})
+    return found
 
 
 def record(slug: str) -> Record:

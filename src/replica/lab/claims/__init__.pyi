@@ -2,6 +2,7 @@
 from .paper import Claim as Claim, Entry as Entry, Paper as Paper
 from .trial import SCALES as SCALES, Scale as Scale, Trial as Trial
 from .measures import Proportion as Proportion
+from .learning_curves import Needed as Needed, exponent as exponent, samples_needed as samples_needed
 from .spaces import Choice as Choice, Integer as Integer, LogUniform as LogUniform, Uniform as Uniform
 
 # What it is held to

@@ -51,11 +51,6 @@ def critical_value(methods: int, seeds: int, alpha: float = ALPHA) -> float:
 
     Simulated for normal scores with a fixed seed. It is larger than the value that Hsu tables, which allows for the best being
     any one given method: among equal methods that value parts one in 10 % (of two) to 33 % (of twelve) of comparisons.
-
-    Args:
-        methods: How many are compared, at least 2.
-        seeds: How many values each has, at least 2.
-        alpha: The share.
     """
     rng = np.random.default_rng(0)
     largest = []

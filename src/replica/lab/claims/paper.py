@@ -184,9 +184,5 @@ class Paper:
 
 
 def run_study(study: StudyFunction, trial: Trial) -> Columns:
-    """Run a study's function once; returns its rows in columns.
-
-    Raises:
-        ValueError: If what it returns is no table (see `columns`).
-    """
+    """Run a study's function once; returns its rows in columns."""
     return columns(study(trial))

@@ -115,11 +115,7 @@ class Registered:
 
 
 def read_registrations(path: Path) -> Registered:
-    """Read a paper's registration file; one that is not there holds nothing.
-
-    Raises:
-        ReplicaError: In one line, what is wrong in it and what is wanted.
-    """
+    """Read a paper's registration file; one that is not there holds nothing."""
     try:
         content = tomllib.loads(path.read_bytes().decode())
     except FileNotFoundError:

@@ -105,18 +105,12 @@ def _store(path: Path | None) -> dict[str, Any]:
 def _data() -> dict[str, Any]:
     folder = os.environ.get("REPLICA_DATA")
     if not folder:
-        return _check(
-            "data",
-            "note",
-            "REPLICA_DATA is not set: data sets that packages do not carry are downloaded once and kept",
-        )
+        why = "REPLICA_DATA is not set: data sets that packages do not carry are downloaded once and kept"
+        return _check("data", "note", why)
     if not Path(folder).is_dir():
         return _check("data", "problem", f"REPLICA_DATA names {folder}, which is no folder")
-    return _check(
-        "data",
-        "ok",
-        f"REPLICA_DATA is {folder}: {', '.join(sorted(p.name for p in Path(folder).iterdir() if p.is_dir()))}",
-    )
+    held = ", ".join(sorted(path.name for path in Path(folder).iterdir() if path.is_dir()))
+    return _check("data", "ok", f"REPLICA_DATA is {folder}: {held}")
 
 
 def _limits() -> dict[str, Any]:
@@ -131,11 +125,8 @@ def _evidence() -> dict[str, Any]:
     studies = list(recorded_studies(arenas=False))
     stale = [f"{known.slug}/{name}" for known, name, study in studies if is_stale(known, name, study)]
     if stale:
-        return _check(
-            "evidence",
-            "note",
-            f"{len(stale)} of {len(studies)} studies were measured on other code: {', '.join(stale)}",
-        )
+        old = f"{len(stale)} of {len(studies)} studies were measured on other code: {', '.join(stale)}"
+        return _check("evidence", "note", old)
     return _check("evidence", "ok", f"{len(studies)} studies, all measured on the code as it is")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from replica.lab.catalogue import count_verdicts, find, records
+from replica.lab.catalogue.evidence import card
 
 from .output import print_json
 
@@ -34,21 +35,7 @@ def papers(
     """List the papers: best match first; without words, built ones first."""
     found = find(" ".join(words or []), wing=wing, problem=problem, status=status)
     if as_json:
-        print_json(
-            [
-                {
-                    "slug": record.slug,
-                    "title": record.title,
-                    "wing": record.wing,
-                    "year": record.year,
-                    "url": record.url,
-                    "code": record.code,
-                    "status": record.status,
-                    "verdicts": count_verdicts(record),
-                }
-                for record in found
-            ]
-        )
+        print_json([card(record) for record in found])
         return
     if not found:
         print(f"No paper matches. There are {len(records())}; try fewer words, or replica papers alone.")

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from replica.lab.catalogue import bibtex as cite, count_verdicts, find, package_root, read_evidence, record
+from replica.lab.catalogue import bibtex as cite, find, package_root, read_evidence, record
+from replica.lab.catalogue.evidence import card as paper_card
 
 from .output import console, print_json, working
 from .verify import print_claims
 
 if TYPE_CHECKING:
     from replica.lab.catalogue import Record
-    from replica.lab.claims.registration import Registered
+    from replica.lab.claims.registration import Registered, Registration
 
 EXAMPLES = "Example: [bold]replica show hopfield[/bold], or [bold]replica show hopfield --bibtex >> papers.bib[/bold]"
 
@@ -42,16 +43,8 @@ def show(
     evidence = read_evidence(known)
     registered = read_registrations(package_root() / "papers" / known.wing / f"{known.slug}.toml")
     claims = _claims(known, evidence, registered) if evidence else []
-    withdrawn = [said for said in registered.claims.values() if said.withdrawn]
     card = {
-        "slug": known.slug,
-        "title": known.title,
-        "wing": known.wing,
-        "year": known.year,
-        "url": known.url,
-        "code": known.code,
-        "status": known.status,
-        "verdicts": count_verdicts(known),
+        **paper_card(known),
         "authors": list(known.authors),
         "venue": known.venue,
         "idea": known.idea,
@@ -60,11 +53,9 @@ def show(
         "departures": list(registered.departures),
         "claims": claims,
         "pending": [
-            {"name": p.name, "sentence": p.sentence, "reason": p.pending}
-            for p in registered.claims.values()
-            if p.pending and not p.withdrawn
+            _reason(said, said.pending) for said in registered.claims.values() if said.pending and not said.withdrawn
         ],
-        "withdrawn": [{"name": w.name, "sentence": w.sentence, "reason": w.withdrawn} for w in withdrawn],
+        "withdrawn": [_reason(said, said.withdrawn) for said in registered.claims.values() if said.withdrawn],
     }
     if figure is not None:
         with working("Drawing the claims"):
@@ -77,6 +68,10 @@ def show(
     _print(card, known.module, evidence)
     if figure is not None:
         print(f"Figures: {figure}")
+
+
+def _reason(said: Registration, reason: str) -> dict[str, str]:
+    return {"name": said.name, "sentence": said.sentence, "reason": reason}
 
 
 def _claims(known: Record, evidence: dict[str, Any], registered: Registered) -> list[dict[str, Any]]:
@@ -103,20 +98,13 @@ def _print(card: dict[str, Any], module: str, evidence: dict[str, Any] | None) -
     out.print(f"\n[bold]{escape(card['title'])}[/bold]")
     out.print(Text(", ".join(card["authors"]) + f" · {card['venue'] or card['year']}", style="dim"))
     out.print(f"\n{escape(card['idea'])}\n")
-    lines = [
-        ("wing", card["wing"]),
-        ("paper", card["url"]),
-        ("code", card["code"]),
-        ("problems", ", ".join(card["problems"])),
-    ]
-    if card["status"] == "built":
-        lines.append(("part", f"from replica.{card['wing']} import {', '.join(exports(card['wing'], module))}"))
-    else:
-        lines.append(("part", card["part"]))
-    for name, value in lines:
+    built = card["status"] == "built"
+    part = f"from replica.{card['wing']} import {', '.join(exports(card['wing'], module))}" if built else card["part"]
+    lines = {"wing": card["wing"], "paper": card["url"], "code": card["code"], "problems": ", ".join(card["problems"])}
+    for name, value in {**lines, "part": part}.items():
         if value:
             out.print(f"[dim]{name:9}[/dim] {escape(value)}", soft_wrap=True)
-    if card["status"] != "built":
+    if not built:
         out.print(
             "\nThis paper is in the catalogue but [bold]not built yet[/bold]: it has no part and no claims here so far."
         )

@@ -135,13 +135,15 @@ def print_claims(claims: list[dict[str, Any]]) -> None:
     from rich.padding import Padding
 
     from replica.lab.claims.registration import SETTINGS
+    from replica.lab.report.claim_table import claim_columns
+    from replica.lab.report.tables import rich_table
 
     out = console()
     for claim in claims:
         stale = "  [yellow](stale: the code has changed since)[/yellow]" if claim["stale"] else ""
         verdict = verdict_text(claim["verdict"], claim["setting"])
         out.print(f"{verdict}  [bold]{escape(claim['sentence'])}[/bold]{stale}")
-        out.print(Padding(_measures(claim), (0, 0, 0, 2)))
+        out.print(Padding(rich_table(claim_columns(claim), wraps=True), (0, 0, 0, 2)))
         setting = f"{claim['scale']} scale, {SETTINGS[claim['setting']]}"
         out.print(f"  [dim]{setting}; registered {claim['registered']}; {_cost(claim)}[/dim]")
         if claim["pooled"]:
@@ -166,20 +168,3 @@ def _cost(claim: dict[str, Any]) -> str:
     seeds = f"{claim['seeds']} seed{'s' if claim['seeds'] != 1 else ''}"
     first = f" from {claim['first_seed']} on" if claim["first_seed"] else ""
     return f"{seeds}{first}, {duration(claim['seconds'])} in all, {quantity(claim['peak_bytes'], 'bytes')} at most"
-
-
-def _measures(claim: dict[str, Any]) -> Any:
-    """The table of a claim's measures: judged ones first, then controls and diagnostics."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from replica.lab.report.claim_table import heads, measures
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    for head in heads(claim):
-        table.add_column(head, overflow="fold")
-    for row in measures(claim):
-        cells = (Text.assemble(value, (f" ({beside})" if beside else "", "dim")) for value, beside in row[1:])
-        table.add_row(row.name, *cells)
-    return table

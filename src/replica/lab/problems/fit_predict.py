@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 from replica.lab.claims import Trial
 
 from .problem import Dataset, Measured, Options, Split, Start
-from .protocol import copied, timed
+from .protocol import copied, takes, timed
 from .split_rows import Rows, SplitRows
 
 __all__ = ["FitPredict", "Measured", "Rows", "Sample"]
@@ -49,7 +48,7 @@ class FitPredict(SplitRows):
         method = start()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as a net that has not converged: its score tells
-            inputs, targets, keywords = sample.inputs, copied(sample.targets), _taken(method, sample.keywords)
+            inputs, targets, keywords = sample.inputs, copied(sample.targets), takes(method.fit, sample.keywords)
             fitted, seconds = timed(trial, lambda: method.fit(inputs, targets, **keywords))
             if all(callable(getattr(fitted, signature.split("(")[0], None)) for signature in self.protocol):
                 method = fitted
@@ -64,12 +63,3 @@ class FitPredict(SplitRows):
         self, trial: Trial, method: Any, sample: Sample, dataset: Dataset, options: Options, fit_seconds: float
     ) -> Measured:
         """Ask the fitted method and measure it."""
-
-
-def _taken(method: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the keywords that the method's ``fit`` has."""
-    try:
-        parameters = inspect.signature(method.fit).parameters if keywords else {}
-    except (TypeError, ValueError):  # built in C, without a signature
-        return {}
-    return {name: value for name, value in keywords.items() if name in parameters}

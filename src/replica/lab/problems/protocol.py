@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -26,6 +27,15 @@ def check_protocol(method: Any, names: Sequence[str], wanted: str) -> None:
     missing = [name for name in names if not callable(getattr(method, name, None))]
     if missing:
         raise ReplicaError(f"{type(method).__name__} has no method {' and no method '.join(missing)}; {wanted}.")
+
+
+def takes(function: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the keywords that a function has."""
+    try:
+        parameters = inspect.signature(function).parameters if keywords else {}
+    except (TypeError, ValueError):  # built in C, without a signature
+        return {}
+    return {name: value for name, value in keywords.items() if name in parameters}
 
 
 def timed(trial: Trial, call: Callable[[], T]) -> tuple[T, float]:

@@ -88,12 +88,11 @@ def draw_ranking(
     methods = [str(row["method"]) for row in comparison.rows]
     styles = method_styles(methods, baselines)
     curves: pd.DataFrame = comparison.curves[comparison.curves["metric"] == metric.name]
-    height = 72 * axes.figure.bbox.height / axes.figure.dpi
     if comparison.sweep is None:
-        _draw_dots(axes, methods, styles, curves, metric, height)
+        _draw_dots(axes, styles, curves, metric)
     else:
         name, values = comparison.sweep
-        _draw_curves(axes, methods, styles, curves, metric, values, height)
+        _draw_curves(axes, styles, curves, metric, values)
         axes.set_xlabel(sweep_label or name.capitalize())
         axes.set_ylabel(metric_label(metric))
 
@@ -117,26 +116,24 @@ def method_styles(methods: Sequence[str], baselines: frozenset[str]) -> dict[str
     return styles
 
 
+def height_points(axes: Axes) -> float:
+    """The height of the figure that axes are of."""
+    return float(72 * axes.figure.bbox.height / axes.figure.dpi)
+
+
 def _draw_curves(
-    axes: Axes,
-    methods: Sequence[str],
-    styles: Mapping[str, MethodStyle],
-    curves: pd.DataFrame,
-    metric: Metric,
-    values: Sequence[Value],
-    height_points: float,
+    axes: Axes, styles: dict[str, MethodStyle], curves: pd.DataFrame, metric: Metric, values: Sequence[Value]
 ) -> None:
     numeric = all(isinstance(value, (int, float)) for value in values)
     positions: list[float] = [float(v) for v in values] if numeric else [float(i) for i in range(len(values))]
     connected = numeric and len(values) > 1
     place = dict(zip(values, positions, strict=True))
     ends: list[tuple[str, float, float]] = []
-    for method in reversed(methods):  # the best on top
+    for method, style in reversed(styles.items()):  # the best on top
         rows = curves[curves["method"] == method]
         rows = rows.assign(position=[place[value] for value in rows["value"]]).sort_values("position")
         if rows.empty:
             continue
-        style = styles[method]
         if connected:
             axes.fill_between(rows["position"], rows["low"], rows["high"], color=style.colour, alpha=0.13, linewidth=0)
         else:
@@ -152,7 +149,7 @@ def _draw_curves(
         axes.set_ylim(-0.03, 1.03)
     elif _spans_decades(curves):
         axes.set_yscale("log")
-    label_ends(axes, ends, {method: rank for rank, method in enumerate(methods)}, styles, height_points)
+    label_ends(axes, ends, styles)
 
 
 def _set_ticks(axes: Axes, positions: Sequence[float], labels: Sequence[str]) -> None:
@@ -171,24 +168,25 @@ def _set_ticks(axes: Axes, positions: Sequence[float], labels: Sequence[str]) ->
 def label_ends(
     axes: Axes,
     ends: Sequence[tuple[str, float, float]],
-    ranks: Mapping[str, int],
     styles: Mapping[str, MethodStyle],
-    height_points: float,
     *,
+    share: float = 1.0,
     apart_points: float = 18.0,
 ) -> None:
     """Write each method's name beside the end of its line, moved apart where names would touch.
 
     Each of the ``ends`` is a method and the two coordinates of its line's end; of two that end at one height the better ranked
-    stands higher. The axes have their limits and scale; marks of names stand ``apart_points`` from them.
+    stands higher. The axes have their limits and scale, and a share of the figure's height; marks of names stand
+    ``apart_points`` from them.
     """
     if not ends:
         return
-    height = 0.8 * height_points  # of the axes alone; the rest is labels
+    height = 0.8 * share * height_points(axes)  # of the axes alone; the rest is labels
     size = min(TEXT_POINTS, height / (1.25 * len(ends)))
     low, high = axes.get_ylim()
     gap = min(1.25 * size / height, 1 / len(ends))
-    ordered = sorted(ends, key=lambda end: (end[2], -ranks[end[0]]))
+    ranks = list(styles)
+    ordered = sorted(ends, key=lambda end: (end[2], -ranks.index(end[0])))
     # As fractions of the axes' height: the scale may be logarithmic.
     scale = math.log if axes.get_yscale() == "log" else float
     fractions = [(scale(end[2]) - scale(low)) / (scale(high) - scale(low)) for end in ordered]
@@ -223,27 +221,19 @@ def spread(levels: Sequence[float], gap: float, low: float, high: float) -> NDAr
     return np.asarray(np.clip(flat, low, max(low, high - steps[-1])) + steps)
 
 
-def _draw_dots(
-    axes: Axes,
-    methods: Sequence[str],
-    styles: Mapping[str, MethodStyle],
-    curves: pd.DataFrame,
-    metric: Metric,
-    height_points: float,
-) -> None:
-    rows = curves.set_index("method").reindex(list(methods)).dropna(subset=["mean"])
+def _draw_dots(axes: Axes, styles: Mapping[str, MethodStyle], curves: pd.DataFrame, metric: Metric) -> None:
+    rows = curves.set_index("method").reindex(list(styles)).dropna(subset=["mean"])
     share, logarithmic = metric.unit.startswith("share"), _spans_decades(curves)
-    size = min(TEXT_POINTS, 0.8 * height_points / (1.25 * len(methods)))
+    size = min(TEXT_POINTS, 0.8 * height_points(axes) / (1.25 * len(styles)))
     if logarithmic and not share:
         axes.set_xscale("log")
         # The normal interval of a small positive mean may reach below zero, where a logarithm has no place for it.
         axes.set_xlim(left=0.5 * float(rows["mean"].min()))
     left = _zoom(rows) if share else -math.inf
-    for level, method in enumerate(methods):
+    for level, (method, style) in enumerate(styles.items()):
         if method not in rows.index:
             continue
         mean, low, high = rows.loc[method, ["mean", "low", "high"]].to_numpy(np.float64)
-        style = styles[method]
         if mean < left:  # off the scale: an arrow, and its value
             axes.annotate(
                 f"◂ {mean:.3g}",
@@ -264,8 +254,8 @@ def _draw_dots(
             capsize=2.5,
             **style.line(markersize=6, linestyle="none", clip_on=left > -math.inf and low < left),
         )
-    axes.set_yticks(range(len(methods)), methods, fontsize=size)
-    axes.set_ylim(len(methods) - 0.4, -0.6)  # the best on top
+    axes.set_yticks(range(len(styles)), list(styles), fontsize=size)
+    axes.set_ylim(len(styles) - 0.4, -0.6)  # the best on top
     if share:
         axes.set_xlim((left, 1 + 0.02 * (1 - left)) if left > -math.inf else (-0.03, 1.03))
     axes.grid(axis="y", visible=False)

@@ -33,21 +33,17 @@ def save_result_figures(results: Sequence[PaperResult], path: Path) -> None:
 
 def draw_result(result: PaperResult) -> Picture | None:
     """The figures of a paper's claims just verified; None where no claim has one."""
-    drawn = [panel for panel in _panels(result) if panel[0].draw and panel[2]]
-    if not drawn:
-        return None
-    with theme("light"):
-        return draw_panels(drawn)
+    return _drawn(_panels(result))
 
 
 def _panels(result: PaperResult) -> list[Panel]:
     return [
         (
-            claim.claim,
-            claim.verdict and words(claim.verdict, claim.claim.registration.setting),
-            result.rows(claim.claim.name),
+            each.claim,
+            each.verdict and words(each.verdict, each.claim.registration.setting),
+            result.rows(each.claim.name),
         )
-        for claim in result.claims
+        for each in result.claims
     ]
 
 
@@ -61,22 +57,23 @@ def save_claim_figures(record: Record, evidence: dict[str, Any] | None, path: Pa
             f"Paper {record.slug} has no recorded evidence to draw; replica verify {record.slug} --figure {path} measures it."
         )
     claims = load_paper(record.module).claims
-    _save(
-        [
-            (claims[c["name"]], words(c["verdict"], c["setting"]), recorded_rows(evidence, c))
-            for c in evidence["claims"]
-            if c["name"] in claims
-        ],
-        path,
-    )
+    recorded = [claim for claim in evidence["claims"] if claim["name"] in claims]
+    _save([(claims[c["name"]], words(c["verdict"], c["setting"]), recorded_rows(evidence, c)) for c in recorded], path)
 
 
 def _save(panels: Sequence[Panel], path: Path) -> None:
-    drawn = [panel for panel in panels if panel[0].draw and panel[2]]
-    if not drawn:
+    figure = _drawn(panels)
+    if figure is None:
         raise ReplicaError("None of these claims has a figure.")
     with theme("light"):
-        save_figure(draw_panels(drawn), path)
+        save_figure(figure, path)
+
+
+def _drawn(panels: Sequence[Panel]) -> Picture | None:
+    # A study whose trials all failed has no rows.
+    drawn = [panel for panel in panels if panel[0].draw and any(len(column) for column in panel[2].values())]
+    with theme("light"):
+        return draw_panels(drawn) if drawn else None
 
 
 def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Picture:

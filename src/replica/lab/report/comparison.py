@@ -49,11 +49,7 @@ class Comparison:
         """One row a method in rank order; each metric with the ends of its 95 % interval."""
         rows = []
         for row in self.results.rows:
-            flat: dict[str, Any] = {
-                "method": row["method"],
-                "paper": row["paper"],
-                "tied_with_best": row["tied_with_best"],
-            }
+            flat = {name: row[name] for name in ("method", "paper", "tied_with_best")}
             if self.results.tuning is not None:
                 flat["tuned"] = self.results.tuning.trials if row["method"] in self.results.tuning.methods else 0
             for name, span in row["metrics"].items():
@@ -137,12 +133,7 @@ class Comparison:
             "output": results.output,
             "tuning": results.tuning.plain() if results.tuning else None,
             "errors": [
-                {
-                    "method": row.subject.split("/")[-1],
-                    "seed": row.seed,
-                    "error": row.error,
-                    "traceback": row.traceback,
-                }
+                {"method": row.subject.split("/")[-1], "seed": row.seed, "error": row.error, "traceback": row.traceback}
                 for row in results.errors
             ],
         }

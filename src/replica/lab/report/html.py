@@ -7,6 +7,7 @@ import json
 import math
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -25,16 +26,21 @@ if TYPE_CHECKING:
 BAR_WIDTH, BAR_MARGIN = 132, 5
 
 
-def render(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
-    """The report of a comparison, with its picture (SVG) in a light and a dark version. All texts are escaped."""
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("replica.lab.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
+    return environment.get_template("report.html")
+
+
+def render(comparison: Comparison, pictures: Mapping[str, bytes]) -> str:
+    """The report of a comparison, with its picture (SVG) in a light and a dark version. All texts are escaped."""
     results = comparison.results
     versions = next((row.machine for method in results.methods for row in method.rows.values()), {})
-    return environment.get_template("report.html").render(
+    return _template().render(
         comparison=comparison,
         results=results,
         rows=[_row(row, results.metrics[0], _ends(results)) for row in results.rows],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -13,25 +12,22 @@ from matplotlib.figure import Figure
 from replica.lab.runner.verify import PaperResult
 
 from .claim_figures import draw_result
-from .claim_table import heads, measures, verdict_words
+from .claim_table import claim_columns, verdict_words
 from .ranking_table import ranking_columns
+from .tables import faint, html_table
 
 if TYPE_CHECKING:
     from .comparison import Comparison
 
-Cell = tuple[str, str]
-"""A value, and what is said beside it."""
-
 
 def comparison_html(comparison: Comparison) -> str:
     """Question, data, settings, answer, table, what failed, and the picture."""
-    results, columns = comparison.results, list(ranking_columns(comparison.results).values())
+    results = comparison.results
     said = (results.dataset.description, comparison.settings, *([f"● {comparison.ties}"] if results.seeds > 1 else []))
     failed = [f"{error.subject}, seed {error.seed}: {error.error}" for error in results.errors]
-    rows = list(zip(*(column.cells for column in columns), strict=True))
     return _together(
-        f"<p><b>{escape(results.problem.question)}</b><br>{'<br>'.join(map(_faint, said))}</p>",
-        _table([column.head for column in columns], rows, {at for at, column in enumerate(columns) if column.is_text}),
+        f"<p><b>{escape(results.problem.question)}</b><br>{'<br>'.join(map(faint, said))}</p>",
+        html_table(list(ranking_columns(results).values())),
         *(f"<p>{escape(line)}</p>" for line in [comparison.answer, *dict.fromkeys(failed)]),
         _image(comparison.figure(), f"{results.metrics[0].label} of each method"),
     )
@@ -54,7 +50,7 @@ class Verdict(PaperResult):
         for claim in (result.plain() for result in self.claims):
             verdict = verdict_words(claim["verdict"], claim["setting"])
             parts.append(f"<p><b>{escape(verdict)}</b>&ensp;{escape(claim['sentence'])}</p>")
-            parts.append(_table(heads(claim), [((row.name, ""), *row[1:]) for row in measures(claim)], set(range(4))))
+            parts.append(html_table(claim_columns(claim)))
             parts += [f"<p>seed {error['seed']}: {escape(error['error'])}</p>" for error in claim["errors"][:3]]
         figure = self.figure()
         return _together(*parts, _image(figure, f"Figures of {self.slug}") if figure else "")
@@ -70,27 +66,6 @@ class Verdicts(list[Verdict]):
 
 def _together(*parts: str) -> str:
     return f'<div style="overflow-x: auto">{"".join(parts)}</div>'
-
-
-def _faint(text: str) -> str:
-    # Fainter than the page's own ink, whichever that is.
-    return f'<span style="opacity: 0.7">{escape(text)}</span>'
-
-
-def _table(names: Sequence[str], rows: Iterable[Sequence[Cell]], texts: set[int]) -> str:
-    sides = ["left" if at in texts else "right" for at in range(len(names))]
-    align = [f"text-align: {side}; white-space: pre; padding: 2px 8px" for side in sides]
-    head = "".join(f'<th style="{align[at]}">{escape(name)}</th>' for at, name in enumerate(names))
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="{align[at]}">{escape(value)}{_faint(f" ({beside})") if beside else ""}</td>'
-            for at, (value, beside) in enumerate(row)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _image(figure: Figure, alt: str) -> str:

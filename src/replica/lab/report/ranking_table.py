@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from .quantities import quantity, span_text
+from .tables import FAILED, Column, rich_table
 from .tuned_settings import tuned_mark
 
 if TYPE_CHECKING:
@@ -16,19 +17,8 @@ if TYPE_CHECKING:
     from replica.lab.runner.compare import Results
 
 HEAD_WIDTH = 13
-FAILED = "failed"
 UNTOLD = "–"
 """In place of what a method does not tell, such as how sure it is."""
-
-
-class Column(NamedTuple):
-    """A column of plain text: its head, and in each row a value with what is said beside it, such as its interval."""
-
-    head: str
-    cells: list[tuple[str, str]]
-    is_text: bool = False
-    label: str = ""
-    """What a note calls it where there is no room for it; such columns can be left out."""
 
 
 def ranking_columns(results: Results) -> dict[str, Column]:
@@ -67,7 +57,7 @@ def terminal_table(results: Results, width: int) -> tuple[Table, list[str]]:
     metrics = [metric.name for metric in reversed(results.metrics[1:])]
     dispensable = [name for name in ("paper", "peak", "a trial", "tuning", *metrics) if name in columns]
     hidden: list[str] = []
-    while _width(table := _table(list(columns.values()))) > width and dispensable:
+    while _width(table := rich_table(list(columns.values()))) > width and dispensable:
         hidden.append(columns.pop(dispensable.pop(0)).label)
     return table, hidden
 
@@ -79,7 +69,7 @@ def growing_table(results: Results, method: str) -> tuple[Table, str]:
     value, interval = columns[metric.name].cells[at]
     known = f"{metric.words} {value}{interval and f' ({interval})'}"
     shown = [columns[name] for name in ("method", metric.name, "a trial")]
-    return _table(shown), f"{method}: {known}, {columns['a trial'].cells[at][0]} a trial"
+    return rich_table(shown), f"{method}: {known}, {columns['a trial'].cells[at][0]} a trial"
 
 
 def _measured(row: dict[str, Any], metric: Metric, *, with_interval: bool) -> tuple[str, str]:
@@ -93,28 +83,6 @@ def _head(metric: Metric, width: int) -> str:
     """A column's head, broken into lines here: the table would set the arrow alone on a line."""
     arrow = {"higher": "\u00a0↑", "lower": "\u00a0↓"}.get(metric.better, "")
     return "\n".join(textwrap.wrap(f"{metric.label}{arrow}", width))
-
-
-def _table(columns: Sequence[Column]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(
-            column.head, justify="left" if column.is_text else "right", no_wrap=True, vertical="top",
-            style={"": "green", "method": "bold"}.get(column.head, ""),
-        )  # fmt: skip
-    for row in zip(*(column.cells for column in columns), strict=True):
-        cells = zip(row, columns, strict=True)
-        table.add_row(*(Text.assemble(*_styled(*cell, is_text=column.is_text)) for cell, column in cells))
-    return table
-
-
-def _styled(value: str, beside: str, *, is_text: bool) -> list[tuple[str, str]]:
-    style = "red" if value == FAILED and not is_text else ""
-    return [(value, style), (f" ({beside})" if beside else "", "dim")]
 
 
 def _width(table: Table) -> int:

@@ -7,7 +7,7 @@ what an exception or a failed assertion says, imports that only type checkers re
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -114,7 +114,10 @@ def for_type_checkers(node: ast.AST) -> bool:
 
 
 class Writer:
-    """Writes syntax trees in words that are the same in every version of Python, unlike ``ast.dump`` and ``ast.unparse``."""
+    """Writes syntax trees in words that are the same in every version of Python, unlike ``ast.dump`` and ``ast.unparse``.
+
+    Nodes of some kinds are written by the method of that name.
+    """
 
     def __init__(self, package: str, *, problem: bool = False) -> None:
         self.uses: set[Use] = set()
@@ -126,9 +129,9 @@ class Writer:
         """The canonical text; the names that it takes from outside are added to ``uses``."""
         if isinstance(node, list):
             return ", ".join([text for text in map(self.write, node) if text])
-        special = _SPECIAL.get(type(node))
+        special = getattr(self, f"_{type(node).__name__}", None) if isinstance(node, ast.AST) else None
         if special:
-            return special(self, node)
+            return str(special(node))
         return self._plain(node) if isinstance(node, ast.AST) else repr(node)
 
     def _plain(self, node: ast.AST) -> str:
@@ -155,12 +158,18 @@ class Writer:
                 return
         self.uses.add(Use(".".join(names), "", names))
 
-    def _name(self, node: ast.Name) -> str:
+    def _Constant(self, node: ast.Constant) -> str:
+        return repr(node.value)
+
+    def _Pass(self, node: ast.Pass) -> str:
+        return ""
+
+    def _Name(self, node: ast.Name) -> str:
         if self._scopes or isinstance(node.ctx, ast.Load):
             self._note((node.id,))
         return node.id
 
-    def _attribute(self, node: ast.Attribute) -> str:
+    def _Attribute(self, node: ast.Attribute) -> str:
         names = [node.attr]
         value = node.value
         while isinstance(value, ast.Attribute):
@@ -171,28 +180,30 @@ class Writer:
         self._note((value.id, *reversed(names)))
         return ".".join([value.id, *reversed(names)])
 
-    def _named(self, node: ast.NamedExpr) -> str:
+    def _NamedExpr(self, node: ast.NamedExpr) -> str:
         text = f"({node.target.id} := {self.write(node.value)})"
         if self._scopes:
             self._scopes[-1].setdefault(node.target.id, [])
         return text
 
-    def _import(self, node: ast.Import | ast.ImportFrom) -> str:
+    def _Import(self, node: ast.Import | ast.ImportFrom) -> str:
         for _, target in imported(node, self._package):
             self.uses.add(Use("", target.module, ("",)))  # at least it is run
         return ""
 
-    def _expression(self, node: ast.Expr) -> str:
+    _ImportFrom = _Import
+
+    def _Expr(self, node: ast.Expr) -> str:
         return "" if isinstance(node.value, ast.Constant) else self._plain(node)
 
-    def _if(self, node: ast.If) -> str:
+    def _If(self, node: ast.If) -> str:
         return self.write(node.orelse) if for_type_checkers(node) else self._plain(node)
 
-    def _raise(self, node: ast.Raise) -> str:
+    def _Raise(self, node: ast.Raise) -> str:
         raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         return f"Raise({self.write(raised)}, {self.write(node.cause)})"
 
-    def _annotated(self, node: ast.AnnAssign) -> str:
+    def _AnnAssign(self, node: ast.AnnAssign) -> str:
         return self._plain(ast.Assign([node.target], node.value)) if node.value else ""
 
     def _field(self, statement: ast.stmt) -> str:
@@ -202,7 +213,7 @@ class Writer:
         named = {getattr(part, "id", getattr(part, "attr", "")) for part in ast.walk(statement.annotation)}
         return f"{self._plain(statement)}{sorted(named & _FIELD_KINDS) or ''}"
 
-    def _call(self, node: ast.Call) -> str:
+    def _Call(self, node: ast.Call) -> str:
         name = last_name(node)
         given = node.args[0] if node.args else None
         if name in {"import_module", "__import__"} and isinstance(given, ast.Constant) and isinstance(given.value, str):
@@ -213,13 +224,15 @@ class Writer:
         keywords = [keyword for keyword in node.keywords if not _words(keyword.value)]
         return self._plain(ast.Call(node.func, [value for value in node.args if not _words(value)], keywords))
 
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    def _FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
         if any(last_name(decorator) == "overload" for decorator in node.decorator_list):
             return ""
         decorators = self.write([decorator for decorator in node.decorator_list if not judges(decorator)])
         return f"{type(node).__name__}({node.name}, [{decorators}], {self._callable(node.args, node.body)})"
 
-    def _lambda(self, node: ast.Lambda) -> str:
+    _AsyncFunctionDef = _FunctionDef
+
+    def _Lambda(self, node: ast.Lambda) -> str:
         return f"Lambda({self._callable(node.args, [node.body])})"
 
     def _callable(self, given: ast.arguments, body: Sequence[ast.AST]) -> str:
@@ -232,20 +245,22 @@ class Writer:
         scope |= bindings(body, self._package)
         return f"{kinds} {defaults} [{self._inside(scope, list(body))}]"
 
-    def _class(self, node: ast.ClassDef) -> str:
+    def _ClassDef(self, node: ast.ClassDef) -> str:
         for name, targets in bindings(node.body, self._package).items():
             self.uses.update(Use(name, *target) for target in targets)
         heads = [self.write(part) for part in (node.decorator_list, node.bases, node.keywords)]
         body = [self._field(part) for part in node.body if not (self._problem and _bound(part) in SHOWING)]
         return f"ClassDef({node.name}, {heads}, [{', '.join(filter(None, body))}])"
 
-    def _comprehension(self, node: Any) -> str:
+    def _ListComp(self, node: Any) -> str:
         first, *others = node.generators  # the first iterable is evaluated outside
         outside = self.write(first.iter)
         scope = bindings([each.target for each in node.generators], self._package)
         parts = [getattr(node, field, None) for field in ("key", "value", "elt")]
         inside = self._inside(scope, [first.target, *first.ifs, first.is_async, *others, *parts])
         return f"{type(node).__name__}({outside}, {inside})"
+
+    _SetComp = _DictComp = _GeneratorExp = _ListComp
 
 
 @cache
@@ -260,27 +275,3 @@ def _words(node: ast.expr) -> bool:
 def _bound(statement: ast.stmt) -> str:
     targets = getattr(statement, "targets", None) or [getattr(statement, "target", statement)]
     return str(getattr(targets[0], "name", getattr(targets[0], "id", "")))
-
-
-_SPECIAL: dict[type, Callable[[Writer, Any], str]] = {
-    ast.Constant: lambda writer, node: repr(node.value),
-    ast.Pass: lambda writer, node: "",
-    ast.Name: Writer._name,
-    ast.Attribute: Writer._attribute,
-    ast.NamedExpr: Writer._named,
-    ast.Import: Writer._import,
-    ast.ImportFrom: Writer._import,
-    ast.Expr: Writer._expression,
-    ast.If: Writer._if,
-    ast.Raise: Writer._raise,
-    ast.AnnAssign: Writer._annotated,
-    ast.Call: Writer._call,
-    ast.FunctionDef: Writer._function,
-    ast.AsyncFunctionDef: Writer._function,
-    ast.Lambda: Writer._lambda,
-    ast.ClassDef: Writer._class,
-    ast.ListComp: Writer._comprehension,
-    ast.SetComp: Writer._comprehension,
-    ast.DictComp: Writer._comprehension,
-    ast.GeneratorExp: Writer._comprehension,
-}

@@ -67,7 +67,7 @@ class Code:
             used = sorted(
                 f"{name}={self.describe(target).digest}" for name, target in own.links if target[1] != EFFECTS
             )
-            self._digests[node] = _hash(own.digest, *used)
+            self._digests[node] = hashed(own.digest, *used)
         return self._digests[node]
 
     def table(self, module: str) -> ModuleTable | None:
@@ -104,13 +104,13 @@ class Code:
             links.update((written, target) for target in found)
             targets = [Target(origin, names)] if origin else table.imports.get(names[0], [])
             outside |= {f"{written}={target}" for target in targets if self._is_outside(target)}
-        return Description(_hash(text, *sorted(outside)), not text, frozenset(links))
+        return Description(hashed(text, *sorted(outside)), not text, frozenset(links))
 
     def _whole(self, module: str, table: ModuleTable) -> Description:
         links = {(name, (module, name)) for name in table.pieces}
         if table.package == module:  # what it gives is also what it imports
             links |= {(name, target) for name in table.imports for target in self._local(module, (name,))}
-        return Description(_hash(*sorted(table.pieces)), True, frozenset(links))
+        return Description(hashed(*sorted(table.pieces)), True, frozenset(links))
 
     def _effects(self, module: str, table: ModuleTable) -> Description:
         """What importing the module does: it runs other modules too, and decorators of its own that may register."""
@@ -216,5 +216,6 @@ def _within(module: str, names: Iterable[str]) -> bool:
     return any(module == name or module.startswith(f"{name}.") for name in names)
 
 
-def _hash(*parts: str) -> str:
+def hashed(*parts: str) -> str:
+    """One hash of several texts."""
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

@@ -180,22 +180,19 @@ def run_comparison(
     if tune:
         for method in methods:
             read_space(method, problem.name)
-    count = settings.seeds or SEEDS[settings.scale]
     costs = seconds_of_trials(problem.name, [method.name for method in methods], settings.store_path)
-    cheap_first = sorted(methods, key=lambda method: costs[method.name])
-    jobs = _jobs(problem, cheap_first, count, sweep, resolved, settings, source, dataset)
-    metrics = problem.metrics_for(resolved)
-    tuning = None
+    results = Results(
+        problem, dataset, resolved, sweep, settings.scale, settings.seeds or SEEDS[settings.scale], settings.device,
+        problem.metrics_for(resolved), (), left_out, settings.store_path, tuple(dict.fromkeys(only)), source=source,
+    )  # fmt: skip
+    jobs = _jobs(results, sorted(methods, key=lambda method: costs[method.name]), settings)
     if tune:
-        tuning = run_tuning(jobs, tune, metrics[0], settings, title=f"Tuning on {problem.name}")
+        tuning = run_tuning(jobs, tune, results.metrics[0], settings, title=f"Tuning on {problem.name}")
+        results = replace(results, tuning=tuning)
         for (name, seed, value), job in jobs.items():
             if name in tuning.methods:
-                found_settings = tuning.methods[name].found[seed, value].settings
-                jobs[name, seed, value] = replace(job, method=replace(job.method, settings=found_settings))
-    results = Results(
-        problem, dataset, resolved, sweep, settings.scale, count, settings.device, metrics, (), left_out,
-        settings.store_path, tuple(dict.fromkeys(only)), tuning, source,
-    )  # fmt: skip
+                found = tuning.methods[name].found[seed, value].settings
+                jobs[name, seed, value] = replace(job, method=replace(job.method, settings=found))
     with reporter(f"Comparing on {problem.name}", len(jobs), 0, settings.quiet) as shown:
         growing = _Growing(results, methods, jobs, shown, show)
         run(list(jobs.values()), settings, progress=growing)
@@ -232,28 +229,18 @@ class _Growing(Reporter):
         with Store(self.results.store) as store:
             rows = store.read(job.key for job in self._jobs[subject].values())
         own = {place: rows[job.key] for place, job in self._jobs[subject].items()}
-        metrics = self.results.metrics
-        self._known[subject] = _summarise(self._methods[subject], metrics, own)
-        known = [
-            self._known[name] for name in self._methods if name in self._known
-        ]  # equal ones in the problem's order
-        self.results = replace(self.results, methods=_ranked(known, metrics[0], whole=len(known) == len(self._methods)))
+        self._known[subject] = _summarise(self._methods[subject], self.results.metrics, own)
+        # Equal ones in the problem's order.
+        known = [self._known[name] for name in self._methods if name in self._known]
+        ranked = _ranked(known, self.results.metrics[0], whole=len(known) == len(self._methods))
+        self.results = replace(self.results, methods=ranked)
         if self._show:
             self._shown.show(*self._show(self.results, self._methods[subject].name))
 
 
-def _jobs(
-    problem: Problem,
-    methods: Sequence[Method],
-    seeds: int,
-    sweep: Sweep | None,
-    options: Mapping[str, Value],
-    settings: Settings,
-    source: str,
-    dataset: Dataset,
-) -> dict[Place, EntryJob]:
+def _jobs(results: Results, methods: Sequence[Method], settings: Settings) -> dict[Place, EntryJob]:
     """Every trial, by method, seed and point of the sweep; a method's trials one after another: its row is soon whole."""
-    scale = settings.scale
+    scale, sweep, problem = settings.scale, results.sweep, results.problem
     most_seconds = min(LIMIT_SECONDS[scale], COMPARE_LIMIT_SECONDS if scale == "laptop" else np.inf)
     fingerprints = {method.name: method_fingerprint(problem, method) for method in methods}
     return {
@@ -265,13 +252,13 @@ def _jobs(
             limit_bytes=settings.limit_bytes or LIMIT_BYTES[scale],
             problem=problem.name,
             method=method,
-            data=source,
-            digest=dataset.digest,
-            options={**options, **({sweep.option: value} if sweep and value is not None else {})},
+            data=results.source,
+            digest=results.dataset.digest,
+            options={**results.options, **({sweep.option: value} if sweep and value is not None else {})},
             examples=seed == 0 and value == (sweep.example if sweep else None),
         )
         for method in methods
-        for seed in range(seeds)
+        for seed in range(results.seeds)
         for value in (sweep.values if sweep else (None,))
     }
 
@@ -314,7 +301,4 @@ def _ranked(results: Sequence[MethodResult], metric: Metric, *, whole: bool) -> 
         there = metric.name in result.metrics
         return bool(result.errors), sign * result.metrics[metric.name].mean if there else np.inf
 
-    return tuple(
-        MethodResult(r.method, r.rows, r.metrics, r.per_seed, ties.get(r.method.name, False))
-        for r in sorted(results, key=place)
-    )
+    return tuple(replace(r, tied_with_best=ties.get(r.method.name, False)) for r in sorted(results, key=place))

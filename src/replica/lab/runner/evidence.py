@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import time
@@ -99,17 +98,8 @@ def _changed(said: Registration, recorded: Mapping[str, Any]) -> str:
     """What of a registration differs from the one that the evidence keeps; empty for nothing."""
     if recorded["sentence"] not in (said.sentence, said.formerly):
         return "the sentence"
-    if "gates" in recorded:
-        bounds = said.bounds()
-        return next((f"a bound ({kind})" for kind in _KEPT if bounds[kind] != recorded[kind]), "")
-    # Measured before claims had one primary expectation: the same bounds, judged or shown.
-    now = {name: [_end(bound.low), _end(bound.high)] for name, bound in {**said.expect, **said.diagnose}.items()}
-    return "" if now == {name: [*map(_end, bound[:2])] for name, bound in recorded["bounds"].items()} else "a bound"
-
-
-def _end(value: float | None) -> float | None:
-    """An end of a bound, without the last digits of sums such as 0.138 + 0.014."""
-    return None if value is None or math.isinf(value) else float(f"{value:.9g}")
+    bounds = said.bounds()
+    return next((f"a bound ({kind})" for kind in _KEPT if bounds[kind] != recorded[kind]), "")
 
 
 def record_paper(source: Source, settings: Settings, *, refresh: bool = False) -> tuple[PaperResult, Path, list[str]]:
@@ -145,6 +135,7 @@ def write_evidence(result: PaperResult) -> Path:
     open_ = {name: claim for name, claim in result.source.paper.claims.items() if claim.registration.pending}
     pending, waiting = set(open_), {claim.study_name for claim in open_.values()}
     left = [claim for claim in [*before["claims"], *before.get("earlier", ())] if claim["name"] not in measured]
+    withdrawn = [{key: claim.get(key) for key in _WITHDRAWN} for claim in left if claim["name"] not in pending]
     evidence = {
         "slug": result.slug,
         "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -154,10 +145,7 @@ def write_evidence(result: PaperResult) -> Path:
             {key: value for key, value in claim.plain().items() if key not in ("stale", "errors", "pooled")}
             for claim in result.claims
         ],
-        "withdrawn": [
-            *before.get("withdrawn", ()),
-            *({key: claim.get(key) for key in _WITHDRAWN} for claim in left if claim["name"] not in pending),
-        ],
+        "withdrawn": [*before.get("withdrawn", ()), *withdrawn],
         "earlier": [claim for claim in left if claim["name"] in pending],
         "studies": {
             **{name: study for name, study in before.get("studies", {}).items() if name in waiting},

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from replica.errors import ReplicaError
+from replica.lab.catalogue.printable import printable
 from replica.lab.claims import Entry, Paper, Trial
 from replica.lab.claims.paper import run_study
 from replica.lab.problems.baseline import Baseline
@@ -205,7 +206,7 @@ def _load_file(path: str, changed: int, size: int) -> ModuleType:
     except SyntaxError as error:
         raise ReplicaError(f"{path} is not valid Python: {error.msg} (line {error.lineno}).") from error
     except (Exception, SystemExit) as error:  # a script without ``if __name__ == "__main__"`` may end the program
-        raise ReplicaError(f"{path} cannot be imported: {type(error).__name__}: {_one_line(error)}.") from error
+        raise ReplicaError(f"{path} cannot be imported: {type(error).__name__}: {printable(error, 300)}.") from error
     return module
 
 
@@ -221,8 +222,3 @@ def load_paper(source: str) -> Paper:
     if not isinstance(paper, Paper):
         raise ReplicaError(f'{source} defines no paper; it must hold a line such as: paper = Paper("my_paper").')
     return paper
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:297] + "…"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import pickle
 import uuid
@@ -12,6 +11,7 @@ from replica.errors import ReplicaError
 from replica.lab.catalogue import nearest, records
 from replica.lab.problems.problem import Problem
 
+from .closure import hashed
 from .copies import Copies, maker
 from .fingerprint import fingerprint, sources, spec_path
 from .job import Method, load_paper
@@ -59,7 +59,7 @@ def method_fingerprint(problem: Problem, method: Method) -> str:
         except (OSError, TypeError, pickle.PicklingError):
             # Its source cannot be read, so a change could not be seen: never taken from the store.
             parts.append(uuid.uuid4().hex)
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+    return hashed(*parts)
 
 
 def method_sources(problem: Problem, method: Method) -> list[str]:

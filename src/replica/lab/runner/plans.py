@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import itertools
 import math
@@ -21,6 +20,7 @@ from replica.lab.problems.problem import Problem
 from replica.lab.problems.registry import get as get_problem
 from replica.lab.studies.arena import DEVELOPMENT_SEEDS, Comparison, Contestant, Point
 
+from .closure import hashed
 from .fingerprint import fingerprint, sources
 from .job import EntryJob, Job, Method, StudyJob, load_dataset
 from .methods import method_fingerprint, method_sources, methods_of
@@ -141,8 +141,7 @@ class ArenaPlan(Plan):
         arena, scale = self.study.arena, self.settings.scale
         words = [sorted(each.items()) for each in (arena.options(scale), arena.choose, self.study.sweep)]
         settings = [(label, sorted(method.settings.items())) for label, method in self.methods.items()]
-        text = repr([parts, words, settings, arena.source(scale, 0), self.points()])
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return hashed(repr([parts, words, settings, arena.source(scale, 0), self.points()]))
 
     def sources(self) -> list[str]:
         """See `Plan`."""

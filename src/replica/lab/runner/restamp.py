@@ -25,14 +25,10 @@ def restamped(source: Source, settings: Settings) -> list[str]:
     run_jobs = partial(run, settings=settings, title=f"Refreshing {source.slug}")
     for name in source.paper.studies:
         recorded = recorded_study(source.slug, name)
-        claims = [
-            claim
-            for claim in source.paper.claims.values()
-            if claim.study_name == name and not claim.registration.pending
-        ]
-        if recorded is None or not recorded.tables or not claims:
+        measured = [c for c in source.paper.claims.values() if c.study_name == name and not c.registration.pending]
+        if recorded is None or not recorded.tables or not measured:
             continue
-        own = plan(source, claims, settings)
+        own = plan(source, measured, settings)
         if recorded.fingerprint == own.fingerprint:
             continue
         own.prepare(run_jobs)

@@ -24,7 +24,7 @@ class DynamicSignals(Teacher):
     Example:
         >>> teacher = DynamicSignals(8, 16, 0.25, np.random.default_rng(0))
         >>> teacher.examples(10, np.random.default_rng(1)).inputs.shape, round(teacher.floor, 3)
-        ((10, 8, 16), 0.013)
+        ((10, 8, 16), 0.012)
     """
 
     binary = True

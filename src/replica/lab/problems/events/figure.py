@@ -21,27 +21,22 @@ _ACCURACY = "accuracy"
 def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mapping[str, MethodStyle]) -> None:
     """Draw accuracy over operations, and below it the events of one recording."""
     upper, lower = figure.subplots(2, 1, height_ratios=(1.7, 1.0))
-    _draw_costs(upper, comparison, styles, 0.6 * 72 * float(figure.bbox.height / figure.dpi))
+    _draw_costs(upper, comparison, styles)
     _draw_recording(lower, comparison.examples[shown[0]])
 
 
-def _draw_costs(axes: Axes, comparison: Any, styles: Mapping[str, MethodStyle], height_points: float) -> None:
+def _draw_costs(axes: Axes, comparison: Any, styles: Mapping[str, MethodStyle]) -> None:
     """Accuracy over operations: the upper left is best. A line joins the values of a sweep."""
-    table = comparison.curves.pivot_table(index=["method", "value"], columns="metric", values="mean", dropna=False)
-    table = (
-        table.groupby(level=0)
-        if comparison.sweep
-        else comparison.curves.pivot_table(index="method", columns="metric", values="mean").groupby(level=0)
-    )
+    points = ["method", "value"] if comparison.sweep else ["method"]
+    table = comparison.curves.pivot_table(index=points, columns="metric", values="mean").groupby(level="method")
     spent = comparison.curves.loc[comparison.curves["metric"] == "operations", "mean"]
     least = float(spent[spent > 0].min()) if (spent > 0).any() else 1.0
     floor = least / 3  # where methods stand that need none, on an axis without zero
-    methods = [str(row["method"]) for row in comparison.rows]
     ends: list[tuple[str, float, float]] = []
-    for method in reversed(methods):  # the best on top
+    for method, style in reversed(list(styles.items())):  # the best on top
         if method not in table.groups:
             continue
-        rows, style = table.get_group(method), styles[method]
+        rows = table.get_group(method)
         axes.plot(
             rows["operations"].clip(lower=floor),
             rows[_ACCURACY],
@@ -56,7 +51,7 @@ def _draw_costs(axes: Axes, comparison: Any, styles: Mapping[str, MethodStyle], 
         axes.axvline(floor * 3**0.5, color="tab:gray", linewidth=0.6, linestyle=":")
     axes.set_xlabel("Operations an inference" + (" (left of the dots: none)" if none else ""), fontsize=TEXT_POINTS)
     axes.set_ylabel("Accuracy", fontsize=TEXT_POINTS)
-    label_ends(axes, ends, {method: rank for rank, method in enumerate(methods)}, styles, height_points, apart_points=8)
+    label_ends(axes, ends, styles, share=0.6, apart_points=8)
 
 
 def _draw_recording(axes: Axes, example: Any) -> None:

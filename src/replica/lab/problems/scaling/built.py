@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from replica.errors import ReplicaError
+from replica.lab.problems.protocol import takes
 
 _FORM = 'a module and a list of groups such as {"params": [...], "lr_scale": 1.0}'
 _KEYS = {"params", "lr_scale"}
@@ -50,7 +50,7 @@ def build(
         ReplicaError: If what it gives has not the form that is wanted: see `Scaling`.
     """
     name = f"{type(method).__name__}.build"
-    told = {"optimiser": optimiser} if _takes(method.build, "optimiser") else {}
+    told = takes(method.build, {"optimiser": optimiser})
     given = method.build(example.shape[1], outputs, width, depth, generator, **told)
     if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], nn.Module)):
         raise ReplicaError(f"{name} returned {type(given).__name__}; wanted {_FORM}.")
@@ -95,10 +95,3 @@ def _scales(name: str, module: nn.Module, groups: Any) -> dict[str, float]:
     if left:
         raise ReplicaError(f"{name} left {', '.join(left[:4])} out of the groups; wanted every parameter in one.")
     return scales
-
-
-def _takes(function: Callable[..., Any], name: str) -> bool:
-    try:
-        return name in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # built in C, without a signature
-        return False

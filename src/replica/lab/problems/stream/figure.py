@@ -44,7 +44,6 @@ def _draw_course(
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.03, 1.03)
     lines = [(method, 1.0, float(examples[method]["accuracy"][-1])) for method in methods]
-    height = 72 * axes.figure.bbox.height / axes.figure.dpi
-    label_ends(axes, lines, {method: rank for rank, method in enumerate(methods)}, styles, height, apart_points=12)
+    label_ends(axes, lines, styles, apart_points=12)
     axes.set_xlabel("Share of the stream learned (lines: a task ends), first seed", fontsize=TEXT_POINTS)
     axes.set_ylabel("Accuracy on the tasks so far", fontsize=TEXT_POINTS)

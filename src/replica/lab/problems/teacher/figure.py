@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
+from replica.lab.claims import samples_needed
 from replica.lab.problems.ranking_figure import TEXT_POINTS, MethodStyle
 
 if TYPE_CHECKING:
@@ -83,19 +84,20 @@ def _draw_floor(line: Any, floor: float) -> None:
 def _draw_needed(
     axes: Axes, comparison: Any, methods: Sequence[str], known: Mapping[str, float], styles: Mapping[str, MethodStyle]
 ) -> None:
-    """Examples at which the mean curve reaches the goal; an arrow where it does not."""
+    """Examples at which the mean curve comes down to the goal; an arrow where that lies outside those tried."""
     curves, goal = comparison.curves[comparison.curves["metric"] == "excess"], known["goal"]
     most = max(float(value) for value in comparison.sweep[1])
     for level, method in enumerate(methods):
         rows, style = curves[curves["method"] == method].sort_values("value"), styles[method]
-        found = examples_needed(list(rows["value"].astype(float)), list(rows["mean"]), goal)
+        needed = samples_needed(rows["value"].astype(float), rows["mean"], goal) if len(rows) > 1 else None
+        more = needed is None or math.isinf(needed.high)
         axes.plot(
-            found or most,
+            needed.value if needed else most,
             level,
             color=style.colour,
-            marker=style.marker if found else ">",
+            marker=">" if more else "<" if needed and needed.censored else style.marker,
             markersize=6,
-            markerfacecolor="none" if style.baseline or not found else style.colour,
+            markerfacecolor="none" if style.baseline or more else style.colour,
             linestyle="none",
             clip_on=False,
         )
@@ -104,31 +106,4 @@ def _draw_needed(
     axes.set_yticks(range(len(methods)), methods, fontsize=TEXT_POINTS)
     axes.set_ylim(len(methods) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"Examples for an error of {known['floor'] + goal:.2g} (▷: more)", fontsize=TEXT_POINTS)
-
-
-def examples_needed(counts: Sequence[float], excess: Sequence[float], goal: float) -> float | None:
-    """Where a curve reaches the goal and stays there, by a straight line in logarithms; None where it does not.
-
-    Args:
-        counts: Examples, ascending.
-        excess: Error beyond the floor at each.
-        goal: What is wanted, above 0.
-
-    Returns:
-        Examples; the first of ``counts`` where that reaches it.
-
-    Example:
-        >>> examples_needed([10, 100, 1000], [1.0, 0.1, 0.001], 0.01)
-        316.22776601683796
-    """
-    above = [place for place, error in enumerate(excess) if error > goal]
-    if not above:
-        return float(counts[0])
-    last = above[-1]
-    if last == len(counts) - 1:
-        return None
-    tiny = 1e-12
-    low, high = (math.log(max(error, tiny)) for error in (excess[last + 1], excess[last]))
-    share = (high - math.log(goal)) / (high - low)
-    return float(counts[last] * (counts[last + 1] / counts[last]) ** share)
+    axes.set_xlabel(f"Examples for an error of {known['floor'] + goal:.2g} (▷: more, ◁: fewer)", fontsize=TEXT_POINTS)

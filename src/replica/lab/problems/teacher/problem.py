@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 from replica.errors import ReplicaError
 from replica.lab.claims import Scale, Trial
 from replica.lab.problems.fit_predict import FitPredict, Measured, Rows, Sample
-from replica.lab.problems.problem import VALIDATION_SHARE, Dataset, Metric, Option, Split, Value
+from replica.lab.problems.problem import VALIDATION_SHARE, Dataset, Metric, Option, Options, Split
 from replica.lab.problems.protocol import real_array
 from replica.lab.problems.teacher.targets import READ_BY_SOME, TARGETS, dimension, drawn, teacher, told
 
 if TYPE_CHECKING:
     from replica.data.sets.teachers.teacher import Teacher as KnownTeacher
 
-_EXCESS = Metric("excess", "1", "lower", "Excess error")
-_ERROR = Metric("error", "1", "lower", "Error")
-_SECONDS = Metric("fit_seconds", "s", "lower", "Fit time")
 _GOAL = 0.1
 """What counts as found: this share of the excess that the trivial method has, which predicts 0 or guesses."""
 
@@ -69,9 +66,13 @@ class Teacher(FitPredict):
         'predict(X: Float[ndarray, "rows features"]) -> Float[ndarray, " rows"]',
     )
     protocol_note = ", and fit may take shape, such as (patches, dim)"
-    metrics = (_EXCESS, _ERROR, _SECONDS)
+    metrics = (
+        Metric("excess", "1", "lower", "Excess error"),
+        Metric("error", "1", "lower", "Error"),
+        Metric("fit_seconds", "s", "lower", "Fit time"),
+    )
     options = (
-        Option("target", "dsd", f"the structure to find: {told()}", choices=tuple(TARGETS)),
+        Option("target", "dsd", f"the structure to find: {told()}", choices=tuple(TARGETS), reads="named"),
         Option("examples", 300, "examples to learn from", minimum=2, maximum=100_000, label="Examples"),
         Option("patches", 8, "patches of an input; keys beside the query", minimum=1, maximum=1024, label="Patches"),
         Option("dim", 0, "numbers a patch, or an input where there are no patches; 0 for as many as suit the target",
@@ -87,10 +88,9 @@ class Teacher(FitPredict):
     default_data = "made"
     data_names: ClassVar[Mapping[str, str]] = {"made": "examples drawn anew for each seed from a teacher that is known"}
     data_formats: ClassVar[tuple[str, ...]] = ()
-    data_options = ("target",)
     default_sweep = ("examples", (30, 100, 300, 1000, 3000))
 
-    def load(self, source: str, options: Mapping[str, Value]) -> Dataset:
+    def load(self, source: str, options: Options) -> Dataset:
         """Say what is drawn; trials draw it.
 
         Raises:
@@ -101,13 +101,13 @@ class Teacher(FitPredict):
         if source not in self.data_names:
             raise ReplicaError(
                 f"teacher draws its own examples, of which the best error is known; leave --data {source:.60} out "
-                "(for rows of your own: replica compare classification)."
+                "(for rows of your own: replica compare regression, or classification)."
             )
         target = str(options.get("target", "dsd"))
         description = f"{TARGETS[target].description}: drawn anew for each seed"
         return Dataset(target, description, drawn, f"teacher {target}")
 
-    def check(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+    def check(self, dataset: Dataset, options: Options) -> None:
         """See that the options make a teacher.
 
         Raises:
@@ -115,7 +115,7 @@ class Teacher(FitPredict):
         """
         teacher(options, np.random.default_rng(0))
 
-    def check_validation(self, dataset: Dataset, options: Mapping[str, Value]) -> None:
+    def check_validation(self, dataset: Dataset, options: Options) -> None:
         """See that there are examples to hold out.
 
         Raises:
@@ -126,20 +126,20 @@ class Teacher(FitPredict):
                 f"Tuning holds out a fifth of {options['examples']} examples; give --examples 5 or more."
             )
 
-    def used(self, dataset: Dataset, options: Mapping[str, Value], scale: Scale) -> Mapping[str, str]:
+    def used(self, dataset: Dataset, options: Options, scale: Scale) -> Mapping[str, str]:
         """See `Problem.used`."""
         examples, test = self._sizes(Trial(0, scale), options)
         reads = TARGETS[str(options["target"])].reads
         unused = {name: "" for name in READ_BY_SOME if name not in reads}
         return {"examples": str(examples), "test": str(test), "dim": str(dimension(options)), **unused}
 
-    def _sizes(self, trial: Trial, options: Mapping[str, Value]) -> tuple[int, int]:
+    def _sizes(self, trial: Trial, options: Options) -> tuple[int, int]:
         asked = int(options["examples"]), int(options["test"])
         if trial.scale != "smoke":
             return asked
         return min(asked[0], self.smoke_rows[0]), min(asked[1], self.smoke_rows[1])
 
-    def rows(self, trial: Trial, content: Any, options: Mapping[str, Value], split: Split) -> tuple[Rows, Rows]:
+    def rows(self, trial: Trial, content: Any, options: Options, split: Split) -> tuple[Rows, Rows]:
         """Examples are numbered: those to learn from, then those to test."""
         examples, test = self._sizes(trial, options)
         if split == "validation":
@@ -147,7 +147,7 @@ class Teacher(FitPredict):
             return np.arange(kept), np.arange(kept, examples)
         return np.arange(examples), np.arange(examples, examples + test)
 
-    def sample(self, trial: Trial, content: Any, options: Mapping[str, Value], train: Rows, test: Rows) -> Sample:
+    def sample(self, trial: Trial, content: Any, options: Options, train: Rows, test: Rows) -> Sample:
         """Draw the teacher and its examples; the content is `targets.drawn`."""
         examples, _ = self._sizes(trial, options)
         known = teacher(options, trial.rng("teacher"))
@@ -170,7 +170,7 @@ class Teacher(FitPredict):
         method: Any,
         sample: Sample,
         dataset: Dataset,
-        options: Mapping[str, Value],
+        options: Options,
         fit_seconds: float,
     ) -> Measured:
         """Compare predictions with the best; see the class for the measures."""
