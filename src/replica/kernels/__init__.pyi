@@ -142,3 +142,12 @@ from .infinite_linear_network import (
     InfiniteLinearNetwork as InfiniteLinearNetwork,
     LinearNetwork as LinearNetwork,
 )
+
+# Layers as dot products of features of inputs and of weights
+from .scalable_layers import (
+    BundledNetwork as BundledNetwork,
+    KernelAdapter as KernelAdapter,
+    ScalableKernelLayer as ScalableKernelLayer,
+    UniversalRandomFeatures as UniversalRandomFeatures,
+    bundle as bundle,
+)
