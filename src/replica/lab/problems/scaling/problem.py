@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +133,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
 
     def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
         """Search the best rate at every size, and measure the smallest one's at the largest; see the class."""
-        from replica.lab.problems.scaling.search import best_rate, drift, scores_of
+        from replica.lab.problems.scaling.search import best_rate, drift
 
         rows = _Rows.of(trial, dataset.content, self.rows(trial, dataset.content, options, split))
         plan = _Plan.of(options, trial.scale)
@@ -145,7 +145,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
         best = [best_rate(list(plan.log2_rates), list(row)) for row in losses]
         log2_best = [each.log2_rate for each in best]
         reached = course.losses(networks[-1], [log2_best[0], log2_best[-1]])
-        scores = scores_of(networks[-1], course.runs, 0, rows.test_inputs)
+        scores = course.runs.scores(0, rows.test_inputs)
         if reached[0] < rows.odds and not scores.isfinite().all():
             raise ReplicaError(f"{networks[-1].name}: the module gives scores of test rows that are no finite numbers.")
         least = min(losses[-1].min(), reached.min())
@@ -199,7 +199,7 @@ class _Plan:
     log2_rates: NDArray[np.float64]
     steps: int
     batch: int
-    optimiser: str
+    optimiser: Literal["sgd", "adam"]
 
     @classmethod
     def of(cls, options: Options, scale: Scale) -> _Plan:
@@ -213,7 +213,7 @@ class _Plan:
         longest = len(shapes[grows])
         widths, depths = (values * (longest // len(values)) for values in shapes.values())
         grid = np.linspace(*_range(options), counts["rates"])
-        return cls(grows, widths, depths, grid, counts["steps"], int(options["batch"]), str(options["optimiser"]))
+        return cls(grows, widths, depths, grid, counts["steps"], int(options["batch"]), options["optimiser"])  # type: ignore[arg-type]
 
     @property
     def sizes(self) -> tuple[int, ...]:
