@@ -135,7 +135,19 @@ from .abc_parametrization import (
     AbcParametrization as AbcParametrization,
     classify as classify,
 )
+
+# Locality and weight sharing: one hidden layer over patches
+from .patch_network import PatchNetwork as PatchNetwork, soft_threshold as soft_threshold
 from .infinite_linear_network import (
     InfiniteLinearNetwork as InfiniteLinearNetwork,
     LinearNetwork as LinearNetwork,
+)
+
+# Layers as dot products of features of inputs and of weights
+from .scalable_layers import (
+    BundledNetwork as BundledNetwork,
+    KernelAdapter as KernelAdapter,
+    ScalableKernelLayer as ScalableKernelLayer,
+    UniversalRandomFeatures as UniversalRandomFeatures,
+    bundle as bundle,
 )
