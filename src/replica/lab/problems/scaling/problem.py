@@ -74,8 +74,8 @@ class Scaling(own_rows.LabelledData, LabelledRows):
     - ``drift``: octaves that the best rate moves from the smallest to the largest size, on a line through all, without sign.
     - ``loss`` and ``accuracy``: of the largest network at the smallest one's best rate, in training and on test rows.
     - ``best_loss``: the largest network's least loss at any rate.
-    - ``diverged``: the share of runs of larger networks, within a factor of 4 of the smallest one's best rate and above their
-      own, that end with no less than equal odds: they blew up, or their units died.
+    - ``diverged``: of the runs of larger networks within a factor of 4 of the smallest one's best rate, the share above their
+      own best that ends no better than equal odds (less 5 %): they blew up, or their units died.
     - ``censored``: the share of sizes whose best rate is at an end of the grid, or that learn at no rate; the grid is widened by
       ``--low`` and ``--high``.
     - ``seconds``: wall-clock time of all runs.
@@ -93,11 +93,11 @@ class Scaling(own_rows.LabelledData, LabelledRows):
     protocol_note = ", which gives a module and its parameter groups"
     metrics = (_REGRET, _DRIFT, _LOSS, _BEST, _ACCURACY, _DIVERGED, _CENSORED, _SECONDS)
     options = (
-        SizeOption("width", "", "units of a hidden layer, small to large; 32,64,128,256, or 64 where the depth grows"),
+        SizeOption("width", "", "units of a hidden layer, small to large; 16,64,256, or 64 where the depth grows"),
         SizeOption("depth", "3", "hidden layers; several, such as 2,4,8,16, for networks that grow deeper"),
         Option("optimiser", "sgd", "gradient descent without momentum, or Adam", choices=("sgd", "adam")),
         Option("steps", 100, "steps of each run", minimum=1, label="Steps"),
-        Option("batch", 64, "rows a step", minimum=1, label="Rows a step"),
+        Option("batch", 32, "rows a step", minimum=1, label="Rows a step"),
         Option("rates", 15, "rates tried at each size", minimum=3, label="Rates tried"),
         Option("low", 0.0, "the lowest rate; 0 for 2⁻⁸, with Adam 2⁻¹⁴", minimum=0),
         Option("high", 0.0, "the highest rate; 0 for 2⁶, with Adam 1", minimum=0),
@@ -178,7 +178,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
 def _shapes(options: Options) -> dict[str, tuple[int, ...]]:
     """The widths and the depths; one of the two is to name several."""
     depths = sizes(options["depth"] or "3")
-    widths = options["width"] or ("64" if len(depths) > 1 else "32,64,128,256")
+    widths = options["width"] or ("64" if len(depths) > 1 else "16,64,256")
     return {"width": sizes(widths), "depth": depths}
 
 
