@@ -40,6 +40,11 @@ from .fully_connected import (
 from .layer_moments import WideLayer as WideLayer
 from .wide_layers import wide_layer as wide_layer
 
+# Kernels of wide convolutional networks, their spectra, and how well one learns what another has made
+from .convolutional_kernel import ConvolutionalKernel as ConvolutionalKernel
+from .circle_spectrum import circle_spectrum as circle_spectrum
+from .mismatched_error import mismatched_error as mismatched_error
+
 # Kernel least squares: ridge with exact leave-one-out errors, gradient flow, random features
 from .kernel_regressor import KernelRegressor as KernelRegressor
 from .kernel_classifier import KernelClassifier as KernelClassifier
