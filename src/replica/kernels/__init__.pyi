@@ -76,6 +76,24 @@ from .dual_activations import (
 )
 from .hermite import hermite_coefficients as hermite_coefficients
 
+# Deep kernel machines: Gram matrices that are learned layer by layer
+from .deep_kernel_machine import (
+    DeepKernelMachineClassifier as DeepKernelMachineClassifier,
+    DeepKernelMachineRegressor as DeepKernelMachineRegressor,
+)
+from .deep_kernel import (
+    OptimalGrams as OptimalGrams,
+    optimal_grams as optimal_grams,
+    sparse_log_likelihood as sparse_log_likelihood,
+    through_gram_layers as through_gram_layers,
+)
+from .gram_layers import (
+    GramBlocks as GramBlocks,
+    gram_divergence as gram_divergence,
+    gram_kernel as gram_kernel,
+    gram_layer as gram_layer,
+)
+
 # One layer of softmax attention that learns linear regression in context
 from .incontext_attention import (
     AttentionCircuits as AttentionCircuits,
