@@ -169,6 +169,7 @@ from .infinite_linear_network import (
 from .meta_learning import (
     KernelMaml as KernelMaml,
     NetworkMaml as NetworkMaml,
+)
 
 # Layers as dot products of features of inputs and of weights
 from .scalable_layers import (

@@ -199,6 +199,8 @@ def maximise(objective: Callable[[], Tensor], parameters: Sequence[Tensor], step
         return float(value.detach()), torch.cat([slope.flatten() for slope in slopes]).double().cpu().numpy()
 
     start = torch.cat([parameter.detach().flatten() for parameter in parameters]).double().cpu().numpy()
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-10})
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-10}
+    )
     write(found.x)
     return int(found.nit)

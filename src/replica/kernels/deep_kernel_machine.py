@@ -288,7 +288,5 @@ class DeepKernelMachineClassifier(ClassifierMixin, _DeepKernelMachine):
         gaps = values[:, :, None] - values[:, None, :]
         places = np.arange(len(self.classes_))
         gaps[:, places, places] = np.inf
-        found = sum(
-            weight * ndtr(gaps + node).prod(2) for node, weight in zip(nodes, weights, strict=True)
-        )
+        found = sum(weight * ndtr(gaps + node).prod(2) for node, weight in zip(nodes, weights, strict=True))
         return np.asarray(found / found.sum(1, keepdims=True))
