@@ -40,8 +40,14 @@ from .fully_connected import (
 from .layer_moments import WideLayer as WideLayer
 from .wide_layers import wide_layer as wide_layer
 
+# Kernels of wide convolutional networks, their spectra, and how well one learns what another has made
+from .convolutional_kernel import ConvolutionalKernel as ConvolutionalKernel
+from .circle_spectrum import circle_spectrum as circle_spectrum
+from .mismatched_error import mismatched_error as mismatched_error
+
 # Kernel least squares: ridge with exact leave-one-out errors, gradient flow, random features
 from .kernel_regressor import KernelRegressor as KernelRegressor
+from .kernel_classifier import KernelClassifier as KernelClassifier
 from .kernel_functions import NamedKernel as NamedKernel
 from .ridge_path import RidgePath as RidgePath, ridge_path as ridge_path
 from .gradient_flow import kernel_gradient_flow as kernel_gradient_flow
@@ -69,6 +75,24 @@ from .dual_activations import (
     dual_activation as dual_activation,
 )
 from .hermite import hermite_coefficients as hermite_coefficients
+
+# Deep kernel machines: Gram matrices that are learned layer by layer
+from .deep_kernel_machine import (
+    DeepKernelMachineClassifier as DeepKernelMachineClassifier,
+    DeepKernelMachineRegressor as DeepKernelMachineRegressor,
+)
+from .deep_kernel import (
+    OptimalGrams as OptimalGrams,
+    optimal_grams as optimal_grams,
+    sparse_log_likelihood as sparse_log_likelihood,
+    through_gram_layers as through_gram_layers,
+)
+from .gram_layers import (
+    GramBlocks as GramBlocks,
+    gram_divergence as gram_divergence,
+    gram_kernel as gram_kernel,
+    gram_layer as gram_layer,
+)
 
 # One layer of softmax attention that learns linear regression in context
 from .incontext_attention import (
@@ -141,6 +165,10 @@ from .patch_network import PatchNetwork as PatchNetwork, soft_threshold as soft_
 from .infinite_linear_network import (
     InfiniteLinearNetwork as InfiniteLinearNetwork,
     LinearNetwork as LinearNetwork,
+)
+from .meta_learning import (
+    KernelMaml as KernelMaml,
+    NetworkMaml as NetworkMaml,
 )
 
 # Layers as dot products of features of inputs and of weights

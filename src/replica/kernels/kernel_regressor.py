@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
+from scipy.special import ndtri
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -160,6 +161,33 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
             return mean
         root = np.sqrt(np.concatenate(variances))
         return mean, root * self.scale_ if mean.ndim == 1 else root[:, None] * self.scale_
+
+    def predict_quantiles(self, X: Any, levels: Any) -> Array:
+        """Quantiles of a new observation under the posterior, noise included; for one output.
+
+        Args:
+            X: inputs, shape (rows, inputs).
+            levels: between 0 and 1, shape (levels,).
+
+        Returns:
+            Shape (rows, levels).
+        """
+        mean, deviation = self._observed(X)
+        return np.asarray(mean[:, None] + deviation[:, None] * ndtri(np.asarray(levels, dtype=np.float64)))
+
+    def log_density(self, X: Any, y: Any) -> Array:
+        """Natural logarithm of the posterior density of new observations, noise included, shape (rows,); for one output."""
+        mean, deviation = self._observed(X)
+        gap = (np.asarray(y, dtype=np.float64) - mean) / deviation
+        return np.asarray(-0.5 * gap**2 - np.log(deviation) - 0.5 * np.log(2 * np.pi))
+
+    def _observed(self, X: Any) -> tuple[Array, Array]:
+        mean, deviation = self.predict(X, return_std=True)
+        if mean.ndim != 1:
+            raise ValueError(f"y: got {mean.shape[1]} outputs in fit, want one for a distribution")
+        # Of targets that a function fits without noise, the last digits.
+        least = 1e-10 * max(float(np.abs(mean).max()), np.finfo(float).tiny)
+        return mean, np.maximum(np.hypot(deviation, self.scale_ * np.sqrt(self.ridge_)), least or 1e-10)
 
     def _strengths(self) -> Array | None:
         if self.ridge is None:

@@ -91,7 +91,7 @@ class PatchNetwork(nn.Module):
 
     @property
     def threshold(self) -> Float[Tensor, ""]:
-        """b."""
+        """The threshold b."""
         return nn.functional.softplus(self.raw_threshold)
 
     def forward(self, inputs: Float[Tensor, "*batch patches dim"]) -> Float[Tensor, "*batch"]:

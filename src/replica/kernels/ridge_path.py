@@ -62,11 +62,11 @@ def ridge_path(gram: Array, targets: Array, strengths: Array | None = None, *, i
     """
     gram = np.asfortranarray(gram, dtype=np.float64)
     count, means, middle = len(gram), gram.mean(0), np.zeros(targets.shape[1])
+    scale = _scale(gram, 1.0)
     if intercept:
         middle = targets.mean(0)
         targets = targets - middle
-        constant = _centre(gram, means)
-    scale = float(np.trace(gram)) / count or 1.0
+        scale = constant = _centre(gram, means)
     strengths = np.sort(scale * DEFAULT_STRENGTHS if strengths is None else np.asarray(strengths, dtype=np.float64))
     rotation, diagonal, beside = _tridiagonal(gram)
     factors = [_factor(diagonal + one, beside) for one in strengths]
@@ -98,12 +98,19 @@ def _centre(gram: Array, means: Array) -> float:
 
     With the eigenvalue 0 that it has by then, its part of the inverse would drown all others at small strengths.
     """
+    before = _scale(gram, 1.0)
     gram -= means
     gram -= means[:, None]
     gram += means.mean()
-    constant = float(np.trace(gram)) / len(gram) or 1.0
+    constant = _scale(gram, before)
     gram += constant / len(gram)
     return constant
+
+
+def _scale(gram: Array, before: float) -> float:
+    """The mean of the diagonal, or what it was before where rounding alone is left of it."""
+    scale = float(np.trace(gram)) / len(gram)
+    return scale if scale > 1e-12 * before else before
 
 
 def _factor(diagonal: Array, beside: Array) -> tuple[Array, Array, bool]:

@@ -5,6 +5,7 @@ closed form of their limit: at the start, after training, and along it.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from replica.data import digits
-from replica.kernels import WideNetwork, kernel_gradient_flow, wide_kernel
-from replica.lab.claims import Paper, Trial
+from replica.kernels import KernelClassifier, KernelRegressor, WideNetwork, kernel_gradient_flow, wide_kernel
+from replica.lab.claims import Integer, LogUniform, Paper, Trial
 from replica.lab.studies import lines
 from replica.training import fit
 
@@ -22,7 +23,20 @@ paper = Paper("neural_tangent_kernel")
 Rows = list[dict[str, Any]]
 HIDDEN = 3
 BETA = 0.1
-LIMIT = {"activation": torch.relu, "bias_variance": BETA**2}
+LIMIT: dict[str, Any] = {"activation": torch.relu, "bias_variance": BETA**2}
+SPACE: dict[str, Any] = {"depth": Integer(1, 5), "bias_variance": LogUniform(1e-3, 1.0)}
+
+
+@paper.entry("regression", name="ntk", space=SPACE)
+def regressor(trial: Trial, depth: int = 3, bias_variance: float = 0.1) -> KernelRegressor:
+    """An infinitely wide ReLU network by its tangent kernel, the ridge chosen by leave-one-out error."""
+    return KernelRegressor("ntk-relu", depth=depth, bias_variance=bias_variance)
+
+
+@paper.entry("classification", name="ntk-classifier", space=SPACE)
+def classifier(trial: Trial, depth: int = 3, bias_variance: float = 0.1) -> KernelClassifier:
+    """An infinitely wide ReLU network by its tangent kernel on one-hot labels, the ridge chosen by leave-one-out error."""
+    return KernelClassifier("ntk-relu", depth=depth, bias_variance=bias_variance)
 
 
 def network(inputs: int, width: int, generator: torch.Generator) -> WideNetwork:
@@ -49,11 +63,16 @@ def slope(x: Any, y: Any) -> float:
 
 
 def train(
-    module: WideNetwork, inputs: Tensor, targets: Tensor, rate: float, steps: int, after_step=None
+    module: WideNetwork,
+    inputs: Tensor,
+    targets: Tensor,
+    rate: float,
+    steps: int,
+    after_step: Callable[[int], None] | None = None,
 ) -> list[float]:
     """Full-batch gradient descent on half the mean squared error; its losses."""
 
-    def loss(model, x, y):
+    def loss(model: WideNetwork, x: Tensor, y: Tensor) -> Tensor:
         return (model(x) - y).square().mean() / 2
 
     descent = torch.optim.SGD(module.parameters(), rate)
