@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import gammaln
@@ -155,7 +156,7 @@ def corrupted_tables(trial: Trial) -> Rows:
 TABLES = ("diabetes", "airfoil", "auto-mpg", "insurance")
 
 
-def gains(table, by: list[str]):
+def gains(table: pd.DataFrame, by: list[str]) -> pd.Series:
     """The NNGP's negative log density less the Student-t process's, mean within groups."""
     wide = table.pivot_table(index=by, columns="process", values="nll", aggfunc="mean")
     return wide["NNGP"] - wide["Student-t"]
