@@ -92,6 +92,8 @@ from .gram_layers import (
     gram_divergence as gram_divergence,
     gram_kernel as gram_kernel,
     gram_layer as gram_layer,
+)
+
 # Hidden weights that stay as they were drawn: from a bounded range
 from .random_weights import RandomWeightRegressor as RandomWeightRegressor
 from .ridgelets import (

@@ -157,7 +157,9 @@ def over_units(axes: Any, table: Any) -> None:
 def positive_lower_bound(table):
     """How far ln of the error falls from 16 to 64 units, in either arithmetic."""
     wide = table[table["weight_range"] > 1.0].set_index("arithmetic")["error"]
-    curves = {name: rows.sort_values("units") for name, rows in table[table["weight_range"] == 1.0].groupby("arithmetic")}
+    curves = {
+        name: rows.sort_values("units") for name, rows in table[table["weight_range"] == 1.0].groupby("arithmetic")
+    }
     fall = {name: np.log(rows["error"].iloc[0] / rows["error"].iloc[-1]) for name, rows in curves.items()}
     most = curves["hundreds of digits"].iloc[-1]
     return {
