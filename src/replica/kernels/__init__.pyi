@@ -94,6 +94,15 @@ from .gram_layers import (
     gram_layer as gram_layer,
 )
 
+# Hidden weights that stay as they were drawn: from a bounded range
+from .random_weights import RandomWeightRegressor as RandomWeightRegressor
+from .ridgelets import (
+    band_response as band_response,
+    bandlimit_lower_bound as bandlimit_lower_bound,
+    ridgelet_constant as ridgelet_constant,
+    ridgelet_transform as ridgelet_transform,
+)
+
 # One layer of softmax attention that learns linear regression in context
 from .incontext_attention import (
     AttentionCircuits as AttentionCircuits,

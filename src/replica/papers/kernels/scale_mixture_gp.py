@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import gammaln
@@ -155,17 +156,16 @@ def corrupted_tables(trial: Trial) -> Rows:
 TABLES = ("diabetes", "airfoil", "auto-mpg", "insurance")
 
 
-def gains(table, by: list[str]):
+def gains(table: pd.DataFrame, by: list[str]) -> pd.Series:
     """The NNGP's negative log density less the Student-t process's, mean within groups."""
     wide = table.pivot_table(index=by, columns="process", values="nll", aggfunc="mean")
     return wide["NNGP"] - wide["Student-t"]
 
 
 def draw_gains(axes, table):
-    """Gains over rows, clean and corrupted."""
-    found = gains(table, ["seed", "rows", "corrupted"]).rename("gain").reset_index()
-    found["inputs"] = found["corrupted"].map({0: "as they are", 1: "corrupted"})
-    lines("rows", "gain", "inputs", log="x", xlabel="rows to learn from", ylabel="gain over the NNGP (nats a row)")(
+    """Gains on corrupted rows over the rows that are learned from, a line a table."""
+    found = gains(table[table["corrupted"] == 1], ["seed", "table", "rows"]).rename("gain").reset_index()
+    lines("rows", "gain", "table", log="x", xlabel="rows to learn from", ylabel="gain over the NNGP (nats a row)")(
         axes, found
     )
 
@@ -239,10 +239,17 @@ def scales(trial: Trial) -> Rows:
     return rows
 
 
-@paper.claim(
-    scales,
-    figure=dots("scales", "nll", "process", xlabel="scale of the functions", ylabel="negative log density (nats)"),
-)
+def draw_regrets(axes, table):
+    """What is lost to not knowing a function's scale."""
+    nll = table.set_index(["seed", "scales", "process"])["nll"].unstack("process")
+    regret = nll.drop(columns="scale known").sub(nll["scale known"], axis=0)
+    long = regret.stack().rename("regret").reset_index()
+    dots(
+        "scales", "regret", "process", log="y", xlabel="scale of the functions", ylabel="loss by not knowing it (nats)"
+    )(axes, long)
+
+
+@paper.claim(scales, figure=draw_regrets)
 def unseen_scales(table):
     """Gains over the NNGP, and over one refitted to each function; what unseen scales cost the NNGP beyond seen ones."""
     nll = table.pivot(index="scales", columns="process", values="nll")
