@@ -192,13 +192,15 @@ class ConvolutionalKernel:
                 [[one[:, None, columns] for one in layer] for layer in others],
                 every,
             )
-            for level, one in zip(result, found, strict=True):
-                level[rows, columns] = one
+            for index, one in enumerate(found):
+                result[index, rows, columns] = one
                 if Z is None:
-                    level[: rows.start, rows] = one[:, : rows.start].T
+                    result[index, : rows.stop, rows] = one.T
+                    square = one[:, rows]
+                    result[index, rows, rows] = square.tril() + square.tril(-1).T
         if Z is None:
-            for level, exact in zip(result, own if every else own[-1:], strict=True):
-                level.diagonal().copy_(exact)
+            for index, exact in enumerate(own if every else own[-1:]):
+                result[index].diagonal().copy_(exact)
         return result
 
 

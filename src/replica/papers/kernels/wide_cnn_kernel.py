@@ -94,7 +94,7 @@ def spectrum_inherits_hierarchy(table):
 
 
 def errors_of(student: Tensor, targets: Tensor, own: Tensor, sizes: list[int], train: int) -> Array:
-    """Share of the targets' variance left, sizes by targets: averaged over fields, and over as many sets as fit in `train`, up to four."""
+    """Share of the targets' power left, sizes by targets: averaged over fields, and over the sets that fit in `train`, up to four."""
     found = []
     for size in sizes:
         errors = []
@@ -114,7 +114,7 @@ def learning_curves(trial: Trial) -> Rows:
     sizes = trial.pick(
         smoke=[16, 32, 64, 128], laptop=[128, 256, 512, 1024, 2048, 4096], full=[2**k for k in range(7, 14)]
     )
-    tests, train = trial.pick(smoke=32, laptop=256, full=8192), sizes[-1]
+    tests, train = trial.pick(smoke=32, laptop=128, full=8192), sizes[-1]
     rows = []
     for depth in (2, 3, 4):
         patches = 2 ** (depth - 1)
@@ -125,7 +125,7 @@ def learning_curves(trial: Trial) -> Rows:
         layers = torch.cat([network.levels(X[:train]), network.levels(X[:train], X[train:])], dim=2)
         own = torch.stack([ConvolutionalKernel((2,) * layer).diagonal(X[train:]) for layer in range(1, depth + 1)])
         students = {CONVOLUTIONAL: layers[-1]}
-        if depth == 4:
+        if depth > 2:
             students[DENSE] = wide_kernel(X[:train], X, depth=depth, weight_variance=2.0)
         for name, student in students.items():
             wanted = slice(None) if name == CONVOLUTIONAL else slice(1)
@@ -149,25 +149,28 @@ def draw_targets(axes, table):
     """Errors at eight patches, by the target and the student."""
     own = table[table["patches"] == 8]
     name = np.where(own["student"] == DENSE, "fully connected, reach 1", "reach " + own["reach"].astype(str))
-    lines("samples", "error", "target", log="xy", ylabel="share of variance left")(axes, own.assign(target=name))
+    lines("samples", "error", "target", log="xy", ylabel="share of power left")(axes, own.assign(target=name))
 
 
 def draw_inputs(axes, table):
     """Errors on full targets, by the patches."""
     own = table[(table["reach"] == table["patches"]) & (table["student"] == CONVOLUTIONAL)]
-    lines("samples", "error", "patches", log="xy", ylabel="share of variance left")(axes, own)
+    lines("samples", "error", "patches", log="xy", ylabel="share of power left")(axes, own)
 
 
 @paper.claim(learning_curves, figure=draw_targets)
 def local_targets(table):
     """Exponents of local targets beside full ones, few patches and a student without locality."""
     local, left = fitted(table, 8, 1)
+    dense = fitted(table, 4, 1, DENSE)[0]
     return {
         "exponent_over_full": local - fitted(table, 8, 8)[0],
+        "exponent_over_dense": fitted(table, 4, 1)[0] - dense,
         "exponent": local,
         "exponent_of_pairs": fitted(table, 8, 2)[0],
         "fall_with_inputs": fitted(table, 2, 1)[0] - local,
         "exponent_of_dense": fitted(table, 8, 1, DENSE)[0],
+        "exponent_of_dense_four_patches": dense,
         "share_left": left,
     }
 
