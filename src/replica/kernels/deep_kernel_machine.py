@@ -40,13 +40,13 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
     def __init__(
         self,
         depth: int = 2,
-        nu: float = 1.0,
+        nu: float = 10.0,
         *,
         kernel: "Literal['rbf'] | Activation | WideLayer" = "rbf",
         inducing: int | None = 100,
         relevance: bool = False,
         noise: float = 0.1,
-        steps: int = 200,
+        steps: int = 100,
         jitter: float = 1e-6,
         random_state: Any = None,
     ) -> None:
@@ -99,7 +99,10 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
         # From the kernels of no learning, fitted by evidence.
         self.n_iter_ = maximise(objective, moved, self.steps)
         if math.isfinite(self.nu):
-            self.n_iter_ += maximise(objective, [*moved, raw.requires_grad_()], self.steps)
+            # The objective is no evidence: noise and scales that moved with the Gram matrices would fit the rows exactly.
+            for part in moved:
+                part.requires_grad_(False)
+            self.n_iter_ += maximise(objective, [raw.requires_grad_()], self.steps)
         with torch.no_grad():
             self._keep(rows, Y, points.detach(), _Hyperparameters(*(part.detach() for part in known)), raw, objective())
 
@@ -170,11 +173,11 @@ class DeepKernelMachineRegressor(RegressorMixin, _DeepKernelMachine):
 
         maximise  ln N(y; 0, K(G_L) + σ² 1) − ν Σ_l KL(N(0, G_l) ‖ N(0, K(G_{l−1})))
 
-    over G_1 to G_L, with G_0 the inputs' inner products, and over the scale of each kernel, the outputs' scale and σ². With
-    ν → ∞ nothing is learned but these: the Gaussian process of a wide network (NNGP). Small ν learns, and overfits, more.
+    over G_1 to G_L, with G_0 the inputs' inner products. ν → ∞ gives the Gaussian process of a wide network (NNGP), by whose
+    evidence the scales of kernels and outputs and σ² are fitted before. Small ν learns, and overfits, more.
 
-    With fewer inducing points than rows, the Gram matrices are those of the points, which are learned too, and the
-    likelihood is Titsias's bound: a step takes rows × points² operations. With all rows it takes rows³.
+    With fewer inducing points than rows, the Gram matrices are those of the points, which are fitted with the scales, and
+    the likelihood is Titsias's bound: a step takes rows × points² operations. With all rows it takes rows³.
 
     Args:
         depth: hidden layers L.
