@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.kernel_ridge import KernelRidge
 
-from replica.kernels import KernelClassifier, KernelRegressor, NamedKernel, ridge_path, wide_kernel
+from replica.kernels import KernelClassifier, KernelRegressor, NamedKernel, wide_kernel
 from replica.kernels.kernel_functions import NAMES
 
 
@@ -147,11 +149,17 @@ def test_functions_and_precomputed_kernels_are_left_as_they_were():
     assert np.isfinite(by_function.predict(X[:5], return_std=True)[1]).all()
 
 
-def test_gram_matrix_is_overwritten_and_not_copied():
-    gram = np.asfortranarray(NamedKernel("rbf")(*2 * (table()[0],)))
-    before = gram.copy()
-    ridge_path(gram, table()[1])
-    assert not np.allclose(gram, before)
+@pytest.mark.parametrize("settings", [{}, {"ridge": 0.1}, {"kernel": "polynomial"}])
+def test_one_gram_matrix_is_held_and_no_second(settings):
+    X, y = table(1000, outputs=1)
+    KernelRegressor(**settings).fit(X[:50], y[:50])
+    tracemalloc.start()
+    model = KernelRegressor(**settings).fit(X, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.75 * 8 * 1000**2
+    if "ridge" not in settings:
+        assert sum(value.nbytes for value in vars(model).values() if isinstance(value, np.ndarray)) < 8 * 1000 * 10
 
 
 @pytest.mark.parametrize(

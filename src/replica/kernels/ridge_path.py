@@ -139,19 +139,21 @@ def _tridiagonal(gram: Array) -> tuple[Array, Array, Array]:
 
 
 def _inverse_diagonals(rotation: Array, pivots: Array, below: Array) -> Array:
-    """Diagonals of Q (L D Lᵀ)⁻¹ Qᵀ for several bidiagonal L, shape (strengths, n): Σ_k x_k² / D_k with L x = qᵢ."""
-    count = len(rotation)
-    result = np.zeros((len(pivots), count))
-    for start in range(0, count, _ROWS):
-        rows = np.ascontiguousarray(rotation[start : start + _ROWS].T)
-        total = result[:, start : start + _ROWS]
-        forward = np.broadcast_to(rows[0], total.shape).copy()
-        square = np.empty_like(forward)
-        for k in range(count):
-            if k:
-                forward *= below[:, k - 1, None]
-                np.subtract(rows[k], forward, out=forward)
-            np.multiply(forward, forward, out=square)
-            square /= pivots[:, k, None]
-            total += square
-    return result
+    """Diagonals of Q (L D Lᵀ)⁻¹ Qᵀ for several bidiagonal L, shape (strengths, n)."""
+    parts = [rotation[start : start + _ROWS] for start in range(0, len(rotation), _ROWS)]
+    return np.concatenate([_squares(part, pivots, below) for part in parts], axis=1)
+
+
+def _squares(rows: Array, pivots: Array, below: Array) -> Array:
+    """Σ_k x_k² / D_k with L x = q for each row q of Q, shape (strengths, rows)."""
+    rows = np.ascontiguousarray(rows.T)
+    total = np.zeros((len(pivots), rows.shape[1]))
+    forward, square = np.broadcast_to(rows[0], total.shape).copy(), np.empty_like(total)
+    for k, row in enumerate(rows):
+        if k:
+            forward *= below[:, k - 1, None]
+            np.subtract(row, forward, out=forward)
+        np.multiply(forward, forward, out=square)
+        square /= pivots[:, k, None]
+        total += square
+    return total
