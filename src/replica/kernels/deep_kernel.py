@@ -194,7 +194,7 @@ def maximise(objective: Callable[[], Tensor], parameters: Sequence[Tensor], step
         try:
             value = -objective()
             slopes = torch.autograd.grad(value, parameters)
-        except torch.linalg.LinAlgError:  # a step too far, from which the line search comes back
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # a step too far, from which the line search comes back
             return math.inf, np.zeros_like(values)
         return float(value.detach()), torch.cat([slope.flatten() for slope in slopes]).double().cpu().numpy()
 

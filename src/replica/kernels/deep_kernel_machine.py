@@ -88,7 +88,11 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
             learned = bool(raw.requires_grad)
             factors = [triangular(one) for one in raw] if learned else [None] * self.depth
             top = self._layers(rows[:0] if exact else rows, points, known, factors)[-1]
-            price = self.nu * torch.stack([gram_divergence(one) for one in factors]).sum() if learned else 0.0
+            price = (
+                self.nu * torch.stack([gram_divergence(one) for one in factors if one is not None]).sum()
+                if learned
+                else 0.0
+            )
             noise = known.noise.exp() + _LEAST_NOISE
             if not exact:
                 return (sparse_log_likelihood(top, Y, noise, jitter=self.jitter) - price) / len(rows)
@@ -118,7 +122,8 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
         self.inducing_inputs_ = points.numpy() * self.spread_ + self.centre_
         self.grams_ = torch.stack([blocks.inducing for blocks in found[:-1]]).numpy()
         self.divergences_ = np.array([float(gram_divergence(one)) if one is not None else 0.0 for one in self._factors])
-        shares, seen = torch.zeros(len(points), len(points), dtype=rows.dtype), 0.0
+        shares = torch.zeros(len(points), len(points), dtype=rows.dtype)
+        seen = torch.zeros(len(points), Y.shape[1], dtype=rows.dtype)
         step = max(1, _BLOCK_ENTRIES // len(points))
         for block, values in zip(rows.split(step), Y.split(step), strict=True):
             _, whitened = gram_layer(self._layers(block, points, known, self._factors)[-1], jitter=self.jitter)
@@ -168,7 +173,7 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
         return np.asarray(found[:-1][layer].cross.numpy())
 
 
-class DeepKernelMachineRegressor(RegressorMixin, _DeepKernelMachine):
+class DeepKernelMachineRegressor(RegressorMixin, _DeepKernelMachine):  # type: ignore[misc]
     """A deep Gaussian process of infinitely many features that still learns: the Gram matrices of its layers are fitted.
 
         maximise  ln N(y; 0, K(G_L) + σ² 1) − ν Σ_l KL(N(0, G_l) ‖ N(0, K(G_{l−1})))
@@ -241,7 +246,7 @@ class DeepKernelMachineRegressor(RegressorMixin, _DeepKernelMachine):
         return np.asarray(-(away**2) / 2 - np.log(deviation) - math.log(2 * math.pi) / 2)
 
 
-class DeepKernelMachineClassifier(ClassifierMixin, _DeepKernelMachine):
+class DeepKernelMachineClassifier(ClassifierMixin, _DeepKernelMachine):  # type: ignore[misc]
     """A deep kernel machine on one-hot labels: least squares, with the probability that a class's function is the greatest.
 
     Arguments and attributes are those of `DeepKernelMachineRegressor`; labels are one output each, less their share.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mpmath import lu_solve, matrix, mp
+from mpmath import lu_solve, matrix, mp  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from replica.kernels import RandomWeightRegressor, band_response, bandlimit_lower_bound
@@ -117,7 +117,12 @@ def exactly(X: Array, y: Array, asked: Array, weights: Array, biases: Array, dig
     """Least squares on sigmoids with so many digits: predictions, and log10 of Σ|c|."""
     with mp.workdps(digits):
         units = [
-            matrix([[1 / (1 + mp.exp(mp.mpf(b) - mp.mpf(a) * mp.mpf(x))) for a, b in zip(weights, biases)] for x in to])
+            matrix(
+                [
+                    [1 / (1 + mp.exp(mp.mpf(b) - mp.mpf(a) * mp.mpf(x))) for a, b in zip(weights, biases, strict=True)]
+                    for x in to
+                ]
+            )
             for to in (X[:, 0], asked[:, 0])
         ]
         solved = lu_solve(units[0], matrix([mp.mpf(value) for value in y]))
@@ -214,7 +219,7 @@ def curve(table: Any, target: str, frequency: float) -> Any:
 
 @paper.claim(by_range, figure=waves_over_range)
 def suitable_range(table):
-    """ln of the error at λ = 1 over that at the best λ, of a wave on the line and in the plane."""
+    """Ln of the error at λ = 1 over that at the best λ, of a wave on the line and in the plane."""
     line, plane = curve(table, "wave", FREQUENCY), curve(table, "plane", FREQUENCY)
     return {
         "log_gain": np.log(line[1.0] / line.min()),

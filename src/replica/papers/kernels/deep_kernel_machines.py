@@ -1,4 +1,4 @@
-"""Yang, Robeyns, Milsom, Anson, Schoots, Aitchison 2023: A theory of representation learning gives a deep generalisation of kernel methods.
+"""Yang et al. 2023: A theory of representation learning gives a deep generalisation of kernel methods.
 
 Gram matrices that are learned layer by layer: are they what wide deep Gaussian processes learn, do they carry over to unseen
 rows, and do inducing points serve as well as all rows?
@@ -28,7 +28,7 @@ from replica.lab.studies import dots, lines
 
 paper = Paper("deep_kernel_machines")
 Rows = list[dict[str, Any]]
-SPACE = {"nu": LogUniform(0.3, 1000.0), "depth": Integer(1, 4)}
+SPACE: dict[str, Any] = {"nu": LogUniform(0.3, 1000.0), "depth": Integer(1, 4)}
 
 
 @paper.entry("regression", name="deep-kernel-machine", space=SPACE)
@@ -51,7 +51,7 @@ Density = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def density_of_targets(inputs: Tensor, targets: Tensor) -> Density:
-    """ln N(y; 0, K(G_L) + σ² 1), and G_1 to G_L."""
+    """Ln N(y; 0, K(G_L) + σ² 1), and G_1 to G_L."""
     blocks, kernel = GramBlocks(inputs, inputs[:0], inputs.new_zeros(0)), gram_kernel("rbf")
     noise = NOISE * torch.eye(len(inputs), dtype=inputs.dtype)
 
@@ -108,7 +108,7 @@ def relative(one: Tensor, other: Tensor) -> Tensor:
 
 
 def wide_processes(trial: Trial) -> Rows:
-    """Distances from the optimum of posterior mean Gram matrices over width, of the standard limit and of the likeliest features."""
+    """Distances from the optimum of posterior mean Gram matrices over width, the standard limit and the likeliest features."""
     table = uci_table("yacht") if trial.scale != "smoke" else regression_table("diabetes")
     rows = trial.rng("rows").permutation(len(table))[: trial.pick(smoke=8, laptop=40, full=100)]
     inputs, _ = prepare(table, rows, rows)
@@ -193,7 +193,9 @@ def tables(trial: Trial) -> Rows:
         order = trial.rng(name).permutation(len(table))
         train, test = order[:count], order[count : count + 300]
         X, queries = prepare(table, train, test)
-        y, truth = ((table.targets[part] - table.targets[train].mean()) / table.targets[train].std() for part in (train, test))
+        y, truth = (
+            (table.targets[part] - table.targets[train].mean()) / table.targets[train].std() for part in (train, test)
+        )
         shuffled = trial.rng(f"shuffled {name}").permutation(y)
         state = int(trial.rng(f"points {name}").integers(2**31))
         for machine, nu, inducing, rows, values in (
@@ -221,7 +223,9 @@ def draw(y: str, machines: list[str], ylabel: str) -> Any:
     """A figure of these machines, mean over tables."""
 
     def figure(axes, table):
-        shown = table[table["machine"].isin(machines)].groupby(["seed", "machine"], as_index=False, sort=False)[y].mean()
+        shown = (
+            table[table["machine"].isin(machines)].groupby(["seed", "machine"], as_index=False, sort=False)[y].mean()
+        )
         dots("machine", y, xlabel="machine", ylabel=ylabel)(axes, shown)
 
     return figure

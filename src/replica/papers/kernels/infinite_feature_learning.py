@@ -77,7 +77,7 @@ def kernel_descent(net: AbcNetwork, inputs: Tensor, targets: Tensor, steps: int)
     def output(weights: dict[str, Tensor]) -> Tensor:
         return functional_call(net, weights, (inputs,))
 
-    first, pull = vjp(output, start)
+    first, pull = vjp(output, start)  # type: ignore[misc]
     moved = {name: torch.zeros_like(tensor) for name, tensor in start.items()}
     for _ in range(steps):
         slope = 2 * (first + jvp(output, (start,), (moved,))[1] - targets) / targets.numel()
