@@ -38,7 +38,7 @@ def deep_kernel_machine(trial: Trial, nu: float = 10.0, depth: int = 2) -> DeepK
     return DeepKernelMachineRegressor(depth, nu, relevance=True, random_state=state)
 
 
-@paper.entry("classification", name="deep-kernel-machine", space=SPACE)
+@paper.entry("classification", name="deep-kernel-classifier", space=SPACE)
 def deep_kernel_classifier(trial: Trial, nu: float = 10.0, depth: int = 2) -> DeepKernelMachineClassifier:
     """The same on one-hot labels."""
     state = int(trial.rng("inducing points").integers(2**31))
