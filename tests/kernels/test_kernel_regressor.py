@@ -70,6 +70,14 @@ def test_posterior_deviation_is_that_of_a_gaussian_process():
     assert mean.shape == std.shape == (40, 2)
 
 
+def test_tolerance_takes_the_strongest_ridge_that_is_about_as_good():
+    X, y = table(60, outputs=1)
+    least, about = (KernelRegressor("ntk-relu", tolerance=tolerance).fit(X, y) for tolerance in (0.0, 0.02))
+    errors = least.leave_one_out_
+    assert least.ridge_ == least.strengths_[errors.argmin()]
+    assert about.ridge_ == about.strengths_[np.flatnonzero(errors <= 1.02 * errors.min())[-1]] > least.ridge_
+
+
 def test_distributions_are_the_posteriors_with_noise():
     X, y = table(400, outputs=1)
     model = KernelRegressor("ntk-erf", ridge=0.05).fit(X[:300], y[:300])
@@ -170,6 +178,7 @@ def test_one_gram_matrix_is_held_and_no_second(settings):
         ({"ridge": [0.0, 1.0]}, "ridge"),
         ({"ridge": []}, "ridge"),
         ({"gamma": 0.0}, "gamma"),
+        ({"tolerance": -0.1}, "tolerance"),
         ({"kernel": "polynomial", "degree": 0}, "degree"),
         ({"scale": 0.0}, "scale"),
         ({"kernel": "precomputed"}, "square"),

@@ -33,6 +33,8 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
         kernel: a name of `NamedKernel`; a function of (X, Z) that gives k, shape (n, m); or "precomputed" for X that is k
             itself, (n, n) in `fit` and (m, n) in `predict`.
         ridge: λ, 0 or more; several to choose from; or None for 24 from 1e-10 to 100 times the kernel's mean diagonal.
+        tolerance: of several λ the largest is taken whose leave-one-out error is at most this share above the least. Where
+            targets have little noise the path is flat below some λ, and the least of them makes the posterior too sure.
         intercept: whether there is a b; else it is 0.
         gamma: of the kernels that have one; None for 1 over the summed variance of the columns (its root for "laplace").
         degree: of "polynomial".
@@ -67,6 +69,7 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
         kernel: str | KernelFunction = "rbf",
         *,
         ridge: float | Sequence[float] | None = None,
+        tolerance: float = 0.0,
         intercept: bool = True,
         gamma: float | None = None,
         degree: int = 3,
@@ -78,6 +81,7 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
     ) -> None:
         self.kernel = kernel
         self.ridge = ridge
+        self.tolerance = tolerance
         self.intercept = intercept
         self.gamma = gamma
         self.degree = degree
@@ -108,6 +112,8 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
         y = np.asarray(y, dtype=np.float64)
         if self.scale is not None and not 0 < self.scale < np.inf:
             raise ValueError(f"scale: got {self.scale}, want a finite number above 0, or None")
+        if not 0 <= self.tolerance < np.inf:
+            raise ValueError(f"tolerance: got {self.tolerance}, want a finite number of 0 or more")
         strengths = self._strengths()
         self.points_, self.kernel_ = X, self._kernel(X)
         self._factor: tuple[Array, Array | None, float] | None = None
@@ -120,7 +126,7 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
             self.ridge_ = float(strengths[0])
             alpha, constant = self._by_cholesky(targets)
         else:
-            path = ridge_path(self._gram(), targets, strengths, intercept=self.intercept)
+            path = ridge_path(self._gram(), targets, strengths, intercept=self.intercept, tolerance=self.tolerance)
             self.ridge_, alpha, constant = float(path.strengths[path.best]), path.coefficients, path.intercept
             self.strengths_, errors = path.strengths, path.errors * unit
             self.leave_one_out_ = errors[:, 0] if y.ndim == 1 else errors

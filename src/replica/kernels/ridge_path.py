@@ -39,7 +39,14 @@ class RidgePath(NamedTuple):
     intercept: Array
 
 
-def ridge_path(gram: Array, targets: Array, strengths: Array | None = None, *, intercept: bool = False) -> RidgePath:
+def ridge_path(
+    gram: Array,
+    targets: Array,
+    strengths: Array | None = None,
+    *,
+    intercept: bool = False,
+    tolerance: float = 0.0,
+) -> RidgePath:
     """Leave-one-out errors of kernel ridge regression at each strength, and the coefficients at the best.
 
     The best strength has the least squared error, taken relative to each output's mean square and averaged over outputs.
@@ -49,6 +56,7 @@ def ridge_path(gram: Array, targets: Array, strengths: Array | None = None, *, i
         targets: y, shape (n, outputs).
         strengths: λ, above 0, in any order. Default 24 from 1e-10 to 100 times the mean of the diagonal.
         intercept: add a constant without penalty, fitted anew in each leaving out.
+        tolerance: the strongest ridge is best whose relative error is at most this share above the least, 0 or more.
 
     Raises:
         ValueError: if K has negative eigenvalues that no strength makes up for.
@@ -83,7 +91,7 @@ def ridge_path(gram: Array, targets: Array, strengths: Array | None = None, *, i
     power = np.sqrt((targets**2).mean(0))
     relative = ((errors / np.where(power > 0, power, 1.0)) ** 2).mean(1)
     # Of equal errors, as where all strengths fit a constant, the strongest ridge.
-    best = int(np.flatnonzero(relative == relative.min())[-1])
+    best = int(np.flatnonzero(np.sqrt(relative) <= (1 + tolerance) * np.sqrt(relative.min()))[-1])
     if not np.isfinite(relative[best]):
         best = sound[-1]
     alpha = rotation @ _solve(*factors[best][:2], rotated)
