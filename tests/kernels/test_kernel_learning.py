@@ -1,4 +1,4 @@
-"""Spectra on circles beside closed forms and sums over angles, and errors on random fields beside draws and Gaussian processes."""
+"""Spectra on circles beside closed forms and sums over angles; errors on random fields beside draws and Gaussian processes."""
 
 import numpy as np
 import pytest
