@@ -179,7 +179,7 @@ def positive_lower_bound(table):
 def by_range(trial: Trial) -> Rows:
     """Errors over λ of waves and bumps by frequency, and of a wave in the plane; the mean of ln over draws of weights."""
     units, draws, points = trial.pick(smoke=(40, 1, 60), laptop=(1000, 2, 500), full=(1000, 5, 2000))
-    reaches = 2.0 ** np.arange(-1, 8, trial.pick(smoke=3, laptop=0.5, full=0.5))
+    reaches = 2.0 ** np.arange(-1, 8, trial.pick(smoke=1, laptop=0.5, full=0.5))
     rng = trial.rng("target")
     phases, states = rng.uniform(0, 2 * np.pi, len(FREQUENCIES)), rng.integers(2**31, size=len(FREQUENCIES))
 

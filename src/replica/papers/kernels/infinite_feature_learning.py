@@ -209,7 +209,7 @@ def learners(trial: Trial, images: Tensor) -> dict[str, NetworkMaml | KernelMaml
     grid = [(rate, scale) for scale in SCALES for rate in RATES]
     rates, generator = torch.tensor([rate for rate, _ in grid]), trial.generator("weights")
     found: dict[str, NetworkMaml | KernelMaml] = {}
-    for width in trial.pick(smoke=(2,), laptop=(2, 8, 32), full=(2, 8, 32, 128, 512)):
+    for width in trial.pick(smoke=(2, 8, 32), laptop=(2, 8, 32), full=(2, 8, 32, 128, 512)):
         limits = [
             InfiniteLinearNetwork(images.shape[1], WAYS, feature_scale=1.0, readout_scale=scale) for _, scale in grid
         ]
