@@ -30,7 +30,9 @@ def test_judges_find_planted_exponents():
                 beta = (1 + 1 / patches) / (1 + (reach if student == CONVOLUTIONAL else patches))
                 for samples in (64, 128, 256, 512, 1024):
                     error = samples**-beta if samples > 64 else 1.0  # the first size does not count
-                    rows.append(dict(student=student, patches=patches, reach=reach, samples=samples, error=error))
+                    rows.append(
+                        {"student": student, "patches": patches, "reach": reach, "samples": samples, "error": error}
+                    )
     table = pd.DataFrame(rows)
     local, full = (paper.claims[name].measures(table) for name in ("local_targets", "full_targets"))
     assert local["exponent_over_full"] == pytest.approx(0.5625 - 0.125)
