@@ -20,7 +20,7 @@ from replica.lab.claims import Trial
 from replica.lab.problems.credit.networks import network
 from replica.lab.problems.registry import get, names
 from replica.lab.problems.scaling.built import build
-from replica.lab.problems.scaling.search import scores_of, train
+from replica.lab.problems.scaling.search import train
 from replica.lab.problems.stream.info import StreamInfo
 from replica.lab.runner.execute import seed_everything, use_one_thread
 from replica.lab.runner.job import load_paper
@@ -344,8 +344,8 @@ class ScalingCases:
         for optimiser in ("sgd", "adam"):
             built = build(method, example, classes, width, depth, torch.Generator().manual_seed(0), optimiser)
             runs = train(built, [0.01, 0.1], example, torch.arange(6) % classes, [torch.arange(4)] * 3, optimiser)
-            outputs |= {f"{optimiser} {name}": tensor for name, tensor in runs.weights.items()}
-            outputs[optimiser] = scores_of(built, runs, 0, example)
+            outputs |= {f"{optimiser} {name}": tensor for name, tensor in runs.networks.parameters.items()}
+            outputs[optimiser] = runs.scores(0, example)
             assert torch.isfinite(outputs[optimiser]).all()
         return outputs
 

@@ -23,13 +23,18 @@ import replica
 from replica.architectures import Hypernetwork
 from replica.kernels import (
     AbcParametrization,
+    BundledNetwork,
     HermiteActivation,
     InContextAttention,
     InfiniteLinearNetwork,
+    KernelAdapter,
+    ScalableKernelLayer,
     SineActivation,
     SingularKernel,
     TwoLayerScoreNet,
+    UniversalRandomFeatures,
     WideNetwork,
+    bundle,
     optimal_activation,
 )
 from replica.memory import (
@@ -163,6 +168,13 @@ def unpaired(module: nn.Module, generator: torch.Generator) -> nn.Module:
     with torch.no_grad():
         module.weight.add_(torch.randn(module.weight.shape, generator=generator))
     return module
+
+
+def kernel_adapter(generator: torch.Generator) -> nn.Module:
+    """Adapters change nothing until something is learned: here as if they had learned something."""
+    adapter = KernelAdapter(4, 6, generator=generator)
+    nn.init.normal_(adapter.weight, generator=generator)
+    return adapter
 
 
 def sparsey_layer(generator: torch.Generator) -> nn.Module:
@@ -452,6 +464,25 @@ PARTS: dict[str, Part] = {
         lambda g: InfiniteLinearNetwork(4, 2).sample(16, g),
         lambda n, draw: (draw(n, 4),),
         ((lambda: InfiniteLinearNetwork(4, 2).sample(0, torch.Generator()), "width"),),
+    ),
+    "kernels.UniversalRandomFeatures": Part(
+        lambda g: UniversalRandomFeatures(4, 6, "sin", generator=g),
+        lambda n, draw: (draw(n, 4),),
+        (
+            (lambda: UniversalRandomFeatures(4, 5, "sin"), "features"),
+            (lambda: UniversalRandomFeatures(4, 4, "tanh"), "activation"),
+        ),
+    ),
+    "kernels.ScalableKernelLayer": Part(
+        lambda g: ScalableKernelLayer(4, 3, 6, generator=g), lambda n, draw: (draw(n, 4),)
+    ),
+    "kernels.KernelAdapter": Part(
+        kernel_adapter, lambda n, draw: (draw(n, 4),)
+    ),
+    "kernels.BundledNetwork": Part(
+        lambda g: bundle(mlp((4, 5, 3), generator=g), 6, "relu", generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: BundledNetwork([UniversalRandomFeatures(4, 4)], [torch.zeros(2, 4)], 2), "values"),),
     ),
     "kernels.WideNetwork": Part(
         lambda g: WideNetwork(4, 32, 3, torch.tanh, generator=g),

@@ -47,6 +47,7 @@ from .mismatched_error import mismatched_error as mismatched_error
 
 # Kernel least squares: ridge with exact leave-one-out errors, gradient flow, random features
 from .kernel_regressor import KernelRegressor as KernelRegressor
+from .kernel_classifier import KernelClassifier as KernelClassifier
 from .kernel_functions import NamedKernel as NamedKernel
 from .ridge_path import RidgePath as RidgePath, ridge_path as ridge_path
 from .gradient_flow import kernel_gradient_flow as kernel_gradient_flow
@@ -74,6 +75,33 @@ from .dual_activations import (
     dual_activation as dual_activation,
 )
 from .hermite import hermite_coefficients as hermite_coefficients
+
+# Deep kernel machines: Gram matrices that are learned layer by layer
+from .deep_kernel_machine import (
+    DeepKernelMachineClassifier as DeepKernelMachineClassifier,
+    DeepKernelMachineRegressor as DeepKernelMachineRegressor,
+)
+from .deep_kernel import (
+    OptimalGrams as OptimalGrams,
+    optimal_grams as optimal_grams,
+    sparse_log_likelihood as sparse_log_likelihood,
+    through_gram_layers as through_gram_layers,
+)
+from .gram_layers import (
+    GramBlocks as GramBlocks,
+    gram_divergence as gram_divergence,
+    gram_kernel as gram_kernel,
+    gram_layer as gram_layer,
+)
+
+# Hidden weights that stay as they were drawn: from a bounded range
+from .random_weights import RandomWeightRegressor as RandomWeightRegressor
+from .ridgelets import (
+    band_response as band_response,
+    bandlimit_lower_bound as bandlimit_lower_bound,
+    ridgelet_constant as ridgelet_constant,
+    ridgelet_transform as ridgelet_transform,
+)
 
 # One layer of softmax attention that learns linear regression in context
 from .incontext_attention import (
@@ -140,7 +168,23 @@ from .abc_parametrization import (
     AbcParametrization as AbcParametrization,
     classify as classify,
 )
+
+# Locality and weight sharing: one hidden layer over patches
+from .patch_network import PatchNetwork as PatchNetwork, soft_threshold as soft_threshold
 from .infinite_linear_network import (
     InfiniteLinearNetwork as InfiniteLinearNetwork,
     LinearNetwork as LinearNetwork,
+)
+from .meta_learning import (
+    KernelMaml as KernelMaml,
+    NetworkMaml as NetworkMaml,
+)
+
+# Layers as dot products of features of inputs and of weights
+from .scalable_layers import (
+    BundledNetwork as BundledNetwork,
+    KernelAdapter as KernelAdapter,
+    ScalableKernelLayer as ScalableKernelLayer,
+    UniversalRandomFeatures as UniversalRandomFeatures,
+    bundle as bundle,
 )

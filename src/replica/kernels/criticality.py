@@ -67,7 +67,7 @@ def universality_class(activation: Activation) -> Universality:
 
 
 def critical_initialization(activation: Activation) -> CriticalInitialization:
-    """The critical start of an activation: C_W = 2 and C_b = 0 for ReLU, 1 and 0 for tanh, solved for where there is no closed form.
+    """The critical start of an activation: C_W = 2 and C_b = 0 for ReLU, 1 and 0 for tanh, solved for where K* is above 0.
 
     Args:
         activation: φ, elementwise, differentiable by autograd; it may have a kink at 0.
@@ -145,9 +145,8 @@ def _slopes(activation: Activation) -> tuple[float, float, bool]:
         inputs = points.clone().requires_grad_()
         values = activation(inputs)
         if not isinstance(values, Tensor) or values.shape != points.shape:
-            raise ValueError(
-                f"activation: got {getattr(values, 'shape', type(values).__name__)} for {tuple(points.shape)}, want an elementwise function"
-            )
+            got = getattr(values, "shape", type(values).__name__)
+            raise ValueError(f"activation: got {got} for {tuple(points.shape)}, want an elementwise function")
         (slopes,) = torch.autograd.grad(values.sum(), inputs)
     below, above = float(slopes[3]), float(slopes[4])
     lines = torch.tensor([below] * 4 + [above] * 4, dtype=torch.float64) * points

@@ -73,9 +73,8 @@ def gaussian_means(activation: Activation, kernel: float) -> GaussianMeans:
         inputs = (math.sqrt(kernel) * nodes).requires_grad_()
         values = activation(inputs)
         if not isinstance(values, Tensor) or values.shape != nodes.shape:
-            raise ValueError(
-                f"activation: got {getattr(values, 'shape', type(values).__name__)} for {tuple(nodes.shape)}, want an elementwise function"
-            )
+            got = getattr(values, "shape", type(values).__name__)
+            raise ValueError(f"activation: got {got} for {tuple(nodes.shape)}, want an elementwise function")
         (slopes,) = torch.autograd.grad(values.sum(), inputs)
     square = values.detach().square()
     means = GaussianMeans(

@@ -90,7 +90,11 @@ class NamedKernel:
         """k(x, z), shape (n, m); symmetric work is done once where `Z` is `X`."""
         if self.name in ("linear", "polynomial"):
             products = X @ Z.T
-            return products if self.name == "linear" else (self.gamma * products + self.coef0) ** self.degree
+            if self.name == "polynomial":  # in place: one array of this size is enough
+                products *= self.gamma
+                products += self.coef0
+                products **= self.degree
+            return np.asarray(products)
         if self.name in ("rbf", "laplace"):
             distances = cdist(X, Z, "sqeuclidean" if self.name == "rbf" else "euclidean")
             distances *= -self.gamma

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
+from scipy.special import ndtri
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -32,6 +33,8 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
         kernel: a name of `NamedKernel`; a function of (X, Z) that gives k, shape (n, m); or "precomputed" for X that is k
             itself, (n, n) in `fit` and (m, n) in `predict`.
         ridge: λ, 0 or more; several to choose from; or None for 24 from 1e-10 to 100 times the kernel's mean diagonal.
+        tolerance: of several λ the largest is taken whose leave-one-out error is at most this share above the least. Where
+            targets have little noise the path is flat below some λ, and the least of them makes the posterior too sure.
         intercept: whether there is a b; else it is 0.
         gamma: of the kernels that have one; None for 1 over the summed variance of the columns (its root for "laplace").
         degree: of "polynomial".
@@ -66,6 +69,7 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
         kernel: str | KernelFunction = "rbf",
         *,
         ridge: float | Sequence[float] | None = None,
+        tolerance: float = 0.0,
         intercept: bool = True,
         gamma: float | None = None,
         degree: int = 3,
@@ -77,6 +81,7 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
     ) -> None:
         self.kernel = kernel
         self.ridge = ridge
+        self.tolerance = tolerance
         self.intercept = intercept
         self.gamma = gamma
         self.degree = degree
@@ -107,6 +112,8 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
         y = np.asarray(y, dtype=np.float64)
         if self.scale is not None and not 0 < self.scale < np.inf:
             raise ValueError(f"scale: got {self.scale}, want a finite number above 0, or None")
+        if not 0 <= self.tolerance < np.inf:
+            raise ValueError(f"tolerance: got {self.tolerance}, want a finite number of 0 or more")
         strengths = self._strengths()
         self.points_, self.kernel_ = X, self._kernel(X)
         self._factor: tuple[Array, Array | None, float] | None = None
@@ -119,7 +126,7 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
             self.ridge_ = float(strengths[0])
             alpha, constant = self._by_cholesky(targets)
         else:
-            path = ridge_path(self._gram(), targets, strengths, intercept=self.intercept)
+            path = ridge_path(self._gram(), targets, strengths, intercept=self.intercept, tolerance=self.tolerance)
             self.ridge_, alpha, constant = float(path.strengths[path.best]), path.coefficients, path.intercept
             self.strengths_, errors = path.strengths, path.errors * unit
             self.leave_one_out_ = errors[:, 0] if y.ndim == 1 else errors
@@ -160,6 +167,33 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
             return mean
         root = np.sqrt(np.concatenate(variances))
         return mean, root * self.scale_ if mean.ndim == 1 else root[:, None] * self.scale_
+
+    def predict_quantiles(self, X: Any, levels: Any) -> Array:
+        """Quantiles of a new observation under the posterior, noise included; for one output.
+
+        Args:
+            X: inputs, shape (rows, inputs).
+            levels: between 0 and 1, shape (levels,).
+
+        Returns:
+            Shape (rows, levels).
+        """
+        mean, deviation = self._observed(X)
+        return np.asarray(mean[:, None] + deviation[:, None] * ndtri(np.asarray(levels, dtype=np.float64)))
+
+    def log_density(self, X: Any, y: Any) -> Array:
+        """Natural logarithm of the posterior density of new observations, noise included, shape (rows,); for one output."""
+        mean, deviation = self._observed(X)
+        gap = (np.asarray(y, dtype=np.float64) - mean) / deviation
+        return np.asarray(-0.5 * gap**2 - np.log(deviation) - 0.5 * np.log(2 * np.pi))
+
+    def _observed(self, X: Any) -> tuple[Array, Array]:
+        mean, deviation = self.predict(X, return_std=True)
+        if mean.ndim != 1:
+            raise ValueError(f"y: got {mean.shape[1]} outputs in fit, want one for a distribution")
+        # Of targets that a function fits without noise, the last digits.
+        least = 1e-10 * max(float(np.abs(mean).max()), np.finfo(float).tiny)
+        return mean, np.maximum(np.hypot(deviation, self.scale_ * np.sqrt(self.ridge_)), least or 1e-10)
 
     def _strengths(self) -> Array | None:
         if self.ridge is None:
@@ -213,7 +247,8 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
     def _refuse(self, values: Array, rows: int) -> None:
         if values.shape != (rows, len(self.points_)):
             raise ValueError(f"kernel: got shape {values.shape}, want {(rows, len(self.points_))}")
-        if not np.isfinite(values).all():
+        # Both ends are NaN where any value is, and no array of flags is made.
+        if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
             raise ValueError("kernel: got values that are not finite")
 
     def _factored(self) -> tuple[Array, Array | None, float]:

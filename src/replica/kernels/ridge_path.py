@@ -39,7 +39,14 @@ class RidgePath(NamedTuple):
     intercept: Array
 
 
-def ridge_path(gram: Array, targets: Array, strengths: Array | None = None, *, intercept: bool = False) -> RidgePath:
+def ridge_path(
+    gram: Array,
+    targets: Array,
+    strengths: Array | None = None,
+    *,
+    intercept: bool = False,
+    tolerance: float = 0.0,
+) -> RidgePath:
     """Leave-one-out errors of kernel ridge regression at each strength, and the coefficients at the best.
 
     The best strength has the least squared error, taken relative to each output's mean square and averaged over outputs.
@@ -49,6 +56,7 @@ def ridge_path(gram: Array, targets: Array, strengths: Array | None = None, *, i
         targets: y, shape (n, outputs).
         strengths: λ, above 0, in any order. Default 24 from 1e-10 to 100 times the mean of the diagonal.
         intercept: add a constant without penalty, fitted anew in each leaving out.
+        tolerance: the strongest ridge is best whose relative error is at most this share above the least, 0 or more.
 
     Raises:
         ValueError: if K has negative eigenvalues that no strength makes up for.
@@ -62,11 +70,11 @@ def ridge_path(gram: Array, targets: Array, strengths: Array | None = None, *, i
     """
     gram = np.asfortranarray(gram, dtype=np.float64)
     count, means, middle = len(gram), gram.mean(0), np.zeros(targets.shape[1])
+    scale = _scale(gram, 1.0)
     if intercept:
         middle = targets.mean(0)
         targets = targets - middle
-        constant = _centre(gram, means)
-    scale = float(np.trace(gram)) / count or 1.0
+        scale = constant = _centre(gram, means)
     strengths = np.sort(scale * DEFAULT_STRENGTHS if strengths is None else np.asarray(strengths, dtype=np.float64))
     rotation, diagonal, beside = _tridiagonal(gram)
     factors = [_factor(diagonal + one, beside) for one in strengths]
@@ -83,7 +91,7 @@ def ridge_path(gram: Array, targets: Array, strengths: Array | None = None, *, i
     power = np.sqrt((targets**2).mean(0))
     relative = ((errors / np.where(power > 0, power, 1.0)) ** 2).mean(1)
     # Of equal errors, as where all strengths fit a constant, the strongest ridge.
-    best = int(np.flatnonzero(relative == relative.min())[-1])
+    best = int(np.flatnonzero(np.sqrt(relative) <= (1 + tolerance) * np.sqrt(relative.min()))[-1])
     if not np.isfinite(relative[best]):
         best = sound[-1]
     alpha = rotation @ _solve(*factors[best][:2], rotated)
@@ -98,12 +106,19 @@ def _centre(gram: Array, means: Array) -> float:
 
     With the eigenvalue 0 that it has by then, its part of the inverse would drown all others at small strengths.
     """
+    before = _scale(gram, 1.0)
     gram -= means
     gram -= means[:, None]
     gram += means.mean()
-    constant = float(np.trace(gram)) / len(gram) or 1.0
+    constant = _scale(gram, before)
     gram += constant / len(gram)
     return constant
+
+
+def _scale(gram: Array, before: float) -> float:
+    """The mean of the diagonal, or what it was before where rounding alone is left of it."""
+    scale = float(np.trace(gram)) / len(gram)
+    return scale if scale > 1e-12 * before else before
 
 
 def _factor(diagonal: Array, beside: Array) -> tuple[Array, Array, bool]:
@@ -132,19 +147,21 @@ def _tridiagonal(gram: Array) -> tuple[Array, Array, Array]:
 
 
 def _inverse_diagonals(rotation: Array, pivots: Array, below: Array) -> Array:
-    """Diagonals of Q (L D Lᵀ)⁻¹ Qᵀ for several bidiagonal L, shape (strengths, n): Σ_k x_k² / D_k with L x = qᵢ."""
-    count = len(rotation)
-    result = np.zeros((len(pivots), count))
-    for start in range(0, count, _ROWS):
-        rows = np.ascontiguousarray(rotation[start : start + _ROWS].T)
-        total = result[:, start : start + _ROWS]
-        forward = np.broadcast_to(rows[0], total.shape).copy()
-        square = np.empty_like(forward)
-        for k in range(count):
-            if k:
-                forward *= below[:, k - 1, None]
-                np.subtract(rows[k], forward, out=forward)
-            np.multiply(forward, forward, out=square)
-            square /= pivots[:, k, None]
-            total += square
-    return result
+    """Diagonals of Q (L D Lᵀ)⁻¹ Qᵀ for several bidiagonal L, shape (strengths, n)."""
+    parts = [rotation[start : start + _ROWS] for start in range(0, len(rotation), _ROWS)]
+    return np.concatenate([_squares(part, pivots, below) for part in parts], axis=1)
+
+
+def _squares(rows: Array, pivots: Array, below: Array) -> Array:
+    """Σ_k x_k² / D_k with L x = q for each row q of Q, shape (strengths, rows)."""
+    rows = np.ascontiguousarray(rows.T)
+    total = np.zeros((len(pivots), rows.shape[1]))
+    forward, square = np.broadcast_to(rows[0], total.shape).copy(), np.empty_like(total)
+    for k, row in enumerate(rows):
+        if k:
+            forward *= below[:, k - 1, None]
+            np.subtract(row, forward, out=forward)
+        np.multiply(forward, forward, out=square)
+        square /= pivots[:, k, None]
+        total += square
+    return total

@@ -168,7 +168,7 @@ def words(name: Any, kind: str | None = None) -> str:
 
 def finish(axes: Axes, xlabel: str, ylabel: str, log: str = "") -> None:
     """Labels, scales and, where anything is named, a legend."""
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import LogLocator
 
     axes.set(xlabel=xlabel, ylabel=ylabel)
     for axis in log:
@@ -176,7 +176,8 @@ def finish(axes: Axes, xlabel: str, ylabel: str, log: str = "") -> None:
         low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
         if low > 1e-2 and high < 100 * low:  # less than two decades read better as 20, 30 than as 2 × 10¹, 3 × 10¹
             ticks = axes.xaxis if axis == "x" else axes.yaxis
-            ticks.set_major_formatter(LogFormatter(labelOnlyBase=False))
-            ticks.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+            ticks.set_minor_locator(LogLocator(subs=(2, 5) if high > 5 * low else range(2, 10)))
+            ticks.set_major_formatter(lambda value, _: f"{value:g}")
+            ticks.set_minor_formatter(lambda value, _: f"{value:g}")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=9)

@@ -32,17 +32,14 @@ def share_left(predicted: NDArray[np.float64], truth: NDArray[np.float64]) -> fl
 
 
 def errors_by_samples(trial: Trial) -> Rows:
-    """The network's error over samples and dimensions, mean of four teachers, without noise."""
-    dims = trial.pick(smoke=(6, 8), laptop=(16, 22, 32), full=(16, 22, 32, 45))
-    most = trial.pick(smoke=400, laptop=24_000, full=64_000)
-    counts = np.unique(
-        np.geomspace(trial.pick(smoke=100, laptop=600, full=600), most, trial.pick(smoke=3, laptop=12, full=14)).astype(
-            int
-        )
-    )
+    """The network's error over samples and dimensions, mean of two teachers, without noise."""
+    dims = trial.pick(smoke=(6, 8), laptop=(24, 34, 48), full=(24, 34, 48, 68))
+    most = trial.pick(smoke=400, laptop=20_000, full=64_000)
+    least, sizes = trial.pick(smoke=(100, 3), laptop=(1000, 8), full=(1000, 10))
+    counts = np.unique(np.geomspace(least, most, sizes).astype(int))
     rows = []
     for dim in dims:
-        for index in range(trial.pick(smoke=1, laptop=4, full=8)):
+        for index in range(trial.pick(smoke=1, laptop=2, full=8)):
             rng = trial.rng(f"teacher {dim} {index}")
             teacher = HierarchicalPolynomial(dim, INNER, OUTER, 0.0, rng)
             train, test = teacher.examples(most, rng), teacher.examples(2000, rng)

@@ -4,7 +4,7 @@ The kernel of a deep convolutional network learns random fields made by shallowe
 network's tree, and is it the target's scale that decides how fast the error falls, or the input's?
 """
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ CONVOLUTIONAL, DENSE = "convolutional", "fully connected"
 class PatchwiseRegression:
     """Kernel ridge regression with the kernel of a convolutional network that halves the patches where it can."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: Literal["nngp", "ntk"]) -> None:
         self.kind = kind
 
     def fit(self, X: Array, y: Array, shape: tuple[int, ...]) -> Self:
@@ -58,7 +58,7 @@ def factors(number: int) -> list[int]:
 @paper.entry(
     "teacher", name="wide-cnn-kernel", space={"kind": Choice(("ntk", "nngp"))}, target=("dsd", "local", "keys")
 )
-def wide_cnn_kernel(trial: Trial, kind: str = "ntk") -> PatchwiseRegression:
+def wide_cnn_kernel(trial: Trial, kind: Literal["nngp", "ntk"] = "ntk") -> PatchwiseRegression:
     """An infinitely wide convolutional network, trained to the ridge that leave-one-out errors choose."""
     return PatchwiseRegression(kind)
 
@@ -94,7 +94,11 @@ def spectrum_inherits_hierarchy(table):
 
 
 def errors_of(student: Tensor, targets: Tensor, own: Tensor, sizes: list[int], train: int) -> Array:
+<<<<<<< HEAD
+    """Share of the targets' power left, sizes by targets: over fields, and over the sets that fit in `train`, up to four."""
+=======
     """Share of the targets' power left, sizes by targets: averaged over fields, and over up to four sets from `train` inputs."""
+>>>>>>> widecnn
     found = []
     for size in sizes:
         errors = []

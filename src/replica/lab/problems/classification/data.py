@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import Labelled
+from replica.data import Labelled, RegressionRows
 from replica.lab.claims import Trial
 from replica.lab.problems.split_rows import Rows
 
@@ -21,7 +21,7 @@ CATEGORIES = 50
 
 
 def prepare(
-    content: Labelled, train: NDArray[np.intp], test: NDArray[np.intp]
+    content: Labelled | RegressionRows, train: NDArray[np.intp], test: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Turn rows to learn from and rows to test into float64 ``(rows, features)``; the first alone tell how.
 

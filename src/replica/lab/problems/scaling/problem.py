@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +74,8 @@ class Scaling(own_rows.LabelledData, LabelledRows):
     - ``drift``: octaves that the best rate moves from the smallest to the largest size, on a line through all, without sign.
     - ``loss`` and ``accuracy``: of the largest network at the smallest one's best rate, in training and on test rows.
     - ``best_loss``: the largest network's least loss at any rate.
-    - ``diverged``: the share of runs of larger networks, within a factor of 4 of the smallest one's best rate and above their
-      own, that end with no less than equal odds: they blew up, or their units died.
+    - ``diverged``: of the runs of larger networks within a factor of 4 of the smallest one's best rate, the share above their
+      own best that ends no better than equal odds (less 5 %): they blew up, or their units died.
     - ``censored``: the share of sizes whose best rate is at an end of the grid, or that learn at no rate; the grid is widened by
       ``--low`` and ``--high``.
     - ``seconds``: wall-clock time of all runs.
@@ -93,11 +93,11 @@ class Scaling(own_rows.LabelledData, LabelledRows):
     protocol_note = ", which gives a module and its parameter groups"
     metrics = (_REGRET, _DRIFT, _LOSS, _BEST, _ACCURACY, _DIVERGED, _CENSORED, _SECONDS)
     options = (
-        SizeOption("width", "", "units of a hidden layer, small to large; 32,64,128,256, or 64 where the depth grows"),
+        SizeOption("width", "", "units of a hidden layer, small to large; 16,64,256, or 64 where the depth grows"),
         SizeOption("depth", "3", "hidden layers; several, such as 2,4,8,16, for networks that grow deeper"),
         Option("optimiser", "sgd", "gradient descent without momentum, or Adam", choices=("sgd", "adam")),
         Option("steps", 100, "steps of each run", minimum=1, label="Steps"),
-        Option("batch", 64, "rows a step", minimum=1, label="Rows a step"),
+        Option("batch", 32, "rows a step", minimum=1, label="Rows a step"),
         Option("rates", 15, "rates tried at each size", minimum=3, label="Rates tried"),
         Option("low", 0.0, "the lowest rate; 0 for 2⁻⁸, with Adam 2⁻¹⁴", minimum=0),
         Option("high", 0.0, "the highest rate; 0 for 2⁶, with Adam 1", minimum=0),
@@ -133,7 +133,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
 
     def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
         """Search the best rate at every size, and measure the smallest one's at the largest; see the class."""
-        from replica.lab.problems.scaling.search import best_rate, drift, scores_of
+        from replica.lab.problems.scaling.search import best_rate, drift
 
         rows = _Rows.of(trial, dataset.content, self.rows(trial, dataset.content, options, split))
         plan = _Plan.of(options, trial.scale)
@@ -145,7 +145,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
         best = [best_rate(list(plan.log2_rates), list(row)) for row in losses]
         log2_best = [each.log2_rate for each in best]
         reached = course.losses(networks[-1], [log2_best[0], log2_best[-1]])
-        scores = scores_of(networks[-1], course.runs, 0, rows.test_inputs)
+        scores = course.runs.scores(0, rows.test_inputs)
         if reached[0] < rows.odds and not scores.isfinite().all():
             raise ReplicaError(f"{networks[-1].name}: the module gives scores of test rows that are no finite numbers.")
         least = min(losses[-1].min(), reached.min())
@@ -178,7 +178,7 @@ class Scaling(own_rows.LabelledData, LabelledRows):
 def _shapes(options: Options) -> dict[str, tuple[int, ...]]:
     """The widths and the depths; one of the two is to name several."""
     depths = sizes(options["depth"] or "3")
-    widths = options["width"] or ("64" if len(depths) > 1 else "32,64,128,256")
+    widths = options["width"] or ("64" if len(depths) > 1 else "16,64,256")
     return {"width": sizes(widths), "depth": depths}
 
 
@@ -199,7 +199,7 @@ class _Plan:
     log2_rates: NDArray[np.float64]
     steps: int
     batch: int
-    optimiser: str
+    optimiser: Literal["sgd", "adam"]
 
     @classmethod
     def of(cls, options: Options, scale: Scale) -> _Plan:
@@ -213,7 +213,7 @@ class _Plan:
         longest = len(shapes[grows])
         widths, depths = (values * (longest // len(values)) for values in shapes.values())
         grid = np.linspace(*_range(options), counts["rates"])
-        return cls(grows, widths, depths, grid, counts["steps"], int(options["batch"]), str(options["optimiser"]))
+        return cls(grows, widths, depths, grid, counts["steps"], int(options["batch"]), options["optimiser"])  # type: ignore[arg-type]
 
     @property
     def sizes(self) -> tuple[int, ...]:

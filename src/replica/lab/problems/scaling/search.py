@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
 
 from replica.lab.problems.scaling.built import Built
+from replica.training import Replicas, train_replicas
 
-_BETAS, _EPSILON = (0.9, 0.999), 1e-8
-"""Adam's."""
 _LAST = 0.2
 """The share of steps, the last ones, over whose minibatches the loss is averaged."""
-
-Update = Callable[[dict[str, Tensor], Mapping[str, Tensor], Mapping[str, Tensor]], None]
 
 
 @dataclass(frozen=True)
@@ -27,17 +24,28 @@ class Runs:
 
     Args:
         losses: Where each run ends: the mean loss of its last minibatches, shape ``(rates,)``; may be NaN or infinite.
-        weights: The learned parameters of all runs, ``(rates, *shape)`` each.
+        networks: The trained networks.
     """
 
     losses: NDArray[np.float64]
-    weights: Mapping[str, Tensor]
+    networks: Replicas
+
+    def scores(self, number: int, inputs: Tensor) -> Tensor:
+        """What one of the networks gives, shape ``(rows, outputs)``."""
+        with torch.no_grad():
+            scores: Tensor = self.networks.model(number)(inputs)
+        return scores
 
 
 def train(
-    built: Built, rates: Sequence[float], inputs: Tensor, labels: Tensor, batches: Sequence[Tensor], optimiser: str
+    built: Built,
+    rates: Sequence[float],
+    inputs: Tensor,
+    labels: Tensor,
+    batches: Sequence[Tensor],
+    optimiser: Literal["sgd", "adam"],
 ) -> Runs:
-    """Train one network at many rates, on the same minibatches from the same start.
+    """Train one network at many rates, on the same minibatches from the same start, as one tensor program.
 
     Args:
         built: The network.
@@ -47,64 +55,18 @@ def train(
         batches: The rows of each step.
         optimiser: ``"sgd"`` without momentum, or ``"adam"``.
     """
-    module = built.module
-    started = {name: parameter.detach() for name, parameter in module.named_parameters()}
-    multiples = torch.tensor(rates, dtype=torch.float32, device=inputs.device)
-
-    def loss(weights: Mapping[str, Tensor], batch: Tensor, truth: Tensor) -> Tensor:
-        scores: Tensor = functional_call(module, dict(weights), (batch,))
-        return nn.functional.cross_entropy(scores, truth)
-
-    stacked = {
-        name: started[name].repeat(len(rates), *[1] * started[name].dim()).view(len(rates), *started[name].shape)
-        for name in built.scales
-    }
-    paces = {
-        name: (multiples * scale).view(-1, *[1] * started[name].dim()) for name, scale in built.scales.items()
-    }  # the rate of each run, to be multiplied with its tensor
-    update = {"sgd": _descend, "adam": _adam}[optimiser]()
-    slopes = vmap(grad_and_value(loss), in_dims=(0, None, None))
-    seen = []
-    for rows in batches:
-        gradients, values = slopes(stacked, inputs[rows], labels[rows])
-        seen.append(values)
-        update(stacked, gradients, paces)
-    last = torch.stack(seen[-max(1, round(_LAST * len(seen))) :]).double().mean(0)
-    return Runs(last.cpu().numpy(), stacked)
-
-
-def scores_of(built: Built, runs: Runs, number: int, inputs: Tensor) -> Tensor:
-    """What one of the runs gives, shape ``(rows, outputs)``."""
-    with torch.no_grad():
-        scores: Tensor = functional_call(
-            built.module, {name: tensor[number] for name, tensor in runs.weights.items()}, (inputs,)
-        )
-    return scores
-
-
-def _descend() -> Update:
-    def update(weights: dict[str, Tensor], gradients: Mapping[str, Tensor], paces: Mapping[str, Tensor]) -> None:
-        for name, gradient in gradients.items():
-            weights[name].addcmul_(gradient, paces[name], value=-1)
-
-    return update
-
-
-def _adam() -> Update:
-    first: dict[str, Tensor] = {}
-    second: dict[str, Tensor] = {}
-    steps = 0
-
-    def update(weights: dict[str, Tensor], gradients: Mapping[str, Tensor], paces: Mapping[str, Tensor]) -> None:
-        nonlocal steps
-        steps += 1
-        for name, gradient in gradients.items():
-            mean = first.setdefault(name, torch.zeros_like(gradient)).lerp_(gradient, 1 - _BETAS[0])
-            square = second.setdefault(name, torch.zeros_like(gradient)).lerp_(gradient.square(), 1 - _BETAS[1])
-            spread = (square / (1 - _BETAS[1] ** steps)).sqrt_().add_(_EPSILON)
-            weights[name].addcmul_(mean / spread, paces[name] / (1 - _BETAS[0] ** steps), value=-1)
-
-    return update
+    networks = Replicas.of(built.module, len(rates))
+    losses = train_replicas(
+        networks,
+        lambda model, given, truth: nn.functional.cross_entropy(model(given), truth),
+        ((inputs[rows], labels[rows]) for rows in batches),
+        steps=len(batches),
+        rates=rates,
+        optimiser=optimiser,
+        multiples={name: built.scales.get(name, 0.0) for name in networks.parameters},
+    )
+    last = losses[-max(1, round(_LAST * len(losses))) :]
+    return Runs(last.double().mean(0).cpu().numpy(), networks)
 
 
 @dataclass(frozen=True)
