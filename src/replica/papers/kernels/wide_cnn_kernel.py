@@ -94,11 +94,7 @@ def spectrum_inherits_hierarchy(table):
 
 
 def errors_of(student: Tensor, targets: Tensor, own: Tensor, sizes: list[int], train: int) -> Array:
-<<<<<<< HEAD
     """Share of the targets' power left, sizes by targets: over fields, and over the sets that fit in `train`, up to four."""
-=======
-    """Share of the targets' power left, sizes by targets: averaged over fields, and over up to four sets from `train` inputs."""
->>>>>>> widecnn
     found = []
     for size in sizes:
         errors = []
