@@ -53,7 +53,7 @@ Density = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def density_of_targets(inputs: Tensor, targets: Tensor) -> Density:
-    """ln N(y; 0, K(G_L) + σ² 1), and G_1 to G_L."""
+    """Logarithm of N(y; 0, K(G_L) + σ² 1), and G_1 to G_L."""
     blocks, kernel = GramBlocks(inputs, inputs[:0], inputs.new_zeros(0)), gram_kernel("rbf")
     noise = NOISE * torch.eye(len(inputs), dtype=inputs.dtype)
 
