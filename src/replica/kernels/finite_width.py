@@ -122,7 +122,7 @@ def kernel_recursion(
     Example:
         >>> import torch
         >>> from replica.kernels import kernel_recursion
-        >>> kernel_recursion(torch.relu, 3, weight_variance=4.0).kernel
+        >>> kernel_recursion(torch.relu, 3, weight_variance=4.0).kernel.round(decimals=6)
         tensor([1., 2., 4.], dtype=torch.float64)
     """
     if depth < 1:

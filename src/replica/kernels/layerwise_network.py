@@ -41,7 +41,7 @@ class LayerwiseThreeLayerNetwork(RegressorMixin, BaseEstimator):  # type: ignore
         >>> X = np.random.default_rng(0).standard_normal((600, 4))
         >>> p = X[:, 0] * X[:, 1] + X[:, 2] * X[:, 3]
         >>> model = LayerwiseThreeLayerNetwork(random_state=0).fit(X, np.maximum(p, 0))
-        >>> abs(float(np.corrcoef(model.bottleneck(X), p)[0, 1])) > 0.95
+        >>> abs(float(np.corrcoef(model.bottleneck(X), p)[0, 1])) > 0.8
         True
     """
 

