@@ -199,7 +199,7 @@ REFUSED = [
     case("papers: no such status", "papers", "--status", "done", "--json", says=r"status.*'done'.*built.*planned"),
     case("verify: no such paper", *VERIFY, "hopfeild", says=r"'hopfeild'.*mean.*hopfield"),
     case("verify: no such claim", *VERIFY, "hopfield", "--claim", "none", says=r"no claim 'none'.*It has:.*one_update"),
-    case("verify: a planned paper", *VERIFY, "PLANNED", says=r"not built yet.*Built ones:.*hopfield"),
+    case("verify: a planned paper", *VERIFY, "PLANNED", says=r"not built yet.*replica papers --status built"),
     case("verify: no paper", *VERIFY, says=r"Missing argument.*SLUG"),
     case("verify: no such file", *VERIFY, "nowhere.py", says=r"no file nowhere\.py"),
     case("verify: a file without a paper", *VERIFY, "no_paper.py", says=r"no_paper\.py defines no paper.*paper = Paper"),

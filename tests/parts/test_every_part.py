@@ -28,6 +28,7 @@ from replica.kernels import (
     InContextAttention,
     InfiniteLinearNetwork,
     KernelAdapter,
+    PatchNetwork,
     ScalableKernelLayer,
     SineActivation,
     SingularKernel,
@@ -483,6 +484,14 @@ PARTS: dict[str, Part] = {
         lambda g: bundle(mlp((4, 5, 3), generator=g), 6, "relu", generator=g),
         lambda n, draw: (draw(n, 4),),
         ((lambda: BundledNetwork([UniversalRandomFeatures(4, 4)], [torch.zeros(2, 4)], 2), "values"),),
+    ),
+    "kernels.PatchNetwork": Part(
+        lambda g: PatchNetwork(4, 3, "lcn", generator=g),
+        lambda n, draw: (draw(n, 4, 3),),
+        (
+            (lambda: PatchNetwork(4, 3, "cnn", threshold=0.0), "threshold"),
+            (one_row(PatchNetwork(4, 3, "fcn"), 3, 4, 2), "inputs: got"),
+        ),
     ),
     "kernels.WideNetwork": Part(
         lambda g: WideNetwork(4, 32, 3, torch.tanh, generator=g),

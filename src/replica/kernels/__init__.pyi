@@ -115,7 +115,6 @@ from .incontext_attention import (
 # Networks of finite width at their start: how signals flow with depth, and starts at which they live
 from .criticality import (
     CriticalInitialization as CriticalInitialization,
-    Universality as Universality,
     critical_initialization as critical_initialization,
     initialize_critically as initialize_critically,
     universality_class as universality_class,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replica.errors import ReplicaError
-from replica.lab.catalogue import record, records
+from replica.lab.catalogue import record
 from replica.lab.claims import Paper
 
 from .fingerprint import spec_path
@@ -34,6 +34,7 @@ def find_source(name: str) -> Source:
         return Source(paper.slug, paper, str(path.resolve()), path.resolve())
     known = record(name)
     if known.status != "built":
-        built = ", ".join(slug for slug, other in records().items() if other.status == "built")
-        raise ReplicaError(f"Paper {name} is in the catalogue but not built yet. Built ones: {built}.")
+        raise ReplicaError(
+            f"Paper {name} is in the catalogue but not built yet; `replica papers --status built` lists those that are."
+        )
     return Source(name, load_paper(known.module), known.module, spec_path(known.module))
