@@ -1,11 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from replica.kernels import WideNetwork, kernel_gradient_flow
+from replica.kernels import WideNetwork, kernel_gradient_flow, wide_kernel
 from replica.lab.claims import Trial
-from replica.papers.kernels.neural_tangent_kernel import circle, decay, displacements, network, paper, slope, train
+from replica.papers.kernels.neural_tangent_kernel import circle, decay, displacements, network, paper
 
 
 class LinearNetwork(nn.Module):
@@ -42,14 +43,25 @@ def test_decay_reads_the_rate_until_a_tenth_is_left():
     assert decay(times, torch.full((8,), 1e-9, dtype=torch.float64)) > 0.5
 
 
-def test_circle_slope_and_training():
+def test_circle_and_network():
     points = circle(8, torch.device("cpu"))
     assert torch.allclose(points.norm(dim=1), torch.ones(8, dtype=torch.float64))
-    assert slope([1, 10, 100], [3, 0.3, 0.03]) == pytest.approx(-1)
-    module = network(2, 64, torch.Generator().manual_seed(0))
+    module = network(2, 4096, torch.Generator().manual_seed(0))
     assert isinstance(module, WideNetwork)
-    losses = train(module, points.float(), points[:, 0].float(), 1.0, 60)
-    assert losses[-1] < 0.5 * losses[0]
+    limit = wide_kernel(points, activation=torch.relu, depth=3, bias_variance=0.01)
+    assert float((module.tangent_kernel(points.float()).double() - limit).norm() / limit.norm()) < 0.1
+
+
+def test_judges_read_planted_slopes():
+    widths = np.array([64, 256, 1024])
+    start = {"width": widths, "error": widths**-0.5, "one_layer_less": 0.3}
+    found = paper.claims["kernel_converges"].measures(pd.DataFrame(start))
+    assert found["rate"] == pytest.approx(-0.5)
+    assert (found["error_at_narrowest"], found["error_at_widest"]) == (1 / 8, 1 / 32)
+    trained = {"width": widths, "change": 1 / widths, "inflation": [0.2, 0.1, 0.0], "removed": [0.9, 0.6, 0.8]}
+    found = paper.claims["kernel_stays"].measures(pd.DataFrame(trained))
+    assert found["rate"] == pytest.approx(-1)
+    assert (found["inflation_at_narrowest"], found["loss_removed"]) == (0.2, 0.6)
 
 
 @pytest.mark.parametrize("name", ["ntk", "ntk-classifier"])

@@ -5,7 +5,6 @@ closed form of their limit: at the start, after training, and along it.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,14 @@ from torch import Tensor
 
 from replica.data import digits
 from replica.kernels import KernelClassifier, KernelRegressor, WideNetwork, kernel_gradient_flow, wide_kernel
-from replica.lab.claims import Integer, LogUniform, Paper, Trial
+from replica.lab.claims import Integer, LogUniform, Paper, Trial, exponent
 from replica.lab.studies import lines
 from replica.training import fit
 
 paper = Paper("neural_tangent_kernel")
 Rows = list[dict[str, Any]]
 HIDDEN = 3
-BETA = 0.1
-LIMIT: dict[str, Any] = {"activation": torch.relu, "bias_variance": BETA**2}
+LIMIT: dict[str, Any] = {"activation": torch.relu, "bias_variance": 0.1**2}
 SPACE: dict[str, Any] = {"depth": Integer(1, 5), "bias_variance": LogUniform(1e-3, 1.0)}
 
 
@@ -41,9 +39,7 @@ def classifier(trial: Trial, depth: int = 3, bias_variance: float = 0.1) -> Kern
 
 def network(inputs: int, width: int, generator: torch.Generator) -> WideNetwork:
     """Depth L = 4 in the paper's count: three hidden layers."""
-    return WideNetwork(
-        inputs, width, HIDDEN, torch.relu, bias_variance=BETA**2, divide_inputs=True, generator=generator
-    )
+    return WideNetwork(inputs, width, HIDDEN, divide_inputs=True, generator=generator, **LIMIT)
 
 
 def circle(count: int, device: torch.device) -> Tensor:
@@ -57,55 +53,30 @@ def relative(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-def slope(x: Any, y: Any) -> float:
-    """Of ln y over ln x, by least squares."""
-    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
-
-
-def train(
-    module: WideNetwork,
-    inputs: Tensor,
-    targets: Tensor,
-    rate: float,
-    steps: int,
-    after_step: Callable[[int], None] | None = None,
-) -> list[float]:
-    """Full-batch gradient descent on half the mean squared error; its losses."""
-
-    def loss(model: WideNetwork, x: Tensor, y: Tensor) -> Tensor:
-        return (model(x) - y).square().mean() / 2
-
-    descent = torch.optim.SGD(module.parameters(), rate)
-    return fit(module, loss, [(inputs, targets)], optimiser=descent, steps=steps, after_step=after_step).losses
+def half_squared(model: Any, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Half the mean squared error, whose gradient flow is the kernel's with times over the number of inputs."""
+    return (model(inputs) - targets).square().mean() / 2
 
 
 def kernels_at_start(trial: Trial) -> Rows:
-    """Root mean squared relative error of random networks' kernels on the circle."""
+    """Root mean squared relative error of ten random networks' kernels on the circle."""
     widths = trial.pick(smoke=(16, 64), laptop=(64, 128, 256, 512, 1024, 2048), full=(64, 256, 1024, 4096, 10_000))
-    networks = trial.pick(smoke=2, laptop=10, full=10)
     points = circle(trial.pick(smoke=8, laptop=36, full=100), trial.device)
-    limit = wide_kernel(points, depth=HIDDEN, **LIMIT)
-    shallow = wide_kernel(points, depth=HIDDEN - 1, **LIMIT)
-    generator = trial.generator("weights")
-    rows = []
+    limit, shallow = (wide_kernel(points, depth=depth, **LIMIT) for depth in (HIDDEN, HIDDEN - 1))
+    networks, generator, rows = range(trial.pick(smoke=2, laptop=10, full=10)), trial.generator("weights"), []
     for width in widths:
-        found = [network(2, width, generator).tangent_kernel(points.float()).double() for _ in range(networks)]
-        errors = [relative(kernel, limit) for kernel in found]
+        found = [network(2, width, generator).tangent_kernel(points.float()).double() for _ in networks]
+        error = math.sqrt(np.mean([relative(kernel, limit) ** 2 for kernel in found]))
         wrong = relative(torch.stack(found).mean(0), shallow)
-        rows.append({"width": width, "error": math.sqrt(np.mean(np.square(errors))), "one_layer_less": wrong})
+        rows.append({"width": width, "error": error, "one_layer_less": wrong})
     return rows
 
 
-@paper.claim(
-    kernels_at_start,
-    figure=lines(
-        "width", "error", None, log="xy", xlabel="width (units a layer)", ylabel="relative error of the kernel"
-    ),
-)
+@paper.claim(kernels_at_start, figure=lines("width", "error", None, log="xy", ylabel="relative error of the kernel"))
 def kernel_converges(table):
     """Slope of ln error over ln width; the error at both ends; distance of the widest from the limit of one layer less."""
     return {
-        "rate": slope(table["width"], table["error"]),
+        "rate": -exponent(table["width"], table["error"]),
         "error_at_widest": table["error"].iloc[-1],
         "error_at_narrowest": table["error"].iloc[0],
         "distance_of_one_layer_less": table["one_layer_less"].iloc[-1],
@@ -118,39 +89,31 @@ def kernels_in_training(trial: Trial) -> Rows:
     networks, steps = trial.pick(smoke=(1, 5), laptop=(2, 200), full=(10, 200))
     points = circle(trial.pick(smoke=8, laptop=36, full=100), trial.device).float()
     inputs = torch.randn(32, 2, generator=trial.generator("inputs"), device=trial.device)
-    targets, generator = inputs[:, 0] * inputs[:, 1], trial.generator("weights")
-    rows = []
+    batches, generator, rows = [(inputs, inputs[:, 0] * inputs[:, 1])], trial.generator("weights"), []
     for width in widths:
-        changes, inflations, removed = [], [], []
+        found = []
         for _ in range(networks):
             module = network(2, width, generator)
             before = module.tangent_kernel(points)
-            losses = train(module, inputs, targets, 1.0, steps)
+            descent = torch.optim.SGD(module.parameters(), 1.0)
+            losses = fit(module, half_squared, batches, optimiser=descent, steps=steps).losses
             after = module.tangent_kernel(points)
-            changes.append(relative(after, before))
-            inflations.append(float((after.trace() / before.trace()).log()))
-            removed.append(1 - losses[-1] / losses[0])
+            grown = float((after.trace() / before.trace()).log())
+            found.append((relative(after, before), grown, 1 - losses[-1] / losses[0]))
+        change, inflation, removed = zip(*found, strict=True)
         rows.append(
-            {"width": width, "change": np.mean(changes), "inflation": np.mean(inflations), "removed": min(removed)}
+            {"width": width, "change": np.mean(change), "inflation": np.mean(inflation), "removed": min(removed)}
         )
     return rows
 
 
 @paper.claim(
-    kernels_in_training,
-    figure=lines(
-        "width",
-        "change",
-        None,
-        log="xy",
-        xlabel="width (units a layer)",
-        ylabel="relative change of the kernel in training",
-    ),
+    kernels_in_training, figure=lines("width", "change", None, log="xy", ylabel="relative change of the kernel")
 )
 def kernel_stays(table):
     """Slope of ln change over ln width; the change at both ends, and how much the narrow kernel grows; the least loss removed."""
     return {
-        "rate": slope(table["width"], table["change"]),
+        "rate": -exponent(table["width"], table["change"]),
         "change_at_widest": table["change"].iloc[-1],
         "change_at_narrowest": table["change"].iloc[0],
         "inflation_at_narrowest": table["inflation"].iloc[0],
@@ -168,57 +131,43 @@ def training_beside_the_equation(trial: Trial) -> Rows:
     count, asked, which = trial.pick(smoke=(12, 6, (2, 4)), laptop=(32, 32, COMPONENTS), full=(512, 512, COMPONENTS))
     order = trial.rng("digits").permutation(1797)[: count + asked]
     images = torch.from_numpy(digits().values[order].reshape(len(order), -1)).to(trial.device)
-    kernels = {
-        kind: wide_kernel(images.double(), images[:count].double(), depth=HIDDEN, kind=kind, **LIMIT)
+    ntk, nngp = (
+        wide_kernel(images.double(), images[:count].double(), depth=HIDDEN, kind=kind, **LIMIT)
         for kind in ("ntk", "nngp")
-    }
-    values, vectors = (part.flip(-1) for part in torch.linalg.eigh(kernels["ntk"][:count] / count))
+    )
+    values, vectors = (part.flip(-1) for part in torch.linalg.eigh(ntk[:count] / count))
     places = [place - 1 for place in which]
-    components = vectors[:, places]
-    goal = 0.5 * math.sqrt(count / len(which)) * components.sum(1)
+    goal = 0.5 * math.sqrt(count / len(which)) * vectors[:, places].sum(1)
     rate, records = 0.7 / float(values[0]), trial.pick(smoke=2, laptop=40, full=100)
     every = trial.pick(smoke=2, laptop=math.ceil(2 / float(values[places[-1]]) / rate / records), full=100)
     times = rate * every * torch.arange(1, records + 1, dtype=torch.float64, device=trial.device)
+    flow = kernel_gradient_flow(ntk[:count], goal, times / count, cross=ntk)
     # A last layer that learns alone is given the time in which its kernel has the other's trace.
-    pace = {"ntk": 1.0, "nngp": float(kernels["ntk"][:count].trace() / kernels["nngp"][:count].trace())}
-    flows = {
-        kind: kernel_gradient_flow(kernel[:count], goal, pace[kind] * times / count, cross=kernel)
-        for kind, kernel in kernels.items()
-    }
+    pace = float(ntk[:count].trace() / nngp[:count].trace())
+    last_layer = kernel_gradient_flow(nngp[:count], goal, pace * times / count, cross=nngp)
     generator, rows = trial.generator("weights"), []
     for width in widths:
         moved = displacements(network(images.shape[1], width, generator), images, goal, rate, every, records)
-        left = 1 - (moved[:, :count] @ components) / (goal @ components)
-        gaps = {f"gap_{kind}": relative(moved, flow) for kind, flow in flows.items()}
-        for place, rest in zip(places, left.T, strict=True):
-            rows.append(
-                {
-                    "width": width,
-                    "component": place + 1,
-                    "eigenvalue": float(values[place]),
-                    "rate": decay(times, rest),
-                    **gaps,
-                }
-            )
+        gaps = {"gap_ntk": relative(moved, flow), "gap_nngp": relative(moved, last_layer)}
+        for place in places:
+            left = 1 - moved[:, :count] @ vectors[:, place] / (goal @ vectors[:, place])
+            found = {"eigenvalue": float(values[place]), "rate": decay(times, left)}
+            rows.append({"width": width, "component": place + 1, **found, **gaps})
     return rows
 
 
-def displacements(module: WideNetwork, images: Tensor, goal: Tensor, rate: float, every: int, records: int) -> Tensor:
+def displacements(module: Any, images: Tensor, goal: Tensor, rate: float, every: int, records: int) -> Tensor:
     """f_t − f_0 on all images, in training on the first of them towards f_0 + goal; shape (records, images)."""
+    start = module(images).double().detach()
     path: list[Tensor] = []
-
-    def outputs() -> Tensor:
-        with torch.no_grad():
-            return module(images).double()
-
-    start = outputs()
-    targets = (start[: len(goal)] + goal).float()
 
     def record(step: int) -> None:
         if step % every == 0:
-            path.append(outputs() - start)
+            path.append(module(images).double().detach() - start)
 
-    train(module, images[: len(goal)], targets, rate, every * records, record)
+    batches = [(images[: len(goal)], (start[: len(goal)] + goal).float())]
+    descent = torch.optim.SGD(module.parameters(), rate)
+    fit(module, half_squared, batches, optimiser=descent, steps=every * records, after_step=record)
     return torch.stack(path)
 
 
@@ -232,15 +181,7 @@ def decay(times: Tensor, rest: Tensor) -> float:
 
 @paper.claim(
     training_beside_the_equation,
-    figure=lines(
-        "component",
-        "rate",
-        "width",
-        theory="eigenvalue",
-        log="xy",
-        xlabel="kernel principal component",
-        ylabel="rate of convergence along it",
-    ),
+    figure=lines("component", "rate", "width", theory="eigenvalue", log="xy", xlabel="kernel principal component"),
 )
 def follows_linear_equation(table):
     """The gap of widest and narrowest network, and its slope; rates against eigenvalues at the widest."""
@@ -250,7 +191,7 @@ def follows_linear_equation(table):
     return {
         "gap": gap.iloc[-1],
         "order": spearmanr(widest["rate"], widest["eigenvalue"]).statistic,
-        "rate": slope(gap.index, gap),
+        "rate": -exponent(gap.index, gap),
         "gap_at_narrowest": gap.iloc[0],
         "gap_of_last_layer": by_width["gap_nngp"].iloc[-1],
     }
