@@ -139,8 +139,13 @@ class ReluDual(DualActivation):
     def value_and_slope(self, correlation: Float[Tensor, "..."]) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
         """κ(ξ) and κ'(ξ)."""
         slope = self.slope(correlation)
-        sine = (1 - correlation).mul_(1 + correlation).sqrt_()
-        return (sine / math.pi).addcmul_(correlation, slope), slope
+        gap = 1 - correlation
+        if torch.is_grad_enabled() and correlation.requires_grad:
+            sine = (gap * (1 + correlation)).sqrt()
+            return (sine / math.pi).addcmul(correlation, slope), slope
+        # (1 − ξ) + ξ (1 − ξ) = 1 − ξ², all in one array: fresh memory costs more than the arithmetic.
+        sine = gap.addcmul_(correlation, gap).sqrt_()
+        return sine.mul_(1 / math.pi).addcmul_(correlation, slope), slope
 
     def complement(self, gap: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """1 − κ(cos θ) = (1 − cos θ) + (θ cos θ − sin θ) / π, by its series where θ is small."""

@@ -71,7 +71,8 @@ def through_layers(
             covariance = covariance.add_(bias_variance)
         if tangent:
             assert slope is not None
-            kernel = torch.addcmul(covariance, kernel, slope, value=weight_variance)
+            followed = torch.is_grad_enabled() and any(one.requires_grad for one in (covariance, kernel, slope))
+            kernel = torch.addcmul(covariance, kernel, slope, value=weight_variance, out=None if followed else slope)
     return covariance, kernel if tangent else None
 
 

@@ -106,9 +106,9 @@ class ErfLayer(WideLayer):
         """See `WideLayer.combine`."""
         left, right = left[0], right[0]
         # k(x,z)² ≤ k(x,x) k(z,z) bounds D from below, which large covariances would otherwise round to nothing.
-        root = (left * right).addcmul_(kxz, kxz, value=-4).maximum(left + (right - 1)).rsqrt()
-        value = (kxz * root).mul_(2).atan().mul_(2 / math.pi)
-        return value, root * (4 / math.pi) if slope else None
+        root = (left * right).addcmul_(kxz, kxz, value=-4).clamp_(min=left + (right - 1)).rsqrt_()
+        value = (kxz * root).mul_(2).atan_().mul_(2 / math.pi)
+        return value, root.mul(4 / math.pi) if slope else None
 
     def own_moments(self, variance: Float[Tensor, "..."]) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
         """See `WideLayer.own_moments`."""
