@@ -721,6 +721,10 @@ def exported() -> dict[str, Any]:
 
 EXPORTED = exported()
 SETTINGS: dict[str, dict[str, Any]] = {
+    **{
+        f"kernels.DeepKernelMachine{kind}": {"depth": 1, "inducing": 10, "steps": 10}
+        for kind in ("Classifier", "Regressor")
+    },
     "kernels.ScaleMixtureRegressor": {"bias_variance": 0.1},
     **{
         f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}

@@ -87,6 +87,10 @@ from .deep_kernel import (
     sparse_log_likelihood as sparse_log_likelihood,
     through_gram_layers as through_gram_layers,
 )
+from .deep_process import (
+    deep_process_grams as deep_process_grams,
+    targets_given_features as targets_given_features,
+)
 from .gram_layers import (
     GramBlocks as GramBlocks,
     gram_divergence as gram_divergence,

@@ -24,7 +24,6 @@ def through_gram_layers(
     inputs: GramBlocks,
     factors: Sequence[Float[Tensor, "p p"] | None],
     kernel: GramKernel,
-    scales: Float[Tensor, " layers_and_one"] | None = None,
     *,
     jitter: float = 1e-6,
 ) -> list[GramBlocks]:
@@ -34,7 +33,6 @@ def through_gram_layers(
         inputs: G₀, inner products of the inputs over their number.
         factors: M of each layer, or None, see `gram_layer`.
         kernel: K.
-        scales: what G is multiplied by before each kernel, the top's included; None for 1.
         jitter: see `gram_layer`.
 
     Returns:
@@ -42,11 +40,9 @@ def through_gram_layers(
     """
     blocks, found = inputs, []
     for layer in range(len(factors) + 1):
-        scaled = blocks if scales is None else GramBlocks(*(scales[layer] * part for part in blocks))
-        values = kernel(scaled)
+        blocks = kernel(blocks)
         if layer < len(factors):
-            values, _ = gram_layer(values, factors[layer], jitter=jitter)
-        blocks = values
+            blocks, _ = gram_layer(blocks, factors[layer], jitter=jitter)
         found.append(blocks)
     return found
 
@@ -140,6 +136,8 @@ def optimal_grams(
         raise ValueError(
             f"inputs, targets: got shapes {tuple(inputs.shape)} and {tuple(targets.shape)}, want (n, n) and (n, m)"
         )
+    if depth < 1:
+        raise ValueError(f"depth: got {depth}, want 1 or more hidden layers")
     check_machine(depth, nu, noise)
     blocks, function = GramBlocks(inputs, inputs[:0], inputs.new_empty(0)), gram_kernel(kernel)
     raw = inputs.new_zeros(depth, *inputs.shape).requires_grad_()
@@ -163,8 +161,8 @@ def optimal_grams(
 
 def check_machine(depth: int, nu: float, noise: float) -> None:
     """Raises ValueError where a setting of a deep kernel machine is out of range."""
-    if depth < 1:
-        raise ValueError(f"depth: got {depth}, want 1 or more hidden layers")
+    if depth < 0:
+        raise ValueError(f"depth: got {depth}, want 0 or more hidden layers")
     if not nu > 0:
         raise ValueError(f"nu: got {nu}, want a number above 0, infinity for kernels that are not learned")
     if not 0 < noise < math.inf:

@@ -24,12 +24,14 @@ Array = NDArray[np.float64]
 # Rows taken through the layers at once in prediction, over inducing points: 32 MiB an array.
 _BLOCK_ENTRIES = 2**22
 _LEAST_NOISE = 1e-6
+# ln of the scales of columns that evidence is climbed from, and how far, before the best goes on: it has local optima.
+_STARTS, _TRIED = (-1.0, 1.0, 3.0), 15
 
 
 class _Hyperparameters(NamedTuple):
-    # Logarithms: of a scale for each column (or all), of one for each kernel above the first, of s² and of σ².
+    # Logarithms: of a scale for each column (or all), of the top kernel's s², and of σ². Hidden layers have none: their
+    # features have unit length scale, as a scale of G_l and one of the kernel above it would do the same.
     columns: Tensor
-    layers: Tensor
     amplitude: Tensor
     noise: Tensor
 
@@ -75,23 +77,16 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
         if not exact:
             points = rows[check_random_state(self.random_state).permutation(len(X))[: self.inducing]].clone()
         columns = torch.zeros(rows.shape[1] if self.relevance else 1, dtype=rows.dtype)
-        known = _Hyperparameters(
-            columns,
-            torch.zeros(self.depth, dtype=rows.dtype),
-            torch.zeros((), dtype=rows.dtype),
-            torch.tensor(math.log(self.noise), dtype=rows.dtype),
-        )
+        noise = torch.tensor(math.log(self.noise), dtype=rows.dtype)
+        known = _Hyperparameters(columns, torch.zeros_like(noise), noise)
         moved = [part.requires_grad_() for part in known] + ([] if exact else [points.requires_grad_()])
         raw = torch.zeros(self.depth, len(points), len(points), dtype=rows.dtype)
 
         def objective() -> Tensor:
-            learned = bool(raw.requires_grad)
-            factors = [triangular(one) for one in raw] if learned else [None] * self.depth
+            factors = [triangular(one) for one in raw] if raw.requires_grad else [None] * self.depth
             top = self._layers(rows[:0] if exact else rows, points, known, factors)[-1]
             price = (
-                self.nu * torch.stack([gram_divergence(one) for one in factors if one is not None]).sum()
-                if learned
-                else 0.0
+                self.nu * sum(gram_divergence(one) for one in factors if one is not None) if raw.requires_grad else 0.0
             )
             noise = known.noise.exp() + _LEAST_NOISE
             if not exact:
@@ -100,9 +95,17 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
             law = torch.distributions.MultivariateNormal(rows.new_zeros(len(rows)), gram)
             return (law.log_prob(Y.T).sum() - price) / len(rows)
 
-        # From the kernels of no learning, fitted by evidence.
-        self.n_iter_ = maximise(objective, moved, self.steps)
-        if math.isfinite(self.nu):
+        # From the kernels of no learning, fitted by evidence: the best of a few starts goes on.
+        self.n_iter_, tried = 0, []
+        begun = [part.detach().clone() for part in moved]
+        for scale in _STARTS:
+            _write(moved, begun)
+            _write([columns], [torch.full_like(columns, scale)])
+            self.n_iter_ += maximise(objective, moved, min(_TRIED, self.steps))
+            tried.append((float(objective().detach()), [part.detach().clone() for part in moved]))
+        _write(moved, max(tried, key=lambda one: one[0])[1])
+        self.n_iter_ += maximise(objective, moved, self.steps)
+        if math.isfinite(self.nu) and self.depth:
             # The objective is no evidence: noise and scales that moved with the Gram matrices would fit the rows exactly.
             for part in moved:
                 part.requires_grad_(False)
@@ -115,12 +118,11 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.objective_ = float(best) * len(rows)
         self.noise_ = float(known.noise.exp()) + _LEAST_NOISE
-        learned = math.isfinite(self.nu)
         self._points, self._known = points, known
-        self._factors = [triangular(one.detach()) for one in raw] if learned else [None] * self.depth
+        self._factors = [triangular(one.detach()) if raw.requires_grad else None for one in raw]
         found = self._layers(rows[:0], points, known, self._factors)
         self.inducing_inputs_ = points.numpy() * self.spread_ + self.centre_
-        self.grams_ = torch.stack([blocks.inducing for blocks in found[:-1]]).numpy()
+        self.grams_ = np.array([blocks.inducing.numpy() for blocks in found[:-1]]).reshape(raw.shape)
         self.divergences_ = np.array([float(gram_divergence(one)) if one is not None else 0.0 for one in self._factors])
         shares = torch.zeros(len(points), len(points), dtype=rows.dtype)
         seen = torch.zeros(len(points), Y.shape[1], dtype=rows.dtype)
@@ -140,8 +142,7 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
         weights = known.columns.exp()
         weighted = points * weights
         inputs = GramBlocks(weighted @ points.T, rows @ weighted.T, (rows.square() * weights).sum(1))
-        scales = torch.cat([known.layers.new_zeros(1), known.layers]).exp()
-        found = through_gram_layers(inputs, factors, self._kernel, scales, jitter=self.jitter)
+        found = through_gram_layers(inputs, factors, self._kernel, jitter=self.jitter)
         return [*found[:-1], GramBlocks(*(known.amplitude.exp() * part for part in found[-1]))]
 
     @torch.no_grad()
@@ -162,7 +163,7 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: inputs, shape (rows, inputs).
-            layer: hidden layer, from 0.
+            layer: hidden layer, from 0; a machine without one has none.
 
         Returns:
             G_ti, shape (rows, points).
@@ -173,25 +174,31 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
         return np.asarray(found[:-1][layer].cross.numpy())
 
 
+def _write(parts: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for part, value in zip(parts, values, strict=True):
+            part.copy_(value)
+
+
 class DeepKernelMachineRegressor(RegressorMixin, _DeepKernelMachine):  # type: ignore[misc]
     """A deep Gaussian process of infinitely many features that still learns: the Gram matrices of its layers are fitted.
 
         maximise  ln N(y; 0, K(G_L) + σ² 1) − ν Σ_l KL(N(0, G_l) ‖ N(0, K(G_{l−1})))
 
     over G_1 to G_L, with G_0 the inputs' inner products. ν → ∞ gives the Gaussian process of a wide network (NNGP), by whose
-    evidence the scales of kernels and outputs and σ² are fitted before. Small ν learns, and overfits, more.
+    evidence the scales of inputs and outputs and σ² are fitted before, from several starts. Small ν learns, and overfits, more.
 
     With fewer inducing points than rows, the Gram matrices are those of the points, which are fitted with the scales, and
     the likelihood is Titsias's bound: a step takes rows × points² operations. With all rows it takes rows³.
 
     Args:
-        depth: hidden layers L.
+        depth: hidden layers L; 0 for a Gaussian process with this kernel.
         nu: ν above 0: features of a hidden layer, over outputs; infinity for kernels that are not learned.
         kernel: "rbf", an activation or its `WideLayer`, see `gram_kernel`.
         inducing: inducing points at most; None for all rows.
         relevance: learn a scale for each column, and not only one for all.
         noise: σ² to start from, in variances of the targets.
-        steps: of L-BFGS at most, without and then with learned Gram matrices.
+        steps: of L-BFGS at most, without and then with learned Gram matrices; three starts take 15 each before.
         jitter: see `gram_layer`.
         random_state: which rows the inducing points start from.
 

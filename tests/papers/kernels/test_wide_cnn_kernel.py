@@ -34,7 +34,7 @@ def test_judges_find_planted_exponents():
                         {"student": student, "patches": patches, "reach": reach, "samples": samples, "error": error}
                     )
     table = pd.DataFrame(rows)
-    local, full = (paper.claims[name].measures(table) for name in ("local_targets", "full_targets"))
+    local, full = (paper.claims[name].measures(table) for name in ("spatial_scale", "full_targets"))
     assert local["exponent_over_full"] == pytest.approx(0.5625 - 0.125)
     assert local["exponent_over_dense"] == pytest.approx(0.625 - 0.25)
     assert local["fall_with_inputs"] == pytest.approx(0.75 - 0.5625)

@@ -159,7 +159,7 @@ def draw_inputs(axes, table):
 
 
 @paper.claim(learning_curves, figure=draw_targets)
-def local_targets(table):
+def spatial_scale(table):
     """Exponents of local targets beside full ones, few patches and a student without locality."""
     local, left = fitted(table, 8, 1)
     dense = fitted(table, 4, 1, DENSE)[0]
