@@ -103,6 +103,12 @@ from .ridgelets import (
     ridgelet_transform as ridgelet_transform,
 )
 
+# Attention whose query-key weights stay as they were drawn
+from .random_attention import (
+    RandomFeatureAttention as RandomFeatureAttention,
+    attention_features as attention_features,
+)
+
 # One layer of softmax attention that learns linear regression in context
 from .incontext_attention import (
     AttentionCircuits as AttentionCircuits,
