@@ -90,7 +90,7 @@ class RandomFeatureAttention(MultiOutputMixin, RegressorMixin, BaseEstimator):  
         weights_: W, shape (heads, dim, dim).
         values_: v, shape (heads · dim,) or (heads · dim, outputs).
         intercept_: c.
-        shape_: (1 + keys, dim) of a row.
+        shape_: of a row.
 
     Source: Fu, Guo, Bai, Mei 2023 (NeurIPS, arXiv 2307.11353): random-feature attention, and biased where `bias` is not 0.
 
@@ -125,7 +125,7 @@ class RandomFeatureAttention(MultiOutputMixin, RegressorMixin, BaseEstimator):  
         Args:
             X: rows, shape (rows, (1 + keys) · dim).
             y: targets, shape (rows,) or (rows, outputs).
-            shape: (1 + keys, dim) of a row; None, or (dim,), for rows that are one vector: its own query and only key.
+            shape: (1 + keys, dim) of a row; a row of one vector, as it is with None, is its own query and only key.
 
         Raises:
             ValueError: if X or y is no finite table, `shape` does not fit, or a parameter is out of range.
@@ -133,14 +133,8 @@ class RandomFeatureAttention(MultiOutputMixin, RegressorMixin, BaseEstimator):  
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, multi_output=True)
         self._check()
         self.shape_ = tuple(shape) if shape is not None else (X.shape[1],)
-        if (
-            len(self.shape_) > 2
-            or math.prod(self.shape_) != X.shape[1]
-            or (len(self.shape_) == 2 and self.shape_[0] < 2)
-        ):
-            raise ValueError(
-                f"shape: got {self.shape_}, want (1 + keys, dim) of rows of {X.shape[1]} numbers, a key or more"
-            )
+        if len(self.shape_) > 2 or math.prod(self.shape_) != X.shape[1]:
+            raise ValueError(f"shape: got {self.shape_}, want (1 + keys, dim) of rows of {X.shape[1]} numbers")
         dim = self.shape_[-1]
         noise = check_random_state(self.random_state).standard_normal((self.heads, dim, dim))
         self.weights_ = noise + self.bias * math.sqrt(dim) * np.eye(dim)
@@ -158,7 +152,7 @@ class RandomFeatureAttention(MultiOutputMixin, RegressorMixin, BaseEstimator):  
 
     def _features(self, X: Array) -> Tensor:
         vectors = torch.tensor(X).reshape(len(X), -1, self.shape_[-1])
-        keys = vectors[:, 1:] if len(self.shape_) == 2 else vectors
+        keys = vectors[:, 1:] if vectors.shape[1] > 1 else vectors
         weights = torch.from_numpy(self.weights_)
         return attention_features(vectors[:, 0], keys, weights, _ACTIVATIONS[self.activation]).flatten(1)
 
