@@ -96,7 +96,12 @@ from .gram_layers import (
 
 # Hidden weights that stay as they were drawn: from a bounded range
 from .random_weights import RandomWeightRegressor as RandomWeightRegressor
+from .extended_precision import (
+    ExtendedFit as ExtendedFit,
+    refit_in_digits as refit_in_digits,
+)
 from .ridgelets import (
+    band_loss as band_loss,
     band_response as band_response,
     bandlimit_lower_bound as bandlimit_lower_bound,
     ridgelet_constant as ridgelet_constant,
