@@ -59,7 +59,8 @@ class Spy:
         return np.zeros(len(X))
 
 
-def test_fewer_examples_are_the_first_of_more_and_errors_are_of_the_target_without_noise():
+def test_fewer_examples_are_the_first_of_more_and_errors_are_of_the_target_without_noise(monkeypatch):
+    monkeypatch.setattr(paper, "NOISE", 2.0)
     Spy.seen = []
     rows = paper.excess(Trial(100, "smoke"), {"spy": lambda dim, state: Spy()}, 4, (1,), (10, 30), 4000)
     (X, y), (more, targets) = Spy.seen
@@ -67,6 +68,7 @@ def test_fewer_examples_are_the_first_of_more_and_errors_are_of_the_target_witho
     assert (y == targets[:10]).all()
     assert more.shape == (30, 17 * 4)
     assert rows[0]["error"] == pytest.approx(1.0, abs=0.15)
+    assert targets.std() > 1.5
 
 
 def test_both_learners_have_as_many_trained_numbers():
