@@ -8,6 +8,7 @@ import torch
 
 from replica.kernels import (
     RandomWeightRegressor,
+    band_loss,
     band_response,
     bandlimit_lower_bound,
     ridgelet_constant,
@@ -44,6 +45,17 @@ def test_reconstruction_from_a_band_is_the_low_pass_filter_in_closed_form(order,
     kept = spectrum * band_response(frequencies.abs(), weight_range, order=order)
     expected = torch.cos(places[:, None] * frequencies) @ kept * pitch / (2 * math.pi)
     assert torch.allclose(found, expected, atol=2e-3)
+
+
+def test_loss_of_a_gaussian_is_the_integral_in_closed_form():
+    """With f̂ ∝ exp(−ξ²/2) the squared loss is ∫ (1 − exp(−ξ²/λ²))² exp(−ξ²) dξ over ∫ exp(−ξ²) dξ."""
+    x, step = grid(60, 5401)
+    for λ in (0.5, 1.0, 3.0):
+        squared = 1 - 2 / math.sqrt(1 + λ**-2) + 1 / math.sqrt(1 + 2 * λ**-2)
+        assert band_loss(torch.exp(-x.square() / 2), λ, spacing=step) == pytest.approx(math.sqrt(squared), rel=1e-6)
+    wave = torch.exp(-x.square() / 8) * torch.cos(12 * x)  # nearly one frequency
+    kept = 1 - float(band_response(torch.tensor(12.0), 9.0))
+    assert band_loss(wave, 9.0, spacing=step) == pytest.approx(kept, rel=0.01)
 
 
 def test_transform_keeps_what_plancherel_says():
@@ -104,6 +116,16 @@ def test_solution_is_least_squares_and_draws_stay_in_their_range():
     assert np.allclose(net.predict(X), columns @ np.linalg.lstsq(columns, y, rcond=None)[0])
     chosen = RandomWeightRegressor(20, 2.0, random_state=1).fit(X, y)
     assert chosen.predict(X).std() < net.predict(X).std()  # noise alone: leave-one-out holds back
+
+
+def test_a_unit_is_not_dropped_for_being_small():
+    X = np.linspace(-1, 1, 50)[:, None]
+    net = RandomWeightRegressor(4, 2.0, bias_range=60.0, cutoff=1e-12, intercept=False, random_state=5)
+    units = net.fit(X, X[:, 0]).units(X)
+    sizes = np.linalg.norm(units, axis=0)
+    assert sizes.min() < 1e-13 * sizes.max()
+    y = 3.0 * units[:, sizes.argmin()] / sizes.min()
+    np.testing.assert_allclose(net.fit(X, y).predict(X), y, rtol=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -100,11 +100,22 @@ from .gram_layers import (
 
 # Hidden weights that stay as they were drawn: from a bounded range
 from .random_weights import RandomWeightRegressor as RandomWeightRegressor
+from .extended_precision import (
+    ExtendedFit as ExtendedFit,
+    refit_in_digits as refit_in_digits,
+)
 from .ridgelets import (
+    band_loss as band_loss,
     band_response as band_response,
     bandlimit_lower_bound as bandlimit_lower_bound,
     ridgelet_constant as ridgelet_constant,
     ridgelet_transform as ridgelet_transform,
+)
+
+# Attention whose query-key weights stay as they were drawn
+from .random_attention import (
+    RandomFeatureAttention as RandomFeatureAttention,
+    attention_features as attention_features,
 )
 
 # One layer of softmax attention that learns linear regression in context

@@ -34,8 +34,8 @@ class RandomWeightRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  #
         weight_range: λ; each entry of a_j is uniform from −λ to λ.
         bias_range: of b_j, likewise; None for λ, with which units are centred all over [−1, 1].
         activation: φ, "sigmoid", "tanh", "gaussian" (exp(−z²/2)) or "relu".
-        cutoff: singular values of the units below this share of the largest are dropped; None for ridge with the strength of
-            the least exact leave-one-out error, for targets with noise.
+        cutoff: singular values of the units, each brought to norm 1, are dropped below this share of the largest; None for
+            ridge with the strength of the least exact leave-one-out error, for targets with noise.
         intercept: whether there is a c₀; else it is 0.
         random_state: of the hidden weights.
 
@@ -95,11 +95,16 @@ class RandomWeightRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  #
         self.biases_ = reach * rng.uniform(-1, 1, self.width)
         units = self.units(X)
         if self.cutoff is None:
-            found = ridge_by_leave_one_out(torch.from_numpy(units), torch.from_numpy(y), intercept=self.intercept)
-            self.coef_, self.intercept_ = found.weights.numpy(), found.intercept.numpy()
+            ridge = ridge_by_leave_one_out(torch.from_numpy(units), torch.from_numpy(y), intercept=self.intercept)
+            self.coef_, self.intercept_ = ridge.weights.numpy(), ridge.intercept.numpy()
             return self
         centre, middle = units.mean(0) * self.intercept, y.mean(0) * self.intercept
-        self.coef_ = lstsq(units - centre, y - middle, cond=self.cutoff, check_finite=False)[0]
+        columns = units - centre
+        # A unit whose bias leaves it small on all rows tells as much as a large one: its size must not drop it.
+        size = np.linalg.norm(columns, axis=0)
+        size[size == 0] = 1.0
+        found = lstsq(columns / size, y - middle, cond=self.cutoff, check_finite=False)[0]
+        self.coef_ = (found.T / size).T
         self.intercept_ = middle - centre @ self.coef_
         return self
 

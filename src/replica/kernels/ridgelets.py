@@ -100,6 +100,33 @@ def band_response(
     return torch.special.gammaincc(torch.full_like(squares, _shape(dim, order)), squares)
 
 
+def band_loss(values: Float[Tensor, " points"], weight_range: float, *, spacing: float, order: int = 2) -> float:
+    """‖f − f_λ‖ / ‖f‖: what the reconstruction from weights |a| ≤ λ leaves out of a function of one input.
+
+    Args:
+        values: f on an even grid, of which it sees all: small at both ends, and slow beside the grid.
+        weight_range: λ, above 0.
+        spacing: of the grid.
+        order: k, even, above 0.
+
+    Raises:
+        ValueError: if `weight_range` is not above 0 or `order` is too low.
+
+    Example:
+        >>> import torch
+        >>> from replica.kernels import band_loss
+        >>> bump = torch.exp(-torch.linspace(-8, 8, 801, dtype=torch.float64).square() / 2)
+        >>> round(band_loss(bump, 1.0, spacing=0.02), 4), round(band_loss(bump, 100.0, spacing=0.02), 4)
+        (0.4039, 0.0001)
+    """
+    spectrum = torch.fft.rfft(values.double()).abs()
+    frequency = 2 * math.pi * torch.fft.rfftfreq(len(values), spacing, dtype=torch.float64, device=values.device)
+    # All frequencies but 0 stand for themselves and their negatives; the highest, of an even grid, should hold nothing.
+    weight = torch.where(frequency > 0, 2.0, 1.0)
+    lost = spectrum * (1 - band_response(frequency, weight_range, order=order))
+    return float(((weight * lost.square()).sum() / (weight * spectrum.square()).sum()).sqrt())
+
+
 def bandlimit_lower_bound(
     features: Float[Tensor, "points units"], y: Float[Tensor, " points"], output_weight: float
 ) -> float:

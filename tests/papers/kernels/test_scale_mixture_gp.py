@@ -14,6 +14,7 @@ from replica.papers.kernels.scale_mixture_gp import (
     gains,
     gaussian_laws,
     hidden_units,
+    paper,
     small_functions,
 )
 
@@ -62,3 +63,38 @@ def test_gains_are_the_rivals_loss_less_ours():
         [{"rows": n, "process": p, "nll": v} for p, both in nll.items() for n, v in zip((20, 50), both, strict=True)]
     )
     assert gains(table, ["rows"]).tolist() == [0.5, 1.5]
+
+
+def test_units_that_hardly_differ_give_no_nan():
+    """In networks of four units a difference's variance is rounding, of either sign."""
+    kernels = torch.full((1, 11, 11), 0.5, dtype=torch.float64)
+    kernels[0, 6, 6] -= 1e-15
+    laws = gaussian_laws(kernels, torch.ones(5).double())
+    assert all(bool(part.isfinite().all()) for law in laws.values() for part in law)
+
+
+def test_judges_take_the_worst_output_and_the_lesser_gain():
+    own = [
+        {"kind": kind, "width": width, "output": place, "distance": (1 + place) / width, "from_normal": 0.03 + place}
+        for kind in ("drawn", "trained")
+        for width in (4, 16, 64)
+        for place in range(2)
+    ]
+    found = paper.claims["limits_of_wide_networks"].measures(pd.DataFrame(own))
+    assert found["distance"] == found["distance_trained"] == 2 / 64
+    assert (found["slope"], found["distance_from_normal"]) == (pytest.approx(-1), 0.03)
+    nll = {
+        "scale known": (1.0, 1.0, 1.0),
+        "NNGP": (1.1, 9.0, 2.0),
+        "NNGP refitted": (1.3, 1.2, 1.4),
+        "Student-t": (1.2, 3.0, 1.5),
+    }
+    rows = [
+        {"scales": name, "process": process, "nll": value}
+        for process, values in nll.items()
+        for name, value in zip(("seen", "larger", "smaller"), values, strict=True)
+    ]
+    found = paper.claims["unseen_scales"].measures(pd.DataFrame(rows))
+    assert (found["least_gain"], found["gain_larger"], found["gain_seen"]) == pytest.approx((0.5, 6.0, -0.1))
+    assert found["least_gain_over_refitted"] == pytest.approx(-1.8)
+    assert found["harm"] == pytest.approx(0.9)

@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import gammaln
-from scipy.stats import norm, t
+from scipy.stats import f, norm, t
 from torch import Tensor
 
 from replica.data import regression_table
-from replica.kernels import ScaleMixtureRegressor, inverse_gamma_law, wide_kernels
-from replica.lab.claims import Integer, LogUniform, Paper, Trial
+from replica.kernels import ScaleMixtureRegressor, inverse_gamma_law, wide_kernel
+from replica.lab.claims import Integer, LogUniform, Paper, Trial, exponent
 from replica.lab.problems.classification.data import prepare
 from replica.lab.studies import dots, lines
 
@@ -35,11 +34,10 @@ WEIGHT, BIAS = 8.0, 0.05
 """Deviations of weights and biases in the authors' notebook; shape and rate are 1 there, so that outputs have 2 degrees."""
 
 
-def readout_kernels(points: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-    """The NNGP and tangent kernel of erf networks whose last layer has weights of deviation 1 and no bias."""
-    both = wide_kernels(points, activation=torch.erf, depth=depth, weight_variance=WEIGHT**2, bias_variance=BIAS**2)
-    nngp, ntk = ((kernel - BIAS**2) / WEIGHT**2 for kernel in both)
-    return nngp, ntk
+def readout_kernel(points: Tensor, depth: int) -> Tensor:
+    """The NNGP kernel of erf networks whose last layer has weights of deviation 1 and no bias."""
+    layers: dict[str, Any] = {"activation": torch.erf, "weight_variance": WEIGHT**2, "bias_variance": BIAS**2}
+    return (wide_kernel(points, depth=depth, kind="nngp", **layers) - BIAS**2) / WEIGHT**2
 
 
 def hidden_units(points: Tensor, width: int, depth: int, generator: torch.Generator) -> Tensor:
@@ -62,7 +60,7 @@ def laws(trial: Trial) -> Rows:
     known = torch.rand(5, 1, generator=generator) * 2 * math.pi - math.pi
     targets = (torch.sin(known[:, 0]) + 0.1 * torch.randn(5, generator=generator)).double()
     points = torch.cat([known, torch.linspace(-math.pi, math.pi, 6)[:, None]])
-    limit = readout_kernels(points.double(), 3)[0][None]
+    limit = readout_kernel(points.double(), 3)[None]
     rows = []
     for width in trial.pick(smoke=(4, 16), laptop=(4, 16, 64, 256, 512), full=(4, 16, 64, 256, 1024)):
         networks = torch.arange(trial.pick(smoke=50, laptop=min(8192, 2**19 // width), full=2**21 // width))
@@ -81,7 +79,7 @@ def laws(trial: Trial) -> Rows:
 def gaussian_laws(kernels: Tensor, targets: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """Means and deviations for the scale 1, by kernel and output, from kernels between five training points and six others."""
     differences = torch.cat([torch.eye(6), torch.eye(6)[1:] - torch.eye(6)[:-1]]).double()
-    drawn = torch.einsum("cp,npq,cq->nc", differences, kernels[:, 5:, 5:], differences).sqrt()
+    drawn = torch.einsum("cp,npq,cq->nc", differences, kernels[:, 5:, 5:], differences).clamp_min(0).sqrt()
     ridge = 1e-4 * torch.eye(5).double()  # as in the authors' notebook
     lift = torch.linalg.solve(kernels[:, :5, :5] + ridge, kernels[:, :5, 5:])
     variances = kernels[:, 5:, 5:].diagonal(dim1=1, dim2=2) - (kernels[:, :5, 5:] * lift).sum(1)
@@ -104,36 +102,34 @@ def distances(means: np.ndarray, scales: np.ndarray, mean: float, scale: float) 
 def draw_distances(axes, table):
     """The largest distance of any output, over width."""
     most = table.groupby(["seed", "kind", "width"], as_index=False)[["distance", "from_normal"]].max()
-    long = most.melt(["seed", "kind", "width"], ["distance", "from_normal"], "law", "away")
-    law = long["law"].map({"distance": "Student-t of 2 degrees", "from_normal": "nearest normal"})
-    long["law"] = long["kind"] + ", " + law
-    lines("width", "away", "law", log="xy", xlabel="width (units a layer)", ylabel="Kolmogorov distance")(axes, long)
+    named = most.rename(columns={"distance": "Student-t of 2 degrees", "from_normal": "nearest normal"})
+    long = named.melt(["seed", "kind", "width"], var_name="law", value_name="away")
+    long["law"] = long["kind"] + ", " + long["law"]
+    lines("width", "away", "law", log="xy", ylabel="Kolmogorov distance")(axes, long)
 
 
 @paper.claim(laws, figure=draw_distances)
-def student_t_limit(table):
+def limits_of_wide_networks(table):
     """The largest distances at the greatest and the least width, and their slopes."""
     most = table.groupby(["kind", "width"])["distance"].max().unstack("kind")
-    wide = table[table["width"] == table["width"].max()]
-    logs = np.log(most.index.to_numpy(float))
     return {
         "distance": most["drawn"].iloc[-1],
         "distance_trained": most["trained"].iloc[-1],
-        "slope": np.polyfit(logs, np.log(most["drawn"]), 1)[0],
+        "slope": -exponent(most.index, most["drawn"]),
         "distance_narrow": most["drawn"].iloc[0],
         "distance_narrow_trained": most["trained"].iloc[0],
-        "distance_from_normal": wide["from_normal"].min(),
+        "distance_from_normal": table[table["width"] == table["width"].max()]["from_normal"].min(),
     }
 
 
 PROCESSES = {"NNGP": math.inf, "Student-t": 2.0}
+TABLES = ("diabetes", "airfoil", "auto-mpg", "insurance")
 
 
 def corrupted_tables(trial: Trial) -> Rows:
     """Negative log densities on test rows as they are and with noise on every column, fitted by evidence to few rows."""
-    tables = trial.pick(smoke=("diabetes",), laptop=(*TABLES,), full=(*TABLES,))
     rows = []
-    for name in tables:
+    for name in trial.pick(smoke=TABLES[:1], laptop=TABLES, full=TABLES):
         content, rng = regression_table(name), trial.rng(name)
         for count in trial.pick(smoke=(20,), laptop=(20, 50, 100), full=(20, 50, 100, 200)):
             for _ in range(trial.pick(smoke=1, laptop=4, full=20)):
@@ -147,13 +143,9 @@ def corrupted_tables(trial: Trial) -> Rows:
                     model = ScaleMixtureRegressor(shape, 2.0).fit(X, y)
                     for corrupted in (0, 1):
                         nll = -float(model.log_density(queries + corrupted * noise, truth).mean())
-                        rows.append(
-                            {"table": name, "rows": count, "process": process, "corrupted": corrupted, "nll": nll}
-                        )
+                        own = {"table": name, "rows": count, "process": process, "corrupted": corrupted}
+                        rows.append({**own, "nll": nll})
     return rows
-
-
-TABLES = ("diabetes", "airfoil", "auto-mpg", "insurance")
 
 
 def gains(table: pd.DataFrame, by: list[str]) -> pd.Series:
@@ -165,9 +157,7 @@ def gains(table: pd.DataFrame, by: list[str]) -> pd.Series:
 def draw_gains(axes, table):
     """Gains on corrupted rows over the rows that are learned from, a line a table."""
     found = gains(table[table["corrupted"] == 1], ["seed", "table", "rows"]).rename("gain").reset_index()
-    lines("rows", "gain", "table", log="x", xlabel="rows to learn from", ylabel="gain over the NNGP (nats a row)")(
-        axes, found
-    )
+    lines("rows", "gain", "table", log="x", ylabel="gain over the NNGP (nats a row)")(axes, found)
 
 
 @paper.claim(corrupted_tables, figure=draw_gains)
@@ -192,7 +182,7 @@ def small_functions(scales: np.ndarray, generator: torch.Generator) -> tuple[np.
     points = torch.rand(len(scales), 25, 1, generator=generator) * 2 * math.pi - math.pi
     outputs = hidden_units(points, 64, 1, generator) @ torch.randn(len(scales), 64, 1, generator=generator) / 8
     noised = outputs[:, :, 0] + 0.1 * torch.randn(len(scales), 25, generator=generator)
-    grams = torch.stack([readout_kernels(own.double(), 1)[0] for own in points]) + 0.01 * torch.eye(25).double()
+    grams = torch.stack([readout_kernel(own.double(), 1) for own in points]) + 0.01 * torch.eye(25).double()
     values = noised.double() * torch.from_numpy(scales).sqrt()[:, None]
     lift = torch.linalg.solve(grams[:, :5, :5], grams[:, :5, 5:])
     distances = (values[:, :5] * torch.linalg.solve(grams[:, :5, :5], values[:, :5])).sum(1)
@@ -202,15 +192,14 @@ def small_functions(scales: np.ndarray, generator: torch.Generator) -> tuple[np.
 
 
 def fitted_prior(distances: np.ndarray) -> tuple[float, float]:
-    """Shape and rate of the most evidence for many functions of five points each."""
+    """Shape and rate of the most evidence for many functions of five points: yᵀK⁻¹y over 5 b / a is F of 5 and 2a degrees."""
 
     def loss(logs: np.ndarray) -> float:
         shape, rate = np.exp(logs)
-        constant = gammaln(shape + 2.5) - gammaln(shape) - 2.5 * np.log(2 * rate)
-        return -float(np.mean(constant - (shape + 2.5) * np.log1p(distances / (2 * rate))))
+        return -float(f.logpdf(distances, 5, 2 * shape, scale=5 * rate / shape).mean())
 
-    found = minimize(loss, np.zeros(2), method="Nelder-Mead").x
-    return float(np.exp(found[0])), float(np.exp(found[1]))
+    shape, rate = np.exp(minimize(loss, np.zeros(2), method="Nelder-Mead").x)
+    return float(shape), float(rate)
 
 
 def scales(trial: Trial) -> Rows:
@@ -219,21 +208,15 @@ def scales(trial: Trial) -> Rows:
     learned, seen = np.exp(trial.rng("scales").uniform(-math.log(3), math.log(3), (2, count)))
     known, _ = small_functions(learned, trial.generator("learned"))
     shape, rate = fitted_prior(known)
-    shared = float(known.mean() / 5)
-    tested = {"seen": seen, "larger": np.full(count, 30.0), "smaller": np.full(count, 1 / 30)}
-    sets = {name: small_functions(own, trial.generator(name)) for name, own in tested.items()}
     rows = []
-    for name, (distances, values) in sets.items():
+    for name, tested in {"seen": seen, "larger": np.full(count, 30.0), "smaller": np.full(count, 1 / 30)}.items():
+        distances, values = small_functions(tested, trial.generator(name))
+        posteriors = [inverse_gamma_law(shape, rate, 5, distance) for distance in distances]
         found = {
-            "scale known": norm.logpdf(values, scale=np.sqrt(tested[name])[:, None]),
-            "NNGP": norm.logpdf(values, scale=math.sqrt(shared)),
+            "scale known": norm.logpdf(values, scale=np.sqrt(tested)[:, None]),
+            "NNGP": norm.logpdf(values, scale=math.sqrt(known.mean() / 5)),
             "NNGP refitted": norm.logpdf(values, scale=np.sqrt(distances / 5)[:, None]),
-            "Student-t": np.array(
-                [
-                    inverse_gamma_law(shape, rate, 5, distance).logpdf(row)
-                    for distance, row in zip(distances, values, strict=True)
-                ]
-            ),
+            "Student-t": np.stack([law.logpdf(row) for law, row in zip(posteriors, values, strict=True)]),
         }
         rows += [{"scales": name, "process": process, "nll": -float(logs.mean())} for process, logs in found.items()]
     return rows
@@ -241,12 +224,10 @@ def scales(trial: Trial) -> Rows:
 
 def draw_regrets(axes, table):
     """What is lost to not knowing a function's scale."""
-    nll = table.set_index(["seed", "scales", "process"])["nll"].unstack("process")
+    nll = table.pivot(index=["seed", "scales"], columns="process", values="nll")
     regret = nll.drop(columns="scale known").sub(nll["scale known"], axis=0)
     long = regret.stack().rename("regret").reset_index()
-    dots(
-        "scales", "regret", "process", log="y", xlabel="scale of the functions", ylabel="loss by not knowing it (nats)"
-    )(axes, long)
+    dots("scales", "regret", "process", log="y", ylabel="loss by not knowing the scale (nats)")(axes, long)
 
 
 @paper.claim(scales, figure=draw_regrets)
