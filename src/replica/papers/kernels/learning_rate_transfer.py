@@ -153,11 +153,11 @@ def cross_entropy(net: Any, inputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def draw_courses(axes, table):
-    """Rate times sharpness against steps: the narrowest and the widest network of each form."""
-    ends = table[table["width"].isin([table["width"].min(), table["width"].max()])]
-    named = ends.assign(
-        form=ends["form"].map({"mup": "μP", "ntk": "NTK"}) + ", " + ends["width"].astype(str) + " units"
-    )
+    """Rate times sharpness against steps: the narrowest network, where forms are one, and the widest of each form."""
+    narrow, wide = table["width"].min(), table["width"].max()
+    named = table[(table["width"] == wide) | ((table["width"] == narrow) & (table["form"] == "mup"))]
+    forms = named["form"].map({"mup": "μP", "ntk": "NTK"}).where(named["width"] == wide, "both")
+    named = named.assign(form=forms + named["width"].map(", {} units".format))
     lines("step", "sharpness", "form", xlabel="steps", ylabel="rate × sharpness")(axes, named)
 
 
