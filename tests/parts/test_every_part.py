@@ -29,6 +29,7 @@ from replica.kernels import (
     InfiniteLinearNetwork,
     KernelAdapter,
     PatchNetwork,
+    ResidualPerceptron,
     ScalableKernelLayer,
     SineActivation,
     SingularKernel,
@@ -457,6 +458,11 @@ PARTS: dict[str, Part] = {
         lambda g: AbcParametrization.mup(3).network(4, 2, 32, activation=torch.tanh, base_width=8, generator=g),
         lambda n, draw: (draw(n, 4),),
         ((lambda: AbcParametrization.mup(3).network(4, 2, 0), "width"),),
+    ),
+    "kernels.ResidualPerceptron": Part(
+        lambda g: ResidualPerceptron(4, 2, 16, 3, activation=torch.tanh, base_width=8, generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: ResidualPerceptron(4, 2, 0, 3), "width"), (lambda: ResidualPerceptron(4, 2, 8, 3, form="mu"), "form")),
     ),
     "kernels.InfiniteLinearNetwork": Part(
         moved_limit, lambda n, draw: (draw(n, 4),), ((lambda: InfiniteLinearNetwork(4, 0), "outputs"),)

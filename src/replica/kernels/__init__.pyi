@@ -182,9 +182,6 @@ from .abc_parametrization import (
     AbcParametrization as AbcParametrization,
     classify as classify,
 )
-
-# Locality and weight sharing: one hidden layer over patches
-from .patch_network import PatchNetwork as PatchNetwork, soft_threshold as soft_threshold
 from .infinite_linear_network import (
     InfiniteLinearNetwork as InfiniteLinearNetwork,
     LinearNetwork as LinearNetwork,
@@ -193,6 +190,11 @@ from .meta_learning import (
     KernelMaml as KernelMaml,
     NetworkMaml as NetworkMaml,
 )
+from .residual_perceptron import ResidualPerceptron as ResidualPerceptron
+from .sharpness_tracker import SharpnessTracker as SharpnessTracker
+
+# Locality and weight sharing: one hidden layer over patches
+from .patch_network import PatchNetwork as PatchNetwork, soft_threshold as soft_threshold
 
 # Layers as dot products of features of inputs and of weights
 from .scalable_layers import (

@@ -161,7 +161,7 @@ def draw_gains(axes, table):
 
 
 @paper.claim(corrupted_tables, figure=draw_gains)
-def corrupted_inputs(table):
+def shifted_inputs(table):
     """Gains on corrupted and clean rows, mean over tables and numbers of rows; what corruption costs the NNGP, median of them."""
     gain, few = gains(table, ["corrupted"]), gains(table, ["corrupted", "rows"])
     nngp = table[table["process"] == "NNGP"].pivot_table(index=["table", "rows"], columns="corrupted", values="nll")
