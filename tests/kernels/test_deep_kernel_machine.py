@@ -113,6 +113,16 @@ def test_without_layers_it_is_a_gaussian_process_of_scikit_learn():
     np.testing.assert_allclose(ours.predict(X + 0.3, return_std=True)[1], y.std() * deviation, rtol=0.02)
 
 
+def test_the_best_of_several_starts_goes_on():
+    """A wave that evidence takes for noise where it starts from long lengths."""
+    X = np.linspace(-1, 1, 60)[:, None]
+    y = np.sin(20 * X[:, 0]) + 0.3 * np.random.default_rng(0).normal(size=60)
+    fitted = DeepKernelMachineRegressor(0, inducing=None).fit(X, y)
+    noise = norm.logpdf((y - y.mean()) / y.std()).sum()
+    assert fitted.objective_ > noise + 20
+    assert fitted.score(X, y) > 0.8
+
+
 def test_large_nu_gives_the_standard_limit_and_small_nu_leaves_it():
     X, y = table()
     fitted = {
