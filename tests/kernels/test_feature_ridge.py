@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +97,26 @@ def test_gradient_flow_of_a_singular_kernel_moves_only_what_it_sees():
     assert torch.allclose(
         kernel_gradient_flow(flat, y, times, cross=flat[:1])[2], torch.full((1,), 8 / 3, dtype=DOUBLE)
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+def test_gradient_flow_at_an_eigenvalue_of_exactly_0(dtype):
+    """What is not seen there moves other points for ever, at one speed; at the end of time it counts as rounding."""
+    times = torch.tensor([0.0, 3.0, torch.inf], dtype=dtype)
+    y, cross = torch.tensor([5.0, 4.0], dtype=dtype), torch.tensor([[1.0, 1.0], [7.0, 0.0], [0.0, 2.0]], dtype=dtype)
+    kernel = torch.diag(torch.tensor([0.0, 2.0], dtype=dtype))
+    seen = 1 - math.exp(-6)
+    on = torch.tensor([[0, 0], [0, 4 * seen], [0, 4]], dtype=dtype)
+    assert torch.allclose(kernel_gradient_flow(kernel, y, times), on)
+    off = torch.tensor([[0, 0, 0], [15 + 2 * seen, 7 * 15, 4 * seen], [2, 0, 4]], dtype=dtype)
+    assert torch.allclose(kernel_gradient_flow(kernel, y, times, cross=cross), off)
+    rounding = kernel + torch.diag(torch.tensor([1e-20, 0.0], dtype=dtype))  # not inverted at the end
+    assert torch.allclose(kernel_gradient_flow(rounding, y, times, cross=cross), off)
+    nothing = torch.zeros(2, 2, dtype=dtype)
+    assert torch.equal(kernel_gradient_flow(nothing, y, times, start=y + 1), (y + 1).expand(3, 2))
+    begun = torch.ones(3, dtype=dtype)
+    moved = kernel_gradient_flow(nothing, y, times, cross=cross, cross_start=begun)
+    assert torch.allclose(moved, begun + torch.stack([0 * begun, 3 * cross @ y, 0 * begun]))
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,41 @@ def test_the_hermite_expansion_agrees_with_closed_forms(name):
         assert torch.allclose(one, other, rtol=1e-4 if name == "erf" else 1e-6)
 
 
+@pytest.mark.parametrize("name", SMOOTH)
+def test_kernels_off_the_sphere_are_the_recursion_by_quadrature(name):
+    """Jacot et al. 2018, their Theorem 1 by hand: Σ and Θ of inputs of all lengths, without any of the library's layers."""
+    points = inputs(4, 3) * torch.tensor([[0.2], [0.7], [1.5], [3.0]], dtype=torch.float64)
+    found = wide_kernels(points, activation=SMOOTH[name], depth=2, weight_variance=1.7, bias_variance=0.2)
+    for i, j in ((0, 1), (0, 3), (1, 2), (2, 3), (3, 3)):
+        x, z = points[i], points[j]
+        kxx, kxz, kzz = (1.7 * float(a @ b) / 3 + 0.2 for a, b in ((x, x), (x, z), (z, z)))
+        theta = kxz
+        for _ in range(2):
+            cross, slope = gauss_hermite(SMOOTH[name], kxx, kxz, kzz)
+            own = [gauss_hermite(SMOOTH[name], k, k, k)[0] for k in (kxx, kzz)]
+            kxx, kxz, kzz = (1.7 * part + 0.2 for part in (own[0], cross, own[1]))
+            theta = kxz + 1.7 * slope * theta
+        assert float(found.nngp[i, j]) == pytest.approx(kxz, rel=1e-4)
+        assert float(found.ntk[i, j]) == pytest.approx(theta, rel=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["Relu", "Erf"])
+def test_against_neural_tangents_off_the_sphere(activation):
+    pytest.importorskip("neural_tangents", exc_type=ImportError)
+    import jax
+    from neural_tangents import stax
+
+    jax.config.update("jax_enable_x64", True)
+    points, others = (3 * part for part in (inputs(6), inputs(4, seed=1, scale=0.3)))
+    dense = {"W_std": math.sqrt(1.7), "b_std": math.sqrt(0.2), "parameterization": "ntk"}
+    hidden = [layer for _ in range(3) for layer in (stax.Dense(64, **dense), getattr(stax, activation)())]
+    kernel = stax.serial(*hidden, stax.Dense(1, **dense))[2]
+    theirs = kernel(points.numpy(), others.numpy(), ("nngp", "ntk"))
+    ours = wide_kernels(points, others, activation={"Relu": torch.relu, "Erf": torch.erf}[activation], **WIDE)
+    np.testing.assert_allclose(ours.nngp, theirs.nngp, rtol=1e-4)
+    np.testing.assert_allclose(ours.ntk, theirs.ntk, rtol=1e-4)
+
+
 @pytest.mark.parametrize("activation", [torch.relu, torch.erf, torch.tanh])
 def test_whole_matrices_are_the_recursion_over_all_entries(activation):
     points, others = inputs(70), inputs(9, seed=1, scale=3.0)

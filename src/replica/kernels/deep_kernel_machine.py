@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from .deep_kernel import check_machine, maximise, sparse_log_likelihood, through_gram_layers, triangular
+from .deep_kernel import check_machine, log_likelihood, maximise, sparse_log_likelihood, through_gram_layers, triangular
 from .dual_activations import Activation
 from .gram_layers import GramBlocks, gram_divergence, gram_kernel, gram_layer
 from .layer_moments import WideLayer
@@ -92,8 +92,7 @@ class _DeepKernelMachine(BaseEstimator):  # type: ignore[misc]
             if not exact:
                 return (sparse_log_likelihood(top, Y, noise, jitter=self.jitter) - price) / len(rows)
             gram = top.inducing + noise * torch.eye(len(rows), dtype=rows.dtype)
-            law = torch.distributions.MultivariateNormal(rows.new_zeros(len(rows)), gram)
-            return (law.log_prob(Y.T).sum() - price) / len(rows)
+            return (log_likelihood(gram, Y) - price) / len(rows)
 
         # From the kernels of no learning, fitted by evidence: the best of a few starts goes on.
         self.n_iter_, tried = 0, []

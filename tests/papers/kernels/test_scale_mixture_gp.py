@@ -86,7 +86,7 @@ def test_judges_take_the_worst_output_and_the_lesser_gain():
     nll = {
         "scale known": (1.0, 1.0, 1.0),
         "NNGP": (1.1, 9.0, 2.0),
-        "NNGP refitted": (1.3, 1.2, 1.4),
+        "NNGP refitted": (-0.9, 1.2, 1.4),
         "Student-t": (1.2, 3.0, 1.5),
     }
     rows = [

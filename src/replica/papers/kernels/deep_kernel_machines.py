@@ -85,27 +85,21 @@ def wide_processes(trial: Trial) -> Rows:
     return found
 
 
-def draw_widths(axes, table):
-    """Distances over width, beside that of the standard limit."""
-    table = table.assign(layer=[f"layer {layer}" for layer in table["layer"]])
-    draw = lines("width", "distance", "layer", log="xy", xlabel="features a layer", ylabel="distance from the optimum")
-    draw(axes, table[table["kind"] == "process"])
-    axes.axhline(table[table["kind"] == "standard limit"]["distance"].mean(), linestyle=":", color="C2", label="NNGP")
-    axes.legend()
+by_width = lines("width", "distance", "layer", log="xy", xlabel="features a layer", ylabel="distance from the optimum")
 
 
-@paper.claim(wide_processes, figure=draw_widths)
+@paper.claim(wide_processes, figure=by_width)
 def wide_processes_match(table):
     """Distances of the widest processes, slopes over width, and what is no limit."""
     nearer = table.groupby("kind")["distance"].min()
-    by_width = table[table["kind"] == "process"].groupby("width")
-    distance, spread = by_width["distance"].max(), by_width["spread"].mean()
+    processes = table[table["kind"] == "process"].groupby("width")
+    distance, spread = processes["distance"].max(), processes["spread"].mean()
     logs = np.log(distance.index.to_numpy(float))
     return {
         "distance": distance.iloc[-1],
         "slope": np.polyfit(logs, np.log(distance), 1)[0],
         "slope_of_spread": np.polyfit(logs, np.log(spread), 1)[0],
-        "direction_at_16_features": by_width["cosine"].min()[16],
+        "direction_at_16_features": processes["cosine"].min()[16],
         "distance_of_likeliest_features": nearer["likeliest features"],
         "distance_of_standard_limit": nearer["standard limit"],
     }
@@ -148,7 +142,7 @@ def tables(trial: Trial) -> Rows:
             model = DeepKernelMachineRegressor(depth, nu, inducing=inducing, steps=steps, random_state=state)
             predicted = model.fit(X[:rows], values[:rows]).predict(queries)
             row = {"table": name, "machine": machine, "rmse": float(np.sqrt(np.square(predicted - truth).mean()))}
-            if depth and inducing is None:
+            if depth and inducing is None and rows == count:
                 row["alignment"] = alignment(model.gram(queries), truth, values[:rows])
             found.append(row)
     return found

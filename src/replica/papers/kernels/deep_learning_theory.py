@@ -73,19 +73,12 @@ def ensembles(trial: Trial) -> list[dict[str, Any]]:
             )  # fmt: skip
             for layer in range(depth):
                 variance = float(square[layer, place])
-                rows.append(
-                    {
-                        "activation": name,
-                        "width": width,
-                        "layer": layer + 1,
-                        "ratio": layer / width,
-                        "variance": variance,
-                        "predicted": float(flow.kernel[layer] + flow.correction[layer]),
-                        "infinite": float(flow.kernel[layer]),
-                        "kurtosis": 3 * math.log(float(fourth[layer, place]) / (3 * variance**2)),
-                        "vertex": float(flow.excess_kurtosis[layer]),
-                    }
-                )
+                rows.append({
+                    "activation": name, "width": width, "layer": layer + 1, "ratio": layer / width, "variance": variance,
+                    "predicted": float(flow.kernel[layer] + flow.correction[layer]), "infinite": float(flow.kernel[layer]),
+                    "kurtosis": 3 * math.log(float(fourth[layer, place]) / (3 * variance**2)),
+                    "vertex": float(flow.excess_kurtosis[layer]),
+                })  # fmt: skip
     return rows
 
 
@@ -148,10 +141,6 @@ class CriticalStart:
     With λ the swept rate, weights learn at λ / inputs and biases at λ, times 1 / depth where gradients keep their size. In the
     class of tanh they fall as 1 / l on their way back through l layers, and weights make up for it by the kernel: there only the
     bias of layer l has a factor, 1 / l. Adam, whose steps do not shrink with the gradient, gets the roots of all these.
-
-    Args:
-        trial: Not used: the problem gives the generator.
-        activation: Of the hidden layers.
     """
 
     def __init__(self, trial: Trial, activation: str = "GELU") -> None:

@@ -86,7 +86,7 @@ def direct_estimate(table):
 def digits(trial: Trial) -> Rows:
     """Bits for the error of a network that saw three times as many digits: of a kernel's space, and of networks'.
 
-    Every hypothesis fits the same 100 digits, in squared error on their one-hot labels; 600 others are asked for.
+    Every hypothesis fits the same 100 digits, in squared error on their one-hot labels; 697 others are asked for.
     """
     count, steps, reference_steps = trial.pick(smoke=(12, 3, 3), laptop=(40, 400, 400), full=(1000, 2000, 2000))
     images, labels = load_digits(return_X_y=True)
