@@ -72,7 +72,7 @@ def squared(net: Any, inputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def changes_by_width(trial: Trial) -> Rows:
-    """How far ten steps move the last hidden layer's features, and how far outputs are from kernel descent, by width."""
+    """How far a few steps move the last hidden layer's features, and how far outputs are from kernel descent, by width."""
     widths = trial.pick(smoke=(16, 32), laptop=(128, 256, 512, 1024, 2048), full=(128, 512, 2048, 8192))
     steps = trial.pick(smoke=2, laptop=6, full=10)
     inputs = torch.randn(32, 4, generator=trial.generator("points"))
@@ -141,30 +141,28 @@ def distances_by_width(trial: Trial) -> Rows:
     losses = train_replicas(limit, squared, [(inputs, targets)], steps=steps, rates=1.0)
     reached = limit(inputs)[0].detach()
     fixed = tangent_descent(start, lambda f: (f - targets).square().mean(), inputs, rates=1.0, steps=steps)
+    removed = float(1 - losses[-1, 0] / losses[0, 0])
     rows = []
     for width, replicas in nets_of.items():
         train_replicas(replicas, squared, [(inputs, targets)], steps=steps, rates=1.0)
         outputs = replicas(inputs).detach()
-        row: dict[str, Any] = {"width": width, "loss_removed": float(1 - losses[-1, 0] / losses[0, 0])}
-        for name, end in (("distance", reached), ("to_kernel", fixed)):
-            row[name] = float(((outputs - end).square().sum((1, 2)).mean() / end.square().sum()).sqrt())
-        rows.append(row)
+        for name, end in (("feature learning", reached), ("kernel", fixed)):
+            away = (outputs - end).square().sum((1, 2)).mean() / end.square().sum()
+            rows.append({"limit": name, "width": width, "distance": float(away.sqrt()), "loss_removed": removed})
     return rows
 
 
-def draw_distances(axes, table):
-    """Both distances against width."""
-    long = table.melt(["seed", "width"], ["distance", "to_kernel"], "limit", "from it")
-    long["limit"] = long["limit"].map({"distance": "feature learning", "to_kernel": "kernel"})
-    lines("width", "from it", "limit", log="xy", ylabel="distance of outputs from the limit")(axes, long)
-
-
-@paper.claim(distances_by_width, figure=draw_distances)
+@paper.claim(
+    distances_by_width,
+    figure=lines("width", "distance", "limit", log="xy", ylabel="distance of outputs from the limit"),
+)
 def finite_width(table):
+    """Exponents of the distances from both limits in the width."""
+    distances = table.pivot(index="width", columns="limit", values="distance")
     return {
-        "exponent": exponent(table["width"], table["distance"]),
-        "exponent_to_kernel_limit": exponent(table["width"], table["to_kernel"]),
-        "distance_at_widest": table["distance"].iloc[-1],
+        "exponent": exponent(distances.index, distances["feature learning"]),
+        "exponent_to_kernel_limit": exponent(distances.index, distances["kernel"]),
+        "distance_at_widest": distances["feature learning"].iloc[-1],
         "loss_removed": table["loss_removed"].iloc[-1],
     }
 
