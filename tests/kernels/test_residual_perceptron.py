@@ -1,4 +1,4 @@
-"""Forms of a residual perceptron, and the sharpness along its training."""
+"""Forms of a residual perceptron: what they compute, where they are one, and how far they move."""
 
 import math
 
@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from replica.kernels import AbcParametrization, ResidualPerceptron, SharpnessTracker
-from replica.training import Replicas
+from replica.kernels import ResidualPerceptron
 
 FORMS = ("standard", "ntk", "mup", "depth-mup")
 
@@ -120,57 +119,12 @@ def test_coordinates_move_as_theory_says(form, grows, features, outputs, optimis
     assert slopes == pytest.approx([features, outputs], abs=0.15)
 
 
-def test_sharpness_is_the_top_of_the_dense_hessian():
-    nets = Replicas([net(width=5, generator=seeded(seed)) for seed in range(3)])
-    tracker = SharpnessTracker(squared, [batch()], rates=0.3, generator=seeded(1), tolerance=1e-6)
-    found = tracker.measure(nets)
-    dense = torch.linalg.eigvalsh(nets.hessian(squared, [batch()]).dense())
-    torch.testing.assert_close(found, 0.3 * dense[:, -1])
-    assert tracker.last.converged.all()
-    cold = tracker.last.products
-    tracker.measure(nets)
-    assert tracker.last.products < cold, "the next search starts where the last one ended"
-    one = SharpnessTracker(squared, [batch()], rates=0.3, generator=seeded(2), tolerance=1e-6).measure(nets.model(1))
-    torch.testing.assert_close(one, found[1])
-
-
-def test_rate_times_sharpness_does_not_depend_on_how_a_training_is_written():
-    start = AbcParametrization.mup(2)
-    found = []
-    for kind in (start, start.shifted(0.4)):
-        model = kind.network(3, 2, 10, activation=torch.tanh, base_width=5, generator=seeded(), dtype=torch.float64)
-        rates = {f"weights.{number}": group["lr"] for number, group in enumerate(model.parameter_groups(0.3))}
-        found.append(
-            SharpnessTracker(squared, [batch()], rates=rates, generator=seeded(1), tolerance=1e-6).measure(model)
-        )
-    torch.testing.assert_close(*found)
-
-
-def test_descent_is_stable_below_two_and_not_above():
-    """On a quadratic: one layer, linear outputs."""
-    losses = {}
-    for target in (1.9, 2.1):
-        model = nn.Linear(3, 2, dtype=torch.float64, bias=False)
-        sharpness = SharpnessTracker(squared, [batch()], generator=seeded(), tolerance=1e-6).measure(model)
-        optimiser = torch.optim.SGD(model.parameters(), lr=target / float(sharpness))
-        start = float(squared(model, *batch()).detach())
-        trained(model, optimiser, 300)
-        losses[target] = float(squared(model, *batch()).detach()) / start
-    assert losses[1.9] < 1.01
-    assert losses[2.1] > 1e3
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: net(depth=0), "depth: got 0"),
         (lambda: net("lazy"), "form: got 'lazy'"),
         (lambda: net().parameter_groups(0.1, "lion"), "optimiser: got 'lion'"),
-        (lambda: SharpnessTracker(squared, [batch()], rates=0.0, generator=seeded()), "rates: got"),
-        (
-            lambda: SharpnessTracker(squared, [batch()], rates={"a": 1.0}, generator=seeded()).measure(net()),
-            "got none for",
-        ),
     ],
 )
 def test_wrong_arguments(call, message):

@@ -186,10 +186,10 @@ from .infinite_linear_network import (
     InfiniteLinearNetwork as InfiniteLinearNetwork,
     LinearNetwork as LinearNetwork,
 )
-from .meta_learning import (
-    KernelMaml as KernelMaml,
-    NetworkMaml as NetworkMaml,
-)
+from .meta_learning import NetworkMaml as NetworkMaml
+from .kernel_meta_learning import KernelMaml as KernelMaml
+from .few_shot_tasks import FewShotTasks as FewShotTasks, one_shot_tasks as one_shot_tasks
+from .tangent_descent import tangent_descent as tangent_descent
 from .residual_perceptron import ResidualPerceptron as ResidualPerceptron
 from .sharpness_tracker import SharpnessTracker as SharpnessTracker
 

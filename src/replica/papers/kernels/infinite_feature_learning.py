@@ -4,21 +4,23 @@ How weights and rate scale with width decides whether a wide network learns feat
 under maximal update, is exact for a linear network with one hidden layer, and learns to learn where kernel limits do not.
 """
 
+import itertools
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp, vjp
 
 from replica.data import digits, omniglot
 from replica.kernels import (
-    AbcNetwork,
     AbcParametrization,
     InfiniteLinearNetwork,
     KernelMaml,
     NetworkMaml,
-    neural_tangent_kernel,
+    one_shot_tasks,
+    tangent_descent,
+    wide_kernel,
 )
 from replica.lab.claims import Choice, Paper, Trial, exponent
 from replica.lab.studies import dots, lines
@@ -69,25 +71,8 @@ def squared(net: Any, inputs: Tensor, targets: Tensor) -> Tensor:
     return (net(inputs) - targets).square().mean()
 
 
-def kernel_descent(net: AbcNetwork, inputs: Tensor, targets: Tensor, steps: int) -> Tensor:
-    """Outputs after descent of the network's first-order expansion at its start: kernel descent with its tangent kernel."""
-    start = {name: tensor.detach() for name, tensor in net.named_parameters()}
-    rates = dict(zip(start, net.rates, strict=True))
-
-    def output(weights: dict[str, Tensor]) -> Tensor:
-        return functional_call(net, weights, (inputs,))
-
-    first, pull = vjp(output, start)  # type: ignore[misc]
-    moved = {name: torch.zeros_like(tensor) for name, tensor in start.items()}
-    for _ in range(steps):
-        slope = 2 * (first + jvp(output, (start,), (moved,))[1] - targets) / targets.numel()
-        (back,) = pull(slope)
-        moved = {name: moved[name] - RATE * rates[name] * back[name] for name in moved}
-    return first + jvp(output, (start,), (moved,))[1]
-
-
 def changes_by_width(trial: Trial) -> Rows:
-    """How far ten steps move the last hidden layer's features, and how far outputs are from kernel descent, by width."""
+    """How far a few steps move the last hidden layer's features, and how far outputs are from kernel descent, by width."""
     widths = trial.pick(smoke=(16, 32), laptop=(128, 256, 512, 1024, 2048), full=(128, 512, 2048, 8192))
     steps = trial.pick(smoke=2, laptop=6, full=10)
     inputs = torch.randn(32, 4, generator=trial.generator("points"))
@@ -96,23 +81,21 @@ def changes_by_width(trial: Trial) -> Rows:
     for width in widths:
         for name, kind in PARAMETRISATIONS.items():
             generator = trial.generator(f"weights {width}")
-            squares = [
-                changes(kind, width, inputs, targets, steps, generator)
-                for _ in range(max(1, widths[-1] // (2 * width)))
-            ]
+            nets = max(1, widths[-1] // (2 * width))
+            squares = [changes(kind, width, (inputs, targets), steps, generator) for _ in range(nets)]
             change, departure = np.sqrt(np.mean(squares, 0))
             rows.append({"parametrisation": name, "r": kind.classify().r, "width": width,
                          "change": change, "departure": departure})  # fmt: skip
     return rows
 
 
-def changes(
-    kind: AbcParametrization, width: int, inputs: Tensor, targets: Tensor, steps: int, generator: torch.Generator
-) -> tuple[float, float]:
+def changes(kind: AbcParametrization, width: int, data: tuple[Tensor, Tensor], steps: int, generator: Any) -> tuple:
     """Mean square change of a network's features as a share of theirs, and of its outputs from kernel descent's."""
+    inputs, targets = data
     net = kind.network(inputs.shape[1], 1, width, activation=torch.tanh, base_width=BASE, generator=generator)
-    with torch.no_grad():
-        before, kernel = net.features(inputs), kernel_descent(net, inputs, targets, steps)
+    before = net.features(inputs).detach()
+    rates = {f"weights.{layer}": RATE * rate for layer, rate in enumerate(net.rates)}
+    kernel = tangent_descent(net, lambda f: (f - targets).square().mean(), inputs, rates=rates, steps=steps)
     optimiser = torch.optim.SGD(net.parameter_groups(RATE))
     for _ in range(steps):
         optimiser.zero_grad()
@@ -125,15 +108,14 @@ def changes(
 
 @paper.claim(
     changes_by_width,
-    figure=lines(
-        "width", "change", "parametrisation", log="xy", xlabel="width", ylabel="change of features, as a share"
-    ),
+    figure=lines("width", "change", "parametrisation", log="xy", ylabel="change of features, as a share"),
 )
 def dichotomy(table):
-    groups = [(rows["r"].iloc[0], rows) for _, rows in table.groupby("parametrisation")]
+    """Slopes of changes and of distances from kernel descent in the width, logarithms, beside each parametrisation's r."""
+    groups = [rows for _, rows in table.groupby("parametrisation")]
     slopes = {
-        column: [(r, -exponent(rows["width"], rows[column])) for r, rows in groups]
-        for column in ("change", "departure")
+        name: [(rows["r"].iloc[0], -exponent(rows["width"], rows[name])) for rows in groups]
+        for name in ("change", "departure")
     }
     return {
         "worst_deviation": max(abs(slope + r) for r, slope in slopes["change"]),
@@ -158,42 +140,36 @@ def distances_by_width(trial: Trial) -> Rows:
     limit = Replicas([start])
     losses = train_replicas(limit, squared, [(inputs, targets)], steps=steps, rates=1.0)
     reached = limit(inputs)[0].detach()
-    # With features that stand still both layers give the kernel their part.
-    kernel, fixed = 2 * scale**2 * inputs @ inputs.T, torch.zeros_like(reached)
-    for _ in range(steps):
-        fixed = fixed - kernel @ (2 * (fixed - targets) / targets.numel())
+    fixed = tangent_descent(start, lambda f: (f - targets).square().mean(), inputs, rates=1.0, steps=steps)
+    removed = float(1 - losses[-1, 0] / losses[0, 0])
     rows = []
     for width, replicas in nets_of.items():
         train_replicas(replicas, squared, [(inputs, targets)], steps=steps, rates=1.0)
         outputs = replicas(inputs).detach()
-        row: dict[str, Any] = {"width": width, "loss_removed": float(1 - losses[-1, 0] / losses[0, 0])}
-        for name, end in (("distance", reached), ("to_kernel", fixed)):
-            row[name] = float(((outputs - end).square().sum((1, 2)).mean() / end.square().sum()).sqrt())
-        rows.append(row)
+        for name, end in (("feature learning", reached), ("kernel", fixed)):
+            away = (outputs - end).square().sum((1, 2)).mean() / end.square().sum()
+            rows.append({"limit": name, "width": width, "distance": float(away.sqrt()), "loss_removed": removed})
     return rows
 
 
-def draw_distances(axes, table):
-    """Both distances against width."""
-    long = table.melt(["seed", "width"], ["distance", "to_kernel"], "limit", "from it")
-    long["limit"] = long["limit"].map({"distance": "feature learning", "to_kernel": "kernel"})
-    lines("width", "from it", "limit", log="xy", xlabel="width", ylabel="distance of outputs from the limit")(
-        axes, long
-    )
-
-
-@paper.claim(distances_by_width, figure=draw_distances)
+@paper.claim(
+    distances_by_width,
+    figure=lines("width", "distance", "limit", log="xy", ylabel="distance of outputs from the limit"),
+)
 def finite_width(table):
+    """Exponents of the distances from both limits in the width."""
+    distances = table.pivot(index="width", columns="limit", values="distance")
     return {
-        "exponent": exponent(table["width"], table["distance"]),
-        "exponent_to_kernel_limit": exponent(table["width"], table["to_kernel"]),
-        "distance_at_widest": table["distance"].iloc[-1],
+        "exponent": exponent(distances.index, distances["feature learning"]),
+        "exponent_to_kernel_limit": exponent(distances.index, distances["kernel"]),
+        "distance_at_widest": distances["feature learning"].iloc[-1],
         "loss_removed": table["loss_removed"].iloc[-1],
     }
 
 
-WAYS, COPIES = 5, 20
-RATES, SCALES = (1.0, 2.0), (1 / 32, 1 / 4)
+WAYS, COPIES, ADAPTED = 5, 20, 20  # characters a task, drawings of each, steps to learn a task to be tested
+RATES = {"network": (1.0, 2.0), "kernel": (0.25, 1.0)}
+SCALES = {"network": (1 / 32, 1 / 4), "kernel": (0.25, 1.0)}  # of the readout's start; of the kernel
 
 
 def drawings(trial: Trial) -> Tensor:
@@ -207,47 +183,22 @@ def drawings(trial: Trial) -> Tensor:
     return images - images.mean(0)
 
 
-def episodes(count: int, characters: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Tasks of five characters: numbers of a drawing each to learn from, and of another to be told, both (tasks, 5)."""
-    chosen = np.stack([rng.choice(characters, WAYS, replace=False) for _ in range(count)])
-    copies = np.stack([[rng.choice(COPIES, 2, replace=False) for _ in range(WAYS)] for _ in range(count)])
-    pairs = torch.from_numpy(chosen[:, :, None] * COPIES + copies)
-    return pairs[..., 0], pairs[..., 1]
-
-
 def learners(trial: Trial, images: Tensor) -> dict[str, NetworkMaml | KernelMaml]:
-    """The limit and finite networks, each from two scales of the readout and at three rates; two kernels at three rates."""
-    grid = [(rate, scale) for scale in SCALES for rate in RATES]
-    rates, generator = torch.tensor([rate for rate, _ in grid]), trial.generator("weights")
-    found: dict[str, NetworkMaml | KernelMaml] = {}
-    for width in trial.pick(smoke=(2, 8, 32), laptop=(2, 8, 32), full=(2, 8, 32, 128, 512)):
-        limits = [
-            InfiniteLinearNetwork(images.shape[1], WAYS, feature_scale=1.0, readout_scale=scale) for _, scale in grid
-        ]
-        found[f"{width}"] = NetworkMaml(Replicas([limit.sample(width, generator) for limit in limits]), rates)
-    found["limit"] = NetworkMaml(Replicas(limits), rates)
-    lengths = images.norm(dim=1)
-    products = images @ images.T
-    angles = (products / (lengths[:, None] * lengths)).clamp(-1, 1)
-    tangent = lengths[:, None] * lengths * neural_tangent_kernel(angles, torch.relu, 1, symmetric=True)
-    for name, gram in (("kernel of ReLUs", tangent), ("linear kernel", products)):
-        found[name] = KernelMaml(gram, WAYS, torch.tensor(RATES))
-    return found
-
-
-def accuracy(learner: NetworkMaml | KernelMaml, images: Tensor, tasks: tuple[Tensor, Tensor]) -> Tensor:
-    """Of each setting, after twenty steps on each task."""
-    inputs = examples(learner, images, tasks)
-    parts = zip(*(part.split(25) for part in inputs[:3]), strict=True)
-    right = [learner.scores(s, y, q, steps=20).argmax(-1) == y for s, y, q in parts]
-    return torch.cat(right, 1).double().mean((1, 2))
-
-
-def examples(learner: NetworkMaml | KernelMaml, images: Tensor, tasks: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """Support, labels, query, labels: drawings, or their numbers for a kernel, which knows all of them."""
-    support, query = tasks if isinstance(learner, KernelMaml) else (images[part] for part in tasks)
-    labels = torch.arange(WAYS).expand_as(tasks[0])
-    return support, labels, query, labels
+    """Finite networks and the limit, each at two rates and two scales of the readout's start; kernels at two of each."""
+    networks, kernels = (list(itertools.product(SCALES[kind], RATES[kind])) for kind in ("network", "kernel"))
+    inputs, generator = images.shape[1], trial.generator("weights")
+    limits = [InfiniteLinearNetwork(inputs, WAYS, feature_scale=1.0, readout_scale=scale) for scale, _ in networks]
+    nets: dict[str, list[Any]] = {
+        str(width): [limit.sample(width, generator) for limit in limits]
+        for width in trial.pick(smoke=(2, 8, 32), laptop=(2, 8, 32), full=(2, 8, 32, 128, 512))
+    }
+    nets["limit"] = limits
+    scales, rates = torch.tensor(kernels).T
+    grams = {"kernel of ReLUs": 2 * wide_kernel(images * inputs**0.5), "linear kernel": images @ images.T}
+    return {
+        name: NetworkMaml(Replicas(own), torch.tensor([rate for _, rate in networks]), pool=images)
+        for name, own in nets.items()
+    } | {name: KernelMaml(gram, WAYS, rates, scales=scales) for name, gram in grams.items()}
 
 
 def few_shot_accuracies(trial: Trial) -> Rows:
@@ -255,20 +206,22 @@ def few_shot_accuracies(trial: Trial) -> Rows:
     steps, tested = trial.pick(smoke=(2, 4), laptop=(800, 400), full=(10_000, 1000))
     images = drawings(trial)
     rng, characters = trial.rng("tasks"), len(images) // COPIES
-    training, validation, test = np.split(
-        rng.permutation(characters), (142 * characters // 242, 182 * characters // 242)
+    parts = np.split(rng.permutation(characters), (142 * characters // 242, 182 * characters // 242))
+    training, validation, test = (
+        partial(one_shot_tasks, classes=part, ways=WAYS, copies=COPIES, rng=rng) for part in parts
     )
-    held_out, asked = episodes(tested // 2, validation, rng), episodes(tested, test, rng)
-    batches = [episodes(16, training, rng) for _ in range(steps)]
+    held_out, asked = validation(tested // 2), test(tested)
+    batches = [training(16) for _ in range(steps)]
     rows = []
     for name, learner in learners(trial, images).items():
         if name == "limit":
-            rows.append({"learner": "limit at its start", "accuracy": float(accuracy(learner.only(0), images, asked))})
+            start = learner.only(0).accuracy(*asked, steps=ADAPTED)
+            rows.append({"learner": "limit at its start", "accuracy": float(start)})
         for batch in batches:
-            learner.learn(*examples(learner, images, batch))
-        chosen = int(accuracy(learner, images, held_out).argmax())
-        tested_accuracy = accuracy(learner.only(chosen), images, asked)
-        rows.append({"learner": name, "accuracy": float(tested_accuracy), "chosen": chosen})
+            learner.learn(*batch)
+        chosen = int(learner.accuracy(*held_out, steps=ADAPTED).argmax())
+        reached = learner.only(chosen).accuracy(*asked, steps=ADAPTED)
+        rows.append({"learner": name, "accuracy": float(reached), "chosen": chosen})
     return rows
 
 
@@ -278,12 +231,9 @@ def few_shot_accuracies(trial: Trial) -> Rows:
 def few_shot(table):
     accuracy = table.set_index("learner")["accuracy"]
     kernels = max(accuracy["kernel of ReLUs"], accuracy["linear kernel"])
-    over = {
-        f"over_width_{width}": accuracy["limit"] - accuracy[width] for width in ("2", "8", "32") if width in accuracy
-    }
     return {
         "over_kernels": accuracy["limit"] - kernels,
-        **over,
+        **{f"over_width_{width}": accuracy["limit"] - accuracy[width] for width in ("2", "8", "32")},
         "gain_of_meta_training": accuracy["limit"] - accuracy["limit at its start"],
         "accuracy_of_kernels": kernels,
         "accuracy_of_limit": accuracy["limit"],

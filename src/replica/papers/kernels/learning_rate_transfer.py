@@ -138,7 +138,7 @@ def sharpness_course(
             rows.append(
                 {
                     "step": step,
-                    "sharpness": float(tracker.measure(replicas).detach().log().mean().exp()),
+                    "sharpness": float(tracker.measure(replicas).log().mean().exp()),
                     "loss": float(left),
                 }
             )
