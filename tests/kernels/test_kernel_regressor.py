@@ -78,6 +78,19 @@ def test_tolerance_takes_the_strongest_ridge_that_is_about_as_good():
     assert about.ridge_ == about.strengths_[np.flatnonzero(errors <= 1.02 * errors.min())[-1]] > least.ridge_
 
 
+@pytest.mark.parametrize("kernel", ["rbf", "precomputed"])
+def test_few_rows_choose_the_ridge_and_all_are_learned_from(kernel):
+    X, y = table(60)
+    given = np.exp(-0.5 * np.square(X[:, None] - X).sum(2)) if kernel == "precomputed" else X
+    model = KernelRegressor(kernel, gamma=0.5, selection_rows=20).fit(given, y)
+    few = KernelRegressor(kernel, gamma=0.5).fit(given[:20, :20] if kernel == "precomputed" else X[:20], y[:20])
+    assert model.ridge_ == few.ridge_ != KernelRegressor(kernel, gamma=0.5).fit(given, y).ridge_
+    whole = KernelRegressor(kernel, gamma=0.5, ridge=few.ridge_).fit(given, y)
+    np.testing.assert_allclose(model.predict(given), whole.predict(given), rtol=1e-10)
+    many = KernelRegressor(kernel, gamma=0.5, selection_rows=60).fit(given, y)
+    np.testing.assert_array_equal(many.leave_one_out_, KernelRegressor(kernel, gamma=0.5).fit(given, y).leave_one_out_)
+
+
 def test_distributions_are_the_posteriors_with_noise():
     X, y = table(400, outputs=1)
     model = KernelRegressor("ntk-erf", ridge=0.05).fit(X[:300], y[:300])

@@ -35,6 +35,8 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
         ridge: λ, 0 or more; several to choose from; or None for 24 from 1e-10 to 100 times the kernel's mean diagonal.
         tolerance: of several λ the largest is taken whose leave-one-out error is at most this share above the least. Where
             targets have little noise the path is flat below some λ, and the least of them makes the posterior too sure.
+        selection_rows: of more rows, the first so many choose λ, and one Cholesky factor of all follows: the noise of the
+            Gaussian process, which λ is, does not depend on how many rows there are. None for all rows.
         intercept: whether there is a b; else it is 0.
         gamma: of the kernels that have one; None for 1 over the summed variance of the columns (its root for "laplace").
         degree: of "polynomial".
@@ -70,6 +72,7 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
         *,
         ridge: float | Sequence[float] | None = None,
         tolerance: float = 0.0,
+        selection_rows: int | None = None,
         intercept: bool = True,
         gamma: float | None = None,
         degree: int = 3,
@@ -82,6 +85,7 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
         self.kernel = kernel
         self.ridge = ridge
         self.tolerance = tolerance
+        self.selection_rows = selection_rows
         self.intercept = intercept
         self.gamma = gamma
         self.degree = degree
@@ -114,7 +118,10 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
             raise ValueError(f"scale: got {self.scale}, want a finite number above 0, or None")
         if not 0 <= self.tolerance < np.inf:
             raise ValueError(f"tolerance: got {self.tolerance}, want a finite number of 0 or more")
+        if self.selection_rows is not None and self.selection_rows < 1:
+            raise ValueError(f"selection_rows: got {self.selection_rows}, want 1 or more, or None for all")
         strengths = self._strengths()
+        chosen = min(len(X), self.selection_rows or len(X))
         self.points_, self.kernel_ = X, self._kernel(X)
         self._factor: tuple[Array, Array | None, float] | None = None
         targets = y.reshape(len(y), -1)
@@ -126,10 +133,14 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
             self.ridge_ = float(strengths[0])
             alpha, constant = self._by_cholesky(targets)
         else:
-            path = ridge_path(self._gram(), targets, strengths, intercept=self.intercept, tolerance=self.tolerance)
+            path = ridge_path(
+                self._gram(chosen), targets[:chosen], strengths, intercept=self.intercept, tolerance=self.tolerance
+            )
             self.ridge_, alpha, constant = float(path.strengths[path.best]), path.coefficients, path.intercept
             self.strengths_, errors = path.strengths, path.errors * unit
             self.leave_one_out_ = errors[:, 0] if y.ndim == 1 else errors
+            if chosen < len(X):
+                alpha, constant = self._by_cholesky(targets)
         freedom = max(1, len(y) - int(self.intercept))
         centred = targets - targets.mean(0) * int(self.intercept)
         scale = np.sqrt(np.maximum((centred * alpha).sum(0) / freedom, 0.0)) * unit
@@ -227,12 +238,13 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
             bias_variance=self.bias_variance,
         )
 
-    def _gram(self) -> Array:
-        """K between all training points, in Fortran order, in an array that may be overwritten."""
+    def _gram(self, count: int | None = None) -> Array:
+        """K between the first training points, or all, in Fortran order, in an array that may be overwritten."""
+        points = self.points_[:count]
         if isinstance(self.kernel_, str):
-            return np.array(self.points_, order="F")
-        gram = np.asarray(self.kernel_(self.points_, self.points_), dtype=np.float64)
-        self._refuse(gram, len(self.points_))
+            return np.array(points[:, :count], order="F")
+        gram = np.asarray(self.kernel_(points, points), dtype=np.float64)
+        self._refuse(gram, (len(points), len(points)))
         # A function may keep what it returns; the kernels by name do not.
         own = isinstance(self.kernel_, NamedKernel) and gram.flags.c_contiguous
         return gram.T if own else np.array(gram, order="F")
@@ -241,12 +253,12 @@ class KernelRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type:
         if isinstance(self.kernel_, str):
             return X
         cross = np.asarray(self.kernel_(X, self.points_), dtype=np.float64)
-        self._refuse(cross, len(X))
+        self._refuse(cross, (len(X), len(self.points_)))
         return cross
 
-    def _refuse(self, values: Array, rows: int) -> None:
-        if values.shape != (rows, len(self.points_)):
-            raise ValueError(f"kernel: got shape {values.shape}, want {(rows, len(self.points_))}")
+    def _refuse(self, values: Array, shape: tuple[int, int]) -> None:
+        if values.shape != shape:
+            raise ValueError(f"kernel: got shape {values.shape}, want {shape}")
         # Both ends are NaN where any value is, and no array of flags is made.
         if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
             raise ValueError("kernel: got values that are not finite")
