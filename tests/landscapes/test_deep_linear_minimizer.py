@@ -6,9 +6,13 @@ import torch
 
 from replica.landscapes import (
     class_means,
+    deep_linear_loss,
     deep_linear_minimizer,
+    descend_deep_linear,
     frame_distance,
+    layerwise_collapse,
     lbfgs_descent,
+    linear_layers,
     scale_logit_shape,
     simplex_frame,
 )
@@ -63,21 +67,16 @@ def test_value_and_gradient_at_the_minimiser(counts, bias, depth):
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_no_descent_goes_below_and_some_arrive(depth):
-    counts = (12, 6, 2)
-    found = deep_linear_minimizer(counts, depth, weight_decay=1e-2, feature_decay=1e-2)
-    labels = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
-    loss = objective(labels, 3, 1e-2, 1e-2)
-    ends = []
-    for start in range(12):
-        generator = torch.Generator().manual_seed(start)
-        shapes = [(20, 4), *[(4, 4)] * (depth - 1), (3, 4)]
-        starts = [torch.randn(shape, dtype=torch.float64, generator=generator) for shape in shapes]
-        ends.append(lbfgs_descent(loss, starts))
+    counts, decays = (12, 6, 2), {"weight_decay": 1e-2, "feature_decay": 1e-2}
+    found = deep_linear_minimizer(counts, depth, **decays)
+    starts = [torch.Generator().manual_seed(start) for start in range(12)]
+    ends = [descend_deep_linear(counts, depth, 4, deviation=1.0, generator=start, **decays)[1] for start in starts]
     losses = [end.loss for end in ends]
     assert min(losses) == pytest.approx(found.loss, rel=1e-6)
     assert min(losses) > found.loss - 1e-9
-    best = ends[int(np.argmin(losses))].tensors
-    means = class_means(best[0], labels)
+    best = ends[int(np.argmin(losses))]
+    assert best.gradient_norm < 1e-6
+    means = class_means(best.features, torch.arange(3).repeat_interleave(torch.tensor(counts)))
     torch.testing.assert_close(means @ means.T, found.means_gram, atol=1e-4, rtol=1e-3)
 
 
@@ -133,6 +132,39 @@ def test_for_one_layer_no_descent_on_cross_entropy_goes_below_the_simplex():
     assert none.loss == pytest.approx(np.log(3))
 
 
+@pytest.mark.parametrize("cross_entropy", [False, True])
+def test_the_part_s_loss_is_the_one_written_out(cross_entropy):
+    generator = torch.Generator().manual_seed(0)
+    features, first, last, bias = (
+        torch.randn(shape, dtype=torch.float64, generator=generator) for shape in ((6, 4), (5, 4), (3, 5), (3,))
+    )
+    labels = torch.arange(6) % 3
+    decays = {"weight_decay": 0.3, "feature_decay": 0.7, "cross_entropy": cross_entropy}
+    expected = objective(labels, 3, 0.3, 0.7, cross_entropy=cross_entropy)(features, first, last)
+    torch.testing.assert_close(deep_linear_loss(features, [first, last], labels, **decays), expected)
+    if not cross_entropy:
+        expected = objective(labels, 3, 0.3, 0.7, bias)(features, first, last)
+        torch.testing.assert_close(deep_linear_loss(features, [first, last], labels, bias=bias, **decays), expected)
+
+
+def test_every_layer_of_the_minimiser_is_collapsed_and_none_of_a_drawn_one():
+    found = deep_linear_minimizer([5] * 4, 3, weight_decay=1e-3, feature_decay=1e-3, bias=True)
+    weights, means = found.layers(7, torch.Generator().manual_seed(0))
+    labels = torch.arange(20) % 4
+    layers = layerwise_collapse(means.T[labels], weights, labels, simplex_frame(4))
+    assert len(layers) == 3
+    for layer in layers:
+        assert [float(value) for value in layer] == pytest.approx([0, 0, 0, 0, 0, 1], abs=1e-6)
+    spoiled = [
+        weights[0],
+        torch.roll(weights[1], 1, 0),
+        weights[2],
+    ]  # where one layer is not aligned, all before it see it
+    off = [float(layer.duality) for layer in layerwise_collapse(means.T[labels], spoiled, labels, simplex_frame(4))]
+    assert min(off[:2]) > 0.1
+    torch.testing.assert_close(linear_layers(means.T, weights).T, found.outputs)
+
+
 def test_bad_arguments():
     decays = {"weight_decay": 0.1, "feature_decay": 0.1}
     with pytest.raises(ValueError, match="counts, depth: got"):
@@ -143,7 +175,11 @@ def test_bad_arguments():
         deep_linear_minimizer([2], 1, weight_decay=0.0, feature_decay=1.0)
     with pytest.raises(ValueError, match="width: got 1, want 2 or more"):
         deep_linear_minimizer([2, 1], 1, **decays).layers(1)
+    with pytest.raises(ValueError, match="weights: got 0 layers"):
+        deep_linear_loss(torch.ones(2, 2), [], torch.tensor([0, 1]), **decays)
     with pytest.raises(ValueError, match="shape: got"):
         scale_logit_shape(torch.zeros(2, 2), 1, 1, **decays)
     with pytest.raises(ValueError, match="starts, steps"):
         lbfgs_descent(torch.sum, [])
+    with pytest.raises(ValueError, match="counts, depth, width, steps"):
+        descend_deep_linear([2, 0], 1, 2, **decays)

@@ -16,6 +16,13 @@ from .deep_linear_minimizer import (
     DeepLinearMinimizer as DeepLinearMinimizer,
     deep_linear_minimizer as deep_linear_minimizer,
 )
+from .deep_linear_features import (
+    DeepLinearFeatures as DeepLinearFeatures,
+    deep_linear_loss as deep_linear_loss,
+    descend_deep_linear as descend_deep_linear,
+    layerwise_collapse as layerwise_collapse,
+    linear_layers as linear_layers,
+)
 from .logit_shapes import ScaledShape as ScaledShape, scale_logit_shape as scale_logit_shape
 
 # Descent to where the gradient vanishes

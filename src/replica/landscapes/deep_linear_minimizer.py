@@ -68,9 +68,7 @@ class DeepLinearMinimizer(NamedTuple):
             raise ValueError(f"width: got {width}, want {rank} or more")
         draws = torch.randn(self.depth, width, rank, dtype=torch.float64, generator=generator)
         bases = [*torch.linalg.qr(draws)[0], self.directions]
-        weights = [
-            (after * self.singular_values) @ before.T for before, after in itertools.pairwise(bases)
-        ]
+        weights = [(after * self.singular_values) @ before.T for before, after in itertools.pairwise(bases)]
         return weights, (bases[0] * self.feature_lengths) @ self.directions.T
 
 

@@ -33,21 +33,23 @@ def lbfgs_descent(
     Args:
         loss: takes the tensors, gives a number with a graph.
         starts: tensors to begin from; they are not changed, and taken to double precision.
-        steps: at most.
+        steps: at most; with 0 the loss and its gradient at the start are found.
         tolerance: it ends when no entry of the gradient is larger, or when steps no longer help in double precision.
 
     Raises:
-        ValueError: if there is no start, or `steps` is below 1.
+        ValueError: if there is no start, or `steps` is negative.
 
     Example:
         >>> end = lbfgs_descent(lambda x: ((x - 3) ** 2).sum(), [torch.zeros(2)])
-        >>> end.tensors[0]
+        >>> end.tensors[0].round(decimals=4)
         tensor([3., 3.], dtype=torch.float64)
     """
     from scipy.optimize import minimize
 
-    if not starts or steps < 1:
-        raise ValueError(f"starts, steps: got {len(starts)} tensors and {steps}, want one or more of each")
+    if not starts or steps < 0:
+        raise ValueError(
+            f"starts, steps: got {len(starts)} tensors and {steps}, want one or more, and steps of 0 or more"
+        )
     shapes = [start.shape for start in starts]
     sizes = [start.numel() for start in starts]
 
@@ -62,6 +64,9 @@ def lbfgs_descent(
         return float(value.detach()), torch.cat([slope.reshape(-1) for slope in slopes]).numpy()
 
     begin = torch.cat([start.detach().double().cpu().reshape(-1) for start in starts]).numpy()
+    if steps == 0:
+        value, slope = value_and_gradient(begin)
+        return Descent(parts(begin), value, float(np.linalg.norm(slope)), 0)
     options = {"maxiter": steps, "maxfun": 2 * steps, "gtol": tolerance, "ftol": 1e-16, "maxcor": 20}
     found = minimize(value_and_gradient, begin, jac=True, method="L-BFGS-B", options=options)
     return Descent(parts(found.x), float(found.fun), float(np.linalg.norm(found.jac)), int(found.nit))
