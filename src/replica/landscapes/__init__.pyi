@@ -27,3 +27,6 @@ from .logit_shapes import ScaledShape as ScaledShape, scale_logit_shape as scale
 
 # Descent to where the gradient vanishes
 from .lbfgs_descent import Descent as Descent, lbfgs_descent as lbfgs_descent
+
+# Features held near given ones: how far from collapse they end
+from .near_collapse_model import NearCollapseModel as NearCollapseModel
