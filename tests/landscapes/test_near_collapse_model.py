@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from replica.landscapes import NearCollapseModel, frame_distance, within_class_variability
+from replica.landscapes import NearCollapseModel, frame_distance, unconstrained_frame, within_class_variability
 
 K, N, D = 3, 4, 6
 LABELS = torch.arange(K * N) % K
@@ -41,8 +41,7 @@ def test_with_little_attraction_the_minimiser_is_the_unconstrained_models():
     model = NearCollapseModel(drawn(), LABELS, attraction=1e-4, **DECAYS)
     found = model.minimize()
     assert within_class_variability(found, LABELS, traces=True) < 1e-2
-    rho = (1 - (0.02 * 0.03) ** 0.5) * (0.02 / 0.03) ** 0.5
-    frame = rho**0.5 * torch.linalg.qr(drawn(3, (D, K)))[0].T
+    frame = unconstrained_frame(K, D, **DECAYS)
     assert frame_distance(torch.stack([found[k == LABELS].mean(0) for k in range(K)]), torch.eye(K)) < 0.02
     kept = NearCollapseModel(frame[LABELS], LABELS, attraction=2.0, **DECAYS)
     torch.testing.assert_close(kept.minimize(), frame[LABELS])
@@ -66,18 +65,22 @@ def test_first_order_is_the_implicit_function_theorems_with_the_hessian_by_autog
 def test_spectra_of_theorem_4_2():
     """For large β: 1 and 1 − √(λ_H / λ_W) / β within a class, 2 λ_H (1 − √(λ_H λ_W)) / β between classes."""
     beta, lam, mu = 1e4, 0.3, 0.1
-    rho = (1 - (lam * mu) ** 0.5) * (lam / mu) ** 0.5
-    frame = rho**0.5 * torch.linalg.qr(drawn(3, (D, K)))[0].T
+    frame = unconstrained_frame(K, D, weight_decay=lam, feature_decay=mu)
     model = NearCollapseModel(frame[LABELS], LABELS, weight_decay=lam, feature_decay=mu, attraction=beta)
-    own = torch.nonzero(LABELS == 0)[:, 0]
-    basis = torch.zeros(N * D, K * N, D, dtype=torch.float64)
-    basis[:, own] = torch.eye(N * D, dtype=torch.float64).reshape(N * D, N, D)
-    moved = model.first_order(basis)
-    same, other = (torch.linalg.svdvals(moved[:, k == LABELS].reshape(N * D, N * D)) for k in (0, 1))
+    same, other = (torch.linalg.svdvals(model.response_block(0, k)) for k in (0, 1))
     assert float(same[0]) == pytest.approx(1, abs=1e-3 / beta)
     assert float((1 - same[-1]) * beta) == pytest.approx((mu / lam) ** 0.5, rel=1e-3)
     assert float(other[0] * beta) == pytest.approx(2 * mu * (1 - (lam * mu) ** 0.5), rel=1e-3)
     assert other[1] < 1e-12
+
+
+def test_a_block_is_the_response_of_one_class_to_another():
+    model = NearCollapseModel(drawn(4, (K, D))[LABELS], LABELS, attraction=2.0, **DECAYS)
+    perturbation = torch.zeros(K * N, D, dtype=torch.float64)
+    perturbation[LABELS == 2] = drawn(6, (N, D))
+    expected = model.first_order(perturbation)[LABELS == 1]
+    found = model.response_block(2, 1) @ drawn(6, (N, D)).reshape(-1)
+    torch.testing.assert_close(found, expected.reshape(-1))
 
 
 def test_flow_starts_down_the_gradient_and_variability_falls():
@@ -107,3 +110,5 @@ def test_bad_arguments():
         NearCollapseModel(drawn(), LABELS, **options).first_order(drawn())
     with pytest.raises(ValueError, match=r"perturbation: got \(3, 6\)"):
         NearCollapseModel(drawn(4, (K, D))[LABELS], LABELS, **options).first_order(drawn()[:3])
+    with pytest.raises(ValueError, match="classes, dim, weight_decay, feature_decay"):
+        unconstrained_frame(3, 2, **DECAYS)

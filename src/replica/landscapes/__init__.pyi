@@ -2,6 +2,7 @@
 from .collapse import (
     CollapseMetrics as CollapseMetrics,
     class_means as class_means,
+    class_scatter as class_scatter,
     collapse_metrics as collapse_metrics,
     duality_distance as duality_distance,
     frame_distance as frame_distance,
@@ -29,4 +30,7 @@ from .logit_shapes import ScaledShape as ScaledShape, scale_logit_shape as scale
 from .lbfgs_descent import Descent as Descent, lbfgs_descent as lbfgs_descent
 
 # Features held near given ones: how far from collapse they end
-from .near_collapse_model import NearCollapseModel as NearCollapseModel
+from .near_collapse_model import (
+    NearCollapseModel as NearCollapseModel,
+    unconstrained_frame as unconstrained_frame,
+)

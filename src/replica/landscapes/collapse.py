@@ -92,6 +92,20 @@ def class_means(
     return (members.T @ features) / counts[:, None]
 
 
+def class_scatter(
+    features: Float[Tensor, "samples dim"], labels: Int[Tensor, " samples"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Tr Σ_W and tr Σ_B: mean squared distances of samples from their class means, and of these from the mean of all samples.
+
+    Example:
+        >>> class_scatter(torch.tensor([[1.0], [3.0], [-2.0], [-2.0]]), torch.tensor([0, 0, 1, 1]))
+        (tensor(0.5000), tensor(4.))
+    """
+    means = class_means(features, labels)
+    within, between = features - means[labels.long()], means - features.mean(0)
+    return within.square().sum(1).mean(), between.square().sum(1).mean()
+
+
 def within_class_variability(
     features: Float[Tensor, "samples dim"], labels: Int[Tensor, " samples"], *, traces: bool = False
 ) -> Float[Tensor, ""]:
@@ -105,10 +119,11 @@ def within_class_variability(
         >>> within_class_variability(features, torch.tensor([0, 0, 1, 1]), traces=True)
         tensor(1.)
     """
+    if traces:
+        inside, outside = class_scatter(features, labels)
+        return inside / outside
     means = class_means(features, labels)
     within, between = features - means[labels.long()], means - features.mean(0)
-    if traces:
-        return within.square().sum(1).mean() / between.square().sum(1).mean()
     # With C the centred means, Σ_B⁺ / K = C⁺ C⁺ᵀ: no matrix of features by features is made.
     return (within @ torch.linalg.pinv(between)).square().sum(1).mean()
 

@@ -153,6 +153,21 @@ class NearCollapseModel:
         between = right.T @ torch.cat([moved, across], -1)
         return (within + between[..., self.labels, :]) @ left.T
 
+    def response_block(self, source: int, target: int) -> Float[Tensor, "moved perturbed"]:
+        """F's block from perturbations of one class's given features to this or another class's: `first_order` as a matrix.
+
+        Args:
+            source: the class that is perturbed.
+            target: the class whose features move.
+
+        Returns:
+            A square matrix of as many rows as a class has samples times features.
+        """
+        size = self.count * self.given.shape[1]
+        basis = torch.zeros(size, *self.given.shape, dtype=torch.float64)
+        basis[:, self.labels == source] = torch.eye(size, dtype=torch.float64).reshape(size, self.count, -1)
+        return self.first_order(basis)[:, self.labels == target].flatten(1).T
+
     def collapsed_minimizer(self) -> Float[Tensor, "samples dim"]:
         """The minimiser for the class means of the given features in place of these, in closed form: collapsed as well."""
         left, lengths, right = torch.linalg.svd(class_means(self.given, self.labels).T, full_matrices=False)
@@ -170,3 +185,26 @@ class NearCollapseModel:
             *(float(root.real) for root in roots if abs(root.imag) < 1e-9 * (1 + abs(root)) and root.real > 0),
         ]
         return min(reals, key=lambda m: lam / (m**2 + lam) + held * m**2 - 2 * pull * m)
+
+
+def unconstrained_frame(
+    classes: int, dim: int, *, weight_decay: float, feature_decay: float, generator: torch.Generator | None = None
+) -> Float[Tensor, "classes dim"]:
+    """Class means of a minimiser of the model without attraction: orthogonal, turned at random, float64.
+
+    Their squared length is (1 − √(λ_H λ_W)) √(λ_W / λ_H), for decays whose product is below 1; 0 else (Theorem 2.1).
+
+    Raises:
+        ValueError: if there are fewer dimensions than classes, or a decay is not above 0.
+
+    Example:
+        >>> means = unconstrained_frame(2, 5, weight_decay=0.04, feature_decay=0.01)
+        >>> (means @ means.T).round(decimals=4)
+        tensor([[1.9600, 0.0000],
+                [0.0000, 1.9600]], dtype=torch.float64)
+    """
+    if dim < classes or not (weight_decay > 0 and feature_decay > 0):
+        found = f"{classes}, {dim}, {weight_decay} and {feature_decay}"
+        raise ValueError(f"classes, dim, weight_decay, feature_decay: got {found}, want dim ≥ classes, decays above 0")
+    square = max(1 - (weight_decay * feature_decay) ** 0.5, 0.0) * (weight_decay / feature_decay) ** 0.5
+    return square**0.5 * torch.linalg.qr(torch.randn(dim, classes, dtype=torch.float64, generator=generator))[0].T
