@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from replica.landscapes import NearCollapseModel, frame_distance, unconstrained_frame, within_class_variability
+from replica.landscapes import (
+    NearCollapseModel,
+    class_scatter,
+    frame_distance,
+    unconstrained_frame,
+    within_class_variability,
+)
 
 K, N, D = 3, 4, 6
 LABELS = torch.arange(K * N) % K
@@ -92,6 +98,13 @@ def test_flow_starts_down_the_gradient_and_variability_falls():
     torch.testing.assert_close((path[1] - path[0]) / 1e-5, -K * N * slope, atol=1e-4, rtol=1e-3)
     ratios = np.array([float(within_class_variability(features, LABELS, traces=True)) for features in path])
     assert (np.diff(ratios) < 0).all()
+    # Theorem 3.1: apart from their common decay, one trace falls, the other rises.
+    within, between = (
+        torch.stack(traces) for traces in zip(*(class_scatter(step, LABELS) for step in path), strict=True)
+    )
+    common = torch.tensor([0.0, 1e-5, 1.0, 10.0, 50.0]).mul(2 * 0.03).exp()
+    assert ((common * within).diff() < 0).all()
+    assert ((common * between).diff() > 0).all()
     near = NearCollapseModel(drawn(), LABELS, attraction=1e3, **DECAYS)
     torch.testing.assert_close(near.minimize() - drawn(), model.flow([1e-3])[0] - drawn(), atol=1e-6, rtol=5e-3)
 
