@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 
 from replica.lab.claims import Trial
-from replica.papers.landscapes.perturbed_collapse import FACTORS, decays, flows, paper, responses
+from replica.papers.landscapes.perturbed_collapse import CHANGED, decays, flows, paper, responses
 
 
 def test_variability_is_judged_by_its_largest_rise_and_the_worst_minimiser():
     path = [("a", 0.0, 2.0), ("a", 1.0, 1.0), ("a", 2.0, 0.5), ("b", 0.0, 8.0), ("b", 1.0, 4.0), ("b", 2.0, 4.4)]
     rows = [{"start": start, "time": time, "ratio": ratio} for start, time, ratio in path]
-    ends = [("a", 1.0, 3.0), ("a", 10.0, 1.0), ("a", 100.0, 1.8), ("b", 1.0, 2.0), ("b", 10.0, 2.0), ("b", 100.0, 4.0)]
+    ends = [("a", 1.0, 3.0), ("a", 10.0, 1.9), ("a", 100.0, 1.8), ("b", 1.0, 2.0), ("b", 10.0, 2.0), ("b", 100.0, 4.0)]
     rows += [{"start": start, "attraction": beta, "ratio": ratio} for start, beta, ratio in ends]
     found = paper.claims["variability_falls"].measures(pd.DataFrame(rows))
     assert found["largest_rise"] == pytest.approx(math.log(1.1))
-    assert found["log_variability_over_given"] == pytest.approx(math.log(0.9))
+    assert found["log_variability_over_given"] == pytest.approx(math.log(0.95))
     assert found["log_variability_under_little_attraction"] == pytest.approx(math.log(1.5))
     assert found["variability_given"] == 2.0
 
@@ -59,7 +59,14 @@ def test_elasticities_are_those_of_the_spectrum():
 
 
 def test_decays_are_judged_by_how_far_they_move_collapse():
-    variability = {"neither": 1.0, "features": 0.5, "no features": 4.0, "last": 2.0, "no last": 1.0}
+    variability = {
+        "neither": 1.0,
+        "features": 0.5,
+        "no features": 4.0,
+        "last": 2.0,
+        "no last": 1.0,
+        "other batches": 8.0,
+    }
     rows = [{"changed": name, "accuracy": 1.0, "variability": value} for name, value in variability.items()]
     rows[2]["accuracy"] = 0.9
     found = paper.claims["feature_decay_matters_more"].measures(pd.DataFrame(rows))
@@ -67,12 +74,13 @@ def test_decays_are_judged_by_how_far_they_move_collapse():
     assert found["doubling_features_decay"] == pytest.approx(-math.log(2))
     assert found["zeroing_features_decay"] == pytest.approx(math.log(4))
     assert (found["train_accuracy"], found["largest_move"]) == (0.9, pytest.approx(math.log(4)))
+    assert found["move_by_chance"] == pytest.approx(math.log(8))
 
 
 def test_networks_share_their_start_and_batches_and_every_decay_tells(monkeypatch):
     found = {row["changed"]: row["variability"] for row in decays(Trial(100, "smoke"))}
-    assert list(found) == list(FACTORS)
-    assert len(set(found.values())) == 5
-    monkeypatch.setattr("replica.papers.landscapes.perturbed_collapse.FACTORS", {"one": (1, 1), "same": (1, 1)})
-    one, same = decays(Trial(100, "smoke"))
-    assert one["variability"] == same["variability"]
+    assert list(found) == ["neither", "other batches", *CHANGED]
+    assert len(set(found.values())) == 6
+    monkeypatch.setattr("replica.papers.landscapes.perturbed_collapse.CHANGED", {"nothing": (1, 1)})
+    neither, _, nothing = decays(Trial(100, "smoke"))
+    assert neither["variability"] == nothing["variability"]

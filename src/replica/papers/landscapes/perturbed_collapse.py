@@ -19,8 +19,8 @@ from replica.training import Minibatches, fit, mlp
 paper = Paper("perturbed_collapse")
 Rows = list[dict[str, Any]]
 DECAY = {"weight_decay": 0.005, "feature_decay": 0.005}
-FACTORS = {"neither": (1, 1), "features": (2, 1), "no features": (0, 1), "last": (1, 2), "no last": (1, 0)}
-"""Of the decay of features and of the last layer."""
+CHANGED = {"features": (2, 1), "no features": (0, 1), "last": (1, 2), "no last": (1, 0)}
+"""Factors of the decay of features and of the last layer."""
 
 
 def flows(trial: Trial) -> Rows:
@@ -123,13 +123,14 @@ def decays(trial: Trial) -> Rows:
         return (net(inputs) - targets).square().sum() / (2 * len(inputs))
 
     rows = []
-    for part, factors in FACTORS.items():
+    for part, factors in ({"neither": (1, 1), "other batches": (1, 1)} | CHANGED).items():
         body = nn.Sequential(mlp((64, width, width), generator=trial.generator("body")), nn.ReLU())
         net = nn.Sequential(body, nn.Linear(width, 10, bias=False))
         net[1].weight.data = torch.randn(10, width, generator=trial.generator("last")) / width**0.5
         groups = [{"params": net[index].parameters(), "weight_decay": 0.001 * factors[index]} for index in (0, 1)]
         optimiser = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
-        batches = Minibatches(X, Y, size=50, generator=trial.generator("batches"))
+        order = trial.generator("other batches" if part == "other batches" else "batches")
+        batches = Minibatches(X, Y, size=50, generator=order)
         steps = epochs * len(batches)
         schedule = torch.optim.lr_scheduler.StepLR(optimiser, steps // 3)
         fit(net, half_squared, batches, optimiser=optimiser, schedule=schedule, steps=steps)
@@ -151,5 +152,6 @@ def feature_decay_matters_more(table):
         "doubling_features_decay": moved["features"],
         "zeroing_features_decay": moved["no features"],
         "train_accuracy": rows["accuracy"].min(),
-        "largest_move": moved.abs().max(),
+        "largest_move": moved[list(CHANGED)].abs().max(),
+        "move_by_chance": abs(moved["other batches"]),
     }
