@@ -199,9 +199,8 @@ def unconstrained_frame(
 
     Example:
         >>> means = unconstrained_frame(2, 5, weight_decay=0.04, feature_decay=0.01)
-        >>> (means @ means.T).round(decimals=4)
-        tensor([[1.9600, 0.0000],
-                [0.0000, 1.9600]], dtype=torch.float64)
+        >>> means.square().sum(1).round(decimals=4)
+        tensor([1.9600, 1.9600], dtype=torch.float64)
     """
     if dim < classes or not (weight_decay > 0 and feature_decay > 0):
         found = f"{classes}, {dim}, {weight_decay} and {feature_decay}"
