@@ -1,0 +1,5 @@
+"""Loss surfaces and where training ends on them: neural collapse. The stub beside this file is its contents."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
