@@ -29,3 +29,12 @@ from .unit_clusters import (
     spectral_embedding as spectral_embedding,
 )
 from .subspaces import canonical_correlations as canonical_correlations
+
+# What activations cause: patched from another run, whole, by units or along a subspace; and patches that mislead
+from .patching import (
+    interchange as interchange,
+    patch_subspace as patch_subspace,
+    patched_activations as patched_activations,
+)
+from .subspace_search import learn_subspace as learn_subspace
+from .dormant_paths import DormantDecomposition as DormantDecomposition, dormant_decomposition as dormant_decomposition
