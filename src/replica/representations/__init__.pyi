@@ -38,3 +38,11 @@ from .patching import (
 )
 from .subspace_search import learn_subspace as learn_subspace
 from .dormant_paths import DormantDecomposition as DormantDecomposition, dormant_decomposition as dormant_decomposition
+
+# How many different features a layer has, and nets with some units only
+from .feature_merging import (
+    FeatureComplexity as FeatureComplexity,
+    iterative_feature_merging as iterative_feature_merging,
+    unit_distances as unit_distances,
+)
+from .unit_layers import keep_units as keep_units
