@@ -43,6 +43,5 @@ from .dormant_paths import DormantDecomposition as DormantDecomposition, dormant
 from .feature_merging import (
     FeatureComplexity as FeatureComplexity,
     iterative_feature_merging as iterative_feature_merging,
-    unit_distances as unit_distances,
 )
 from .unit_layers import keep_units as keep_units

@@ -1,5 +1,6 @@
 """Iterative feature merging: how many different features a layer has, and the net of those alone (Chen, Zhou & Yan 2024)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -41,7 +42,8 @@ def iterative_feature_merging(
     Units m and n of layer l are D_mn = |W_l[m] − W_l[n]|² + |W_{l+1}[:, m] − W_{l+1}[:, n]|² apart. Merging adds up their
     weights in (and biases), and averages their weights out, each by the number of units it stands for: the same function, where
     units are the same and the activation is a rectifier. Layers take turns, a pair each, as the authors' code has it, until
-    in every layer the least D is above β times the largest. Biases are not compared.
+    in every layer the least D is above β times the largest. Biases are not compared. A merge takes time of the order of the
+    squared number of units: inner products are brought up to date, not computed anew.
 
     A merged unit's weights in are larger than its parts', so it merges again less readily: of three copies the third is left.
 
@@ -74,7 +76,11 @@ def iterative_feature_merging(
     if not 0 <= most <= 1:
         raise ValueError(f"most: got {most}, want a share from 0 to 1")
     chain = Chain.of(model)
-    before = chain.parameters
+    before, dtype = chain.parameters, chain.weights[0].dtype
+    # In double precision, and at the end back: inner products are kept up to date, and must stay those of the weights.
+    chain.weights = [weight.double() for weight in chain.weights]
+    inward = [_inner(weight) for weight in chain.weights[:-1]]
+    outward = [_inner(weight.movedim(1, 0)) for weight in chain.weights[1:]]
     units = [len(weight) for weight in chain.weights[:-1]]
     groups: list[list[tuple[int, ...]]] = [[(unit,) for unit in range(size)] for size in units]
     moving = True
@@ -84,16 +90,25 @@ def iterative_feature_merging(
             left = len(groups[layer])
             if left < 2 or size - left + 1 > most * size:
                 continue
-            apart = unit_distances(chain.weights[layer], chain.weights[layer + 1])
+            inner = inward[layer] + outward[layer]
+            apart = inner.diagonal()[:, None] + inner.diagonal() - 2 * inner
             largest = float(apart.max())
             closest = int(apart.fill_diagonal_(torch.inf).argmin())
             first, second = sorted(divmod(closest, left))
-            # The bound allows for the rounding that exact copies have.
-            if float(apart[first, second]) > beta * largest + 1e-12 * largest:
+            # Rounding leaves exact copies a little apart.
+            if float(apart[first, second]) > (beta + 1e-12) * largest:
                 continue
             moving = True
-            _merge(chain, layer, first, second, [len(group) for group in groups[layer]])
+            ours, theirs = len(groups[layer][first]), len(groups[layer][second])
+            merged = _Merge(first, second, theirs / (ours + theirs))
+            inward[layer], outward[layer] = merged.summed(inward[layer]), merged.averaged(outward[layer])
+            if layer:  # whose weights out are this layer's weights in
+                outward[layer - 1] += merged.change(chain.weights[layer], merged.add)
+            if layer + 1 < len(units):
+                inward[layer + 1] += merged.change(chain.weights[layer + 1].movedim(1, 0), merged.average)
+            merged.apply(chain, layer)
             groups[layer][first] += groups[layer].pop(second)
+    chain.weights = [weight.to(dtype) for weight in chain.weights]
     complexity = FeatureComplexity(
         layers=tuple(chain.names[:-1]),
         units=tuple(units),
@@ -104,38 +119,53 @@ def iterative_feature_merging(
     return chain.net(), complexity
 
 
-def unit_distances(
-    inward: Float[Tensor, "units inputs positions"], outward: Float[Tensor, "outputs units positions"]
-) -> Float[Tensor, "units units"]:
-    """Squared distances between units by their weights in and out together (D), in double precision.
-
-    Args:
-        inward: weights of the layer whose outputs the units are.
-        outward: weights of the layer that reads them.
-
-    Example:
-        >>> import torch
-        >>> from replica.representations import unit_distances
-        >>> unit_distances(torch.tensor([[[0.0]], [[3.0]]]), torch.tensor([[[0.0], [4.0]]]))
-        tensor([[ 0., 25.],
-                [25.,  0.]], dtype=torch.float64)
-    """
-    rows = torch.cat([inward.flatten(1), outward.movedim(1, 0).flatten(1)], 1).double()
-    # Distances do not change with the origin; the smaller the rows, the less is lost to rounding.
-    rows = rows - rows.mean(0)
-    inner = rows @ rows.T
-    square = inner.diagonal()
-    return (square[:, None] + square - 2 * inner).clamp(min=0).fill_diagonal_(0)
+def _inner(rows: Float[Tensor, "units others positions"]) -> Float[Tensor, "units units"]:
+    flat = rows.flatten(1)
+    return flat @ flat.T
 
 
-def _merge(chain: Chain, layer: int, first: int, second: int, sizes: list[int]) -> None:
-    """Lets unit `first` stand for `second`, too, in place; `second` goes."""
-    inward, outward, bias = chain.weights[layer], chain.weights[layer + 1], chain.biases[layer]
-    kept = torch.tensor([unit for unit in range(len(inward)) if unit != second], device=inward.device)
-    inward[first] += inward[second]
-    share = sizes[second] / (sizes[first] + sizes[second])
-    outward[:, first].lerp_(outward[:, second].clone(), share)
-    chain.weights[layer], chain.weights[layer + 1] = inward[kept], outward[:, kept]
-    if bias is not None:
-        bias[first] += bias[second]
-        chain.biases[layer] = bias[kept]
+@dataclass(frozen=True)
+class _Merge:
+    """Unit `first` comes to stand for `second`, too, which goes; `share` is the second's part of an average of both."""
+
+    first: int
+    second: int
+    share: float
+
+    def add(self, rows: Tensor) -> Tensor:
+        return rows[self.first] + rows[self.second]
+
+    def average(self, rows: Tensor) -> Tensor:
+        return torch.lerp(rows[self.first], rows[self.second], self.share)
+
+    def without(self, rows: Tensor) -> Tensor:
+        """The rows but the second's."""
+        return torch.cat([rows[: self.second], rows[self.second + 1 :]])
+
+    def replaced(self, rows: Tensor, combine: Callable[[Tensor], Tensor]) -> Tensor:
+        rows = rows.clone()
+        rows[self.first] = combine(rows)
+        return self.without(rows)
+
+    def summed(self, inner: Tensor) -> Tensor:
+        """Inner products of weights, with the pair's added up."""
+        return self.replaced(self.replaced(inner, self.add).T, self.add)
+
+    def averaged(self, inner: Tensor) -> Tensor:
+        """Inner products of weights, with the pair's averaged."""
+        return self.replaced(self.replaced(inner, self.average).T, self.average)
+
+    def change(
+        self, rows: Float[Tensor, "units others positions"], combine: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "others others"]:
+        """What the inner products of the neighbouring layer's units, which run over this one's, change by."""
+        first, second, new = rows[self.first], rows[self.second], combine(rows)
+        return new @ new.T - first @ first.T - second @ second.T
+
+    def apply(self, chain: Chain, layer: int) -> None:
+        """The merge itself, in the weights."""
+        chain.weights[layer] = self.replaced(chain.weights[layer], self.add)
+        bias = chain.biases[layer]
+        chain.biases[layer] = None if bias is None else self.replaced(bias, self.add)
+        outward = chain.weights[layer + 1].movedim(1, 0)
+        chain.weights[layer + 1] = self.replaced(outward, self.average).movedim(0, 1)
