@@ -104,8 +104,14 @@ def means(table: pd.DataFrame, betas: tuple[float, ...] = (BETA,)) -> pd.Series:
 
 def at_beta(axes: Any, table: pd.DataFrame) -> None:
     """Accuracies at the threshold of the claim."""
-    draw = dots("method", "accuracy", "run", xlabel="network", ylabel="test accuracy", percent=True)
+    draw = dots("method", "accuracy", "run", xlabel="network", ylabel="test accuracy (%)", percent=True)
     draw(axes, table[(table["beta"] == BETA) | (table["method"] == WHOLE)])
+
+
+def over_betas(axes: Any, table: pd.DataFrame) -> None:
+    """Accuracies of what is left at each threshold."""
+    draw = lines("beta", "accuracy", xlabel="β", ylabel="test accuracy (%)", percent=True)
+    draw(axes, table[table["beta"].notna()])
 
 
 @paper.claim(merging, figure=at_beta)
@@ -120,7 +126,7 @@ def parameters_for_free(table):
     }
 
 
-@paper.claim(merging, figure=lines("beta", "accuracy", xlabel="β", ylabel="test accuracy", percent=True))
+@paper.claim(merging, figure=over_betas)
 def better_than_removing(table):
     """Accuracy after merging less that with as many units removed, over all thresholds."""
     found = means(table, BETAS)
