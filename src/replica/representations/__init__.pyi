@@ -29,3 +29,19 @@ from .unit_clusters import (
     spectral_embedding as spectral_embedding,
 )
 from .subspaces import canonical_correlations as canonical_correlations
+
+# What activations cause: patched from another run, whole, by units or along a subspace; and patches that mislead
+from .patching import (
+    interchange as interchange,
+    patch_subspace as patch_subspace,
+    patched_activations as patched_activations,
+)
+from .subspace_search import learn_subspace as learn_subspace
+from .dormant_paths import DormantDecomposition as DormantDecomposition, dormant_decomposition as dormant_decomposition
+
+# How many different features a layer has, and nets with some units only
+from .feature_merging import (
+    FeatureComplexity as FeatureComplexity,
+    iterative_feature_merging as iterative_feature_merging,
+)
+from .unit_layers import keep_units as keep_units
