@@ -28,4 +28,15 @@ from .unit_clusters import (
     cluster_units as cluster_units,
     spectral_embedding as spectral_embedding,
 )
-from .subspaces import canonical_correlations as canonical_correlations
+from .subspaces import (
+    canonical_correlations as canonical_correlations,
+    mean_canonical_correlation as mean_canonical_correlation,
+)
+from .procrustes import procrustes_distance as procrustes_distance
+
+# Geometry: which stimuli a layer holds apart, and whether two layers agree on it (kernels.linear_cka is their kin)
+from .dissimilarity import (
+    average_ranks as average_ranks,
+    dissimilarities as dissimilarities,
+    rdm_correlation as rdm_correlation,
+)
