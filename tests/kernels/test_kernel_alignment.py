@@ -69,6 +69,12 @@ def test_many_pairs_at_once() -> None:
     assert kernel_alignment(torch.eye(4), torch.ones(4, 4), centring="none").item() == pytest.approx(0.5)
 
 
+def test_neither_many_units_nor_many_samples_make_a_large_matrix() -> None:
+    for shape in ((4, 200_000), (200_000, 4)):  # the larger matrix would take 160 GB
+        wide = torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+        assert linear_cka(wide, wide).item() == pytest.approx(1, abs=1e-4)
+
+
 @pytest.mark.parametrize("debiased", [False, True])
 @pytest.mark.parametrize("samples", [5, 9])
 def test_gradients(samples: int, debiased: bool) -> None:

@@ -112,8 +112,11 @@ def average_ranks(values: Float[Tensor, "... count"]) -> Float[Tensor, "... coun
         >>> average_ranks(torch.tensor([0.3, 0.1, 0.3, 0.9]))
         tensor([2.5000, 1.0000, 2.5000, 4.0000])
     """
-    values = values.detach().contiguous()
-    ordered = values.sort(-1).values
-    below = torch.searchsorted(ordered, values, right=False)
-    up_to = torch.searchsorted(ordered, values, right=True)
-    return (below + up_to + 1).to(values.dtype) / 2
+    ordered, order = values.detach().sort(-1)
+    places = torch.arange(values.shape[-1], device=values.device).expand(values.shape)
+    edge = torch.ones_like(ordered[..., :1], dtype=torch.bool)
+    steps = ordered.diff(dim=-1) != 0
+    # The first and the last place of each run of ties.
+    start = torch.where(torch.cat([edge, steps], -1), places, 0).cummax(-1).values
+    end = torch.where(torch.cat([steps, edge], -1), places, values.shape[-1]).flip(-1).cummin(-1).values.flip(-1)
+    return torch.empty_like(ordered).scatter_(-1, order, (start + end).to(values.dtype) / 2 + 1)
