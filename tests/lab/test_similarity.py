@@ -111,6 +111,8 @@ def test_fewer_stimuli_and_units_are_a_part_of_more_and_constant_units_are_left_
 
 def test_noise_is_as_large_as_told_and_independent_in_every_net() -> None:
     dataset = planted(nets=2, layers=2, stimuli=2000, units=20)
+    for layers in dataset.content.activations.values():
+        layers[0][:] += np.arange(20)  # means of units are no variance
     clean, noisy = Fixed(), Fixed()
     run(clean, dataset, stimuli=2000)
     run(noisy, dataset, stimuli=2000, noise=0.5)

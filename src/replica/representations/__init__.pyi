@@ -40,3 +40,11 @@ from .dissimilarity import (
     dissimilarities as dissimilarities,
     rdm_correlation as rdm_correlation,
 )
+
+# Topology: who is near and who is far, and less of how much
+from .topological_rsa import (
+    LayerIdentification as LayerIdentification,
+    geodesic_distances as geodesic_distances,
+    geotopological_transform as geotopological_transform,
+    layer_identification as layer_identification,
+)

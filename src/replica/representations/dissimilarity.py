@@ -115,7 +115,7 @@ def average_ranks(values: Float[Tensor, "... count"]) -> Float[Tensor, "... coun
     ordered, order = values.detach().sort(-1)
     places = torch.arange(values.shape[-1], device=values.device).expand(values.shape)
     edge = torch.ones_like(ordered[..., :1], dtype=torch.bool)
-    steps = ordered.diff(dim=-1) != 0
+    steps = ordered[..., 1:] != ordered[..., :-1]  # infinite values are equal, their difference is not 0
     # The first and the last place of each run of ties.
     start = torch.where(torch.cat([edge, steps], -1), places, 0).cummax(-1).values
     end = torch.where(torch.cat([steps, edge], -1), places, values.shape[-1]).flip(-1).cummin(-1).values.flip(-1)

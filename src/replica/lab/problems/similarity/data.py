@@ -113,7 +113,7 @@ def sizes(options: Options, scale: Scale) -> tuple[int, int, int, int]:
     return (2, min(depth, 2), min(width, 8), 1) if scale == "smoke" else (count, depth, width, epochs)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)  # the seeds on which hyperparameters are chosen, and one more
 def _trained(trial: Trial, form: str, count: int, depth: int, width: int, epochs: int, split: Split) -> Nets:
     images = digits()
     order = trial.rng("images").permutation(len(images))
