@@ -48,3 +48,12 @@ from .topological_rsa import (
     geotopological_transform as geotopological_transform,
     layer_identification as layer_identification,
 )
+
+# Relative to anchors: spaces of networks trained apart that can be exchanged
+from .relative_projection import (
+    LatentAgreement as LatentAgreement,
+    RelativeEncoder as RelativeEncoder,
+    RelativeProjection as RelativeProjection,
+    latent_agreement as latent_agreement,
+    stitch as stitch,
+)

@@ -50,7 +50,7 @@ def geodesic_rsa(trial: Trial, share: float = 0.3) -> Measure:
 LAYERS = Arena(
     "similarity",
     network="conv",
-    nets=5,
+    nets=4,
     depth=6,
     width=16,
     epochs=10,
