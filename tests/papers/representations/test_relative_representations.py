@@ -8,6 +8,7 @@ from replica.lab.claims import Trial
 from replica.papers.representations.relative_representations import (
     LATENT,
     accuracy,
+    mapped,
     paper,
     relative_representations,
     split,
@@ -55,3 +56,10 @@ def test_the_entry_sees_angles_alone() -> None:
     assert relative_representations(Trial(0)).similarity(X, 5 * X @ turn) == pytest.approx(1, abs=1e-6)
     assert relative_representations(Trial(0)).similarity(X, X @ turn + 3) < 0.9
     assert relative_representations(Trial(0), centred=True).similarity(X, X @ turn + 3) == pytest.approx(1, abs=1e-6)
+
+
+def test_mapped_undoes_what_anchors_show() -> None:
+    X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    turn = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)).Q
+    Y = 0.3 * X @ turn - 2
+    torch.testing.assert_close(mapped(X, X[:10], Y[:10]), Y)

@@ -84,7 +84,7 @@ def accuracy(decoder: nn.Module, latents: Tensor, data: Split) -> float:
 
 @torch.no_grad()
 def stitched(trial: Trial) -> list[dict[str, Any]]:
-    """Accuracy of every encoder with every decoder: relative, absolute, mapped on the anchors, with other anchors."""
+    """Accuracy of every encoder with every decoder: relative, absolute, turned by the anchors, with other anchors."""
     data = split(trial)
     count, epochs = trial.pick(smoke=2, laptop=5, full=20), trial.pick(smoke=1, laptop=15, full=30)
     other = torch.from_numpy(trial.rng("other anchors").permutation(LATENT)).to(trial.device)
@@ -104,16 +104,18 @@ def stitched(trial: Trial) -> list[dict[str, Any]]:
         one, two = nets["absolute"][encoder], nets["absolute"][decoder]
         absolute = one[0](data.unseen)
         found["absolute"] = accuracy(two[1], absolute, data)
-        map_ = torch.linalg.lstsq(with_one(one[0](data.anchors)), two[0](data.anchors), driver="gelsd").solution
-        found["mapped"] = accuracy(two[1], with_one(absolute) @ map_, data)
+        found["mapped"] = accuracy(two[1], mapped(absolute, one[0](data.anchors), two[0](data.anchors)), data)
         pair = "whole" if encoder == decoder else "stitched"
         rows += [{"kind": kind, "pair": pair, "accuracy": value} for kind, value in found.items()]
     return rows
 
 
-def with_one(latents: Tensor) -> Tensor:
-    """Latents with a constant, so that a linear map can shift."""
-    return torch.cat([latents, torch.ones_like(latents[:, :1])], 1)
+def mapped(latents: Tensor, anchors: Tensor, targets: Tensor) -> Tensor:
+    """Latents shifted, turned and scaled as brings the anchors nearest to their targets (Schönemann 1966)."""
+    mean, centre = anchors.mean(0), targets.mean(0)
+    left, values, right = torch.linalg.svd((anchors - mean).T @ (targets - centre))
+    scale = values.sum() / (anchors - mean).square().sum()
+    return scale * (latents - mean) @ left @ right + centre
 
 
 def means(table):
