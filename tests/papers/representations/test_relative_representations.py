@@ -48,6 +48,11 @@ def test_pairs_are_counted_once_and_whole_networks_are_what_was_trained() -> Non
     expected = [accuracy(net[1], net[0](data.unseen), data) for net in nets]
     whole = table[(table["kind"] == "absolute") & (table["pair"] == "whole")]
     assert whole["accuracy"].tolist() == pytest.approx(expected)
+    for kind in ("absolute", "relative"):
+        nets = [trained(trial, data, f"{kind} {number}", relative=kind == "relative", epochs=1) for number in range(2)]
+        across = table[(table["kind"] == kind) & (table["pair"] == "stitched")]["accuracy"].tolist()
+        expected = [accuracy(nets[1 - i][1], nets[i][0](data.unseen), data) for i in range(2)]
+        assert across == pytest.approx(expected), "the one's encoder, the other's decoder"
 
 
 def test_the_entry_sees_angles_alone() -> None:
