@@ -60,6 +60,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "FallingRates",
         "python": 'data=my_frame, target="species", entries={"mine": MyParametrization}, width="32,64,128"',
     },
+    "similarity": {
+        "data": "--data my_activations.npz --sweep stimuli=30,100,300",
+        "example": "my_similarity.py",
+        "entry": "SharedNeighbours",
+        "python": 'data={"a/conv1": X, "a/conv2": Y, "b/conv1": Z, "b/conv2": W}, entries={"mine": MyMeasure}',
+    },
     "events": {
         "data": "--data my_events.npz --steps 100",
         "example": "my_event_network.py",

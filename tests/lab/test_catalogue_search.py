@@ -24,7 +24,9 @@ from replica.lab.catalogue import (
 )
 from replica.lab.problems.registry import names
 
-PROBLEMS = {"recall", "classification", "credit", "events", "operator", "regression", "scaling", "stream", "teacher"}
+PROBLEMS = {
+    "recall", "classification", "credit", "events", "operator", "regression", "scaling", "similarity", "stream", "teacher"
+}  # fmt: skip
 PAPERS = list(records().values())
 
 

@@ -29,6 +29,7 @@ from replica.lab.problems import get, labelled_rows, names
 from replica.lab.problems.problem import Dataset, Metric
 from replica.lab.problems.recall.data import PatternSets
 from replica.lab.problems.regression.data import draw_rows
+from replica.lab.problems.similarity.data import Nets
 from replica.lab.problems.stream.data import StreamContent
 from replica.lab.problems.stream.plan import plan
 from replica.lab.problems.teacher.targets import drawn
@@ -193,6 +194,19 @@ class Nearby:
         return (-squared / (2 * self.width**2)).exp() @ self.labels
 
 
+class Signed:
+    """Linear kernel alignment, by default with the wrong sign."""
+
+    space: ClassVar = {"sign": Uniform(-1.0, 1.0)}
+
+    def __init__(self, sign: float = -1.0) -> None:
+        self.sign = sign
+
+    def similarity(self, X: Any, Y: Any) -> float:
+        X, Y = X - X.mean(0), Y - Y.mean(0)
+        return self.sign * float((X.T @ Y).norm() ** 2 / (X.T @ X).norm() / (Y.T @ Y).norm())
+
+
 def patterns() -> Dataset:
     real = np.random.default_rng(0).random((60, 20)).astype(np.float32)
     return Dataset("patterns", "", PatternSets(real, np.where(real > 0.5, 1, -1).astype(np.int8)), "patterns", (20,))
@@ -231,6 +245,13 @@ def recordings() -> Dataset:
     return Dataset("recordings", "", EventSet(events, labels, ("a", "b", "c"), (6,)), "recordings", (6,))
 
 
+def layers() -> Dataset:
+    rng = np.random.default_rng(0)
+    planted = rng.normal(size=(2, 60, 4))
+    turned = {net: tuple((planted @ rng.normal(size=(4, 4))).astype(np.float32)) for net in "ab"}
+    return Dataset("layers", "", Nets(("one", "two"), turned), "layers")
+
+
 def taught() -> Dataset:
     return get("teacher").load("made", {"target": "linear"})
 
@@ -244,6 +265,7 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "stream": (items, Neighbours, {"tasks": 3, "epochs": 1, "checks": 1}),
     "events": (recordings, Nearby, {}),
     "teacher": (taught, Shrunk, {"target": "linear", "dim": 3, "examples": 40, "test": 20}),
+    "similarity": (layers, Signed, {"stimuli": 30, "noise": 0.1}),
     "scaling": (rows, Rates, {"width": "4,8", "depth": 1, "optimiser": "sgd", "steps": 20, "batch": 8, "rates": 6}),
 }
 every_problem = pytest.mark.parametrize("name", names())
@@ -294,7 +316,9 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         return replace(dataset, content=partial(spoiled_draw, seed, part), digest=f"{dataset.digest} {part} {seed}")
     options = get(name).resolve(SMALL[name][2])
     content, rng = dataset.content, Trial(seed)
-    if name == "recall":
+    if name == "similarity":
+        tested = rng.rng("stimuli").permutation(len(content))[: options["stimuli"]]
+    elif name == "recall":
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
     elif name in ("classification", "credit", "events", "scaling"):
         tested = labelled_rows.stratified_split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
@@ -310,7 +334,10 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     def spoiled(values: Any) -> Any:
         return np.where(hit.reshape(-1, *[1] * (values.ndim - 1)), np.float32(np.nan), values)
 
-    if name == "recall":
+    if name == "similarity":
+        spoilt = {net: tuple(map(spoiled, found)) for net, found in content.activations.items()}
+        content = replace(content, activations=spoilt)
+    elif name == "recall":
         content = replace(content, real=spoiled(content.real))
     elif name in ("classification", "credit", "scaling"):
         content = replace(content, features=spoiled(content.features))

@@ -362,6 +362,31 @@ class ScalingCases:
             assert np.nanmin(runs.losses) < 0.1
 
 
+class SimilarityCases:
+    """Stimuli, units of one layer and of the other: one unit, more units than stimuli, more stimuli than units."""
+
+    shapes = ((10, 1, 1), (10, 3, 40), (25, 12, 5))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        count, units, others = shape
+        generator = torch.Generator().manual_seed(0)
+        X, Y = (torch.randn(count, size, generator=generator) + 1 for size in (units, others))
+        X[-1], X[:, 0] = X[0], X[:, 0] * 100
+        pairs = {"two": (X, Y), "turned": (Y, X), "itself": (X, X.clone())}
+        found = {name: torch.tensor(method.similarity(*pair)) for name, pair in pairs.items()}
+        assert all(value.shape == () and torch.isfinite(value) for value in found.values())
+        return found
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """A layer, turned and with some noise, is more like itself than like others that know nothing of it."""
+        generator = torch.Generator().manual_seed(0)
+        X, *others = torch.randn(6, 60, 8, generator=generator)
+        turn = torch.linalg.qr(torch.randn(8, 8, generator=generator)).Q
+        method = make(Trial(0, "smoke"))
+        same = method.similarity(X, X @ turn + 0.2 * torch.randn(60, 8, generator=generator))
+        assert same > max(method.similarity(X, other) for other in others)
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
@@ -372,6 +397,7 @@ CASES = {
     "events": EventsCases(),
     "teacher": TeacherCases(),
     "scaling": ScalingCases(),
+    "similarity": SimilarityCases(),
 }
 TRIVIAL = {"random-guess", "majority", "mean-field", "mean"}
 ENTRIES = [

@@ -75,7 +75,7 @@ from replica.plasticity import (
     MomentumAuxiliary,
     TargetProjection,
 )
-from replica.representations import UnitStatistics
+from replica.representations import RelativeEncoder, RelativeProjection, UnitStatistics
 from replica.spiking import (
     AlignedProjections,
     DelayedLinear,
@@ -677,6 +677,16 @@ PARTS: dict[str, Part] = {
         lambda g: TargetProjection(mlp((4, 8, 3), activation=nn.Tanh, generator=g), torch.zeros(1, 4), generator=g),
         lambda n, draw: (draw(n, 4),),
         ((lambda: TargetProjection(mlp((4, 3)), torch.zeros(1, 4), scale=0.0), "scale"),),
+    ),
+    "representations.RelativeProjection": Part(
+        lambda g: RelativeProjection(torch.randn(5, 4, generator=g)),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: RelativeProjection(torch.zeros(4)), "anchors"),),
+    ),
+    "representations.RelativeEncoder": Part(
+        lambda g: RelativeEncoder(mlp((4, 8, 3), generator=g), torch.randn(5, 4, generator=g)),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: RelativeEncoder(nn.Identity(), torch.zeros(0, 4)), "anchors"),),
     ),
     "representations.UnitStatistics": Part(
         statistics,

@@ -6,7 +6,7 @@ import torch
 from scipy.linalg import subspace_angles
 from sklearn.cross_decomposition import CCA
 
-from replica.representations import UnitStatistics, canonical_correlations, match_units
+from replica.representations import UnitStatistics, canonical_correlations, match_units, mean_canonical_correlation
 
 
 def normal(*shape, seed=0, dtype=torch.float64):
@@ -93,3 +93,30 @@ def test_wrong_arguments_are_named():
         canonical_correlations(statistics, held_out=statistics.swapped())
     with pytest.raises(ValueError, match=r"second: got a layer whose units never vary"):
         canonical_correlations(seen(normal(50, 2), torch.ones(50, 2)))
+
+
+@pytest.mark.parametrize("keep", [0.8, 0.99, 1.0])
+def test_the_mean_from_activations_is_the_mean_from_statistics(keep: float) -> None:
+    generator = torch.Generator().manual_seed(5)
+    first = torch.randn(80, 6, generator=generator, dtype=torch.float64) * torch.tensor([9, 5, 3, 2, 1, 0.5])
+    second = first[:, :4] @ torch.randn(4, 9, generator=generator, dtype=torch.float64)
+    second = second + torch.randn(80, 9, generator=generator, dtype=torch.float64)
+    statistics = UnitStatistics(6, 9)
+    statistics.update(first, second)
+    expected = canonical_correlations(statistics, keep=keep).mean().item()
+    assert mean_canonical_correlation(first, second, keep=keep).item() == pytest.approx(expected)
+
+
+def test_the_mean_with_more_units_than_samples_and_many_pairs_at_once() -> None:
+    generator = torch.Generator().manual_seed(6)
+    layers = torch.randn(3, 20, 50, generator=generator, dtype=torch.float64)
+    assert mean_canonical_correlation(layers[0], layers[1], keep=1.0).item() == pytest.approx(1), "all span all"
+    pairs = mean_canonical_correlation(layers[:, None], layers, keep=0.7)
+    assert pairs.shape == (3, 3)
+    assert pairs.diagonal().tolist() == pytest.approx([1, 1, 1])
+    assert pairs[0, 1].item() == pytest.approx(mean_canonical_correlation(layers[0], layers[1], keep=0.7).item())
+    assert pairs[0, 1] < 0.95
+    with pytest.raises(ValueError, match="keep: got 0, want a share above 0"):
+        mean_canonical_correlation(layers[0], layers[1], keep=0)
+    with pytest.raises(ValueError, match="second: got 19 samples, want 20"):
+        mean_canonical_correlation(layers[0], layers[1, :19])

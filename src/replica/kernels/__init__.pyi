@@ -204,3 +204,6 @@ from .scalable_layers import (
     UniversalRandomFeatures as UniversalRandomFeatures,
     bundle as bundle,
 )
+
+# How alike two kernels are, and two representations through theirs
+from .kernel_alignment import kernel_alignment as kernel_alignment, linear_cka as linear_cka

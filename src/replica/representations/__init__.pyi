@@ -28,7 +28,35 @@ from .unit_clusters import (
     cluster_units as cluster_units,
     spectral_embedding as spectral_embedding,
 )
-from .subspaces import canonical_correlations as canonical_correlations
+from .subspaces import (
+    canonical_correlations as canonical_correlations,
+    mean_canonical_correlation as mean_canonical_correlation,
+)
+from .procrustes import procrustes_distance as procrustes_distance
+
+# Geometry: which stimuli a layer holds apart, and whether two layers agree on it (kernels.linear_cka is their kin)
+from .dissimilarity import (
+    average_ranks as average_ranks,
+    dissimilarities as dissimilarities,
+    rdm_correlation as rdm_correlation,
+)
+
+# Topology: who is near and who is far, and less of how much
+from .topological_rsa import (
+    LayerIdentification as LayerIdentification,
+    geodesic_distances as geodesic_distances,
+    geotopological_transform as geotopological_transform,
+    layer_identification as layer_identification,
+)
+
+# Relative to anchors: spaces of networks trained apart that can be exchanged
+from .relative_projection import (
+    LatentAgreement as LatentAgreement,
+    RelativeEncoder as RelativeEncoder,
+    RelativeProjection as RelativeProjection,
+    latent_agreement as latent_agreement,
+    stitch as stitch,
+)
 
 # What activations cause: patched from another run, whole, by units or along a subspace; and patches that mislead
 from .patching import (

@@ -19,6 +19,7 @@ from .recall.problem import Recall as Recall
 from .registry import get as get
 from .registry import names as names
 from .regression.problem import Regression as Regression
+from .similarity.problem import Similarity as Similarity
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
 from .scaling.problem import Scaling as Scaling
@@ -48,6 +49,7 @@ __all__ = [
     "Regression",
     "Sample",
     "Scaling",
+    "Similarity",
     "StepByStep",
     "StoreRecall",
     "Stream",

@@ -21,6 +21,7 @@ PROBLEMS: dict[str, str] = {
     "credit": "replica.lab.problems.credit.problem:Credit",
     "events": "replica.lab.problems.events.problem:Events",
     "teacher": "replica.lab.problems.teacher.problem:Teacher",
+    "similarity": "replica.lab.problems.similarity.problem:Similarity",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
 }
 
