@@ -20,3 +20,15 @@ from .logit_shapes import ScaledShape as ScaledShape, scale_logit_shape as scale
 
 # Descent to where the gradient vanishes
 from .lbfgs_descent import Descent as Descent, lbfgs_descent as lbfgs_descent
+
+# Two-layer ReLU networks trained to a global optimum by convex programmes
+from .activation_patterns import (
+    activation_patterns as activation_patterns,
+    sampled_patterns as sampled_patterns,
+)
+from .convex_relu_admm import ConvexReluSolution as ConvexReluSolution, convex_relu_admm as convex_relu_admm
+from .convex_relu import (
+    ConvexReluClassifier as ConvexReluClassifier,
+    ConvexReluRegressor as ConvexReluRegressor,
+)
+from .robust_convex_relu import robust_convex_relu as robust_convex_relu
