@@ -36,7 +36,9 @@ class _ConvexRelu(BaseEstimator):  # type: ignore[misc]
         if self.units < 1:
             raise ValueError(f"units: got {self.units}, want 1 or more")
         if radius < 0 or (radius and self.solver != "admm"):
-            raise ValueError(f"robust_radius: got {radius} with solver {self.solver!r}, want 0 or more, and 'admm' above 0")
+            raise ValueError(
+                f"robust_radius: got {radius} with solver {self.solver!r}, want 0 or more, and 'admm' above 0"
+            )
         if not self.penalty > 0:
             raise ValueError(f"penalty: got {self.penalty}, want above 0")
         inputs = torch.from_numpy(_with_ones(X))
@@ -46,16 +48,34 @@ class _ConvexRelu(BaseEstimator):  # type: ignore[misc]
             self._fit_outputs(inputs.numpy(), directions / np.linalg.norm(directions, axis=0), targets)
             return
         patterns = sampled_patterns(inputs, self.units, generator=generator)
-        limits = {"penalty": self.penalty, "steps": self.steps, "tolerance": self.tolerance}
+        targets_of = torch.from_numpy(targets)
         if radius:
             box = torch.full((inputs.shape[1],), radius, dtype=torch.float64)
             box[-1] = 0
             found = [
-                robust_convex_relu(inputs, torch.from_numpy(column), patterns, radius=box, **limits)
-                for column in targets.T
+                robust_convex_relu(
+                    inputs,
+                    column,
+                    patterns,
+                    radius=box,
+                    penalty=self.penalty,
+                    steps=self.steps,
+                    tolerance=self.tolerance,
+                )
+                for column in targets_of.T
             ]
         else:
-            found = [convex_relu_admm(inputs, torch.from_numpy(targets), patterns, keep="best", **limits)]
+            found = [
+                convex_relu_admm(
+                    inputs,
+                    targets_of,
+                    patterns,
+                    penalty=self.penalty,
+                    steps=self.steps,
+                    tolerance=self.tolerance,
+                    keep="best",
+                )
+            ]
         layers = [solution.layers() for solution in found]
         self.hidden_ = torch.cat([hidden for hidden, _ in layers]).numpy()
         outer = [weights for _, weights in layers]
@@ -65,7 +85,8 @@ class _ConvexRelu(BaseEstimator):  # type: ignore[misc]
     def _fit_outputs(self, inputs: Array, directions: Array, targets: Array) -> None:
         """The sampled convex programme: units as drawn, an ℓ1 penalty on their outputs."""
         active = np.maximum(inputs @ directions, 0)
-        lasso = Lasso(self.penalty / len(inputs), fit_intercept=False, precompute=True, max_iter=self.steps * 10, tol=self.tolerance)
+        alpha, steps = self.penalty / len(inputs), 10 * self.steps
+        lasso = Lasso(alpha, fit_intercept=False, precompute=True, max_iter=steps, tol=self.tolerance)
         outer = np.atleast_2d(lasso.fit(active, targets).coef_)
         used = (outer != 0).any(axis=0)
         self.hidden_, self.output_ = directions.T[used], outer[:, used]
@@ -218,7 +239,9 @@ class ConvexReluClassifier(ClassifierMixin, _ConvexRelu):  # type: ignore[misc]
         shares = (np.concatenate([-outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs) / 2 + 0.5
         shares = shares.clip(0, 1)
         # The largest output keeps the largest share where all are at an end.
-        shares[np.arange(len(shares)), outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(int)] += 1e-6
+        shares[
+            np.arange(len(shares)), outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(int)
+        ] += 1e-6
         chances: Array = shares / shares.sum(axis=1, keepdims=True)
         return chances
 

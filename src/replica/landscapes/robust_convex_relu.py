@@ -54,7 +54,9 @@ def robust_convex_relu(
     kappa, eta = 5 * dim / float(inputs.square().sum()), 4 / (rows * count) ** 0.5
     margins = labels[:, None] * inputs  # c_k: the hinge is [1 − c_k'q + ε'|q|]₊
     # A unit's unknowns are v and r: the rows of constraints on them are (±x, −1).
-    faces = torch.cat([sides.T[..., None] * inputs, -torch.ones_like(active.T)[..., None]], -1)  # patterns × rows × dim + 1
+    faces = torch.cat(
+        [sides.T[..., None] * inputs, -torch.ones_like(active.T)[..., None]], -1
+    )  # patterns × rows × dim + 1
     ridge = torch.eye(dim + 1, dtype=inputs.dtype, device=inputs.device)
     ridge[:dim, :dim] *= 2
     blocks = ridge + kappa * faces.mT @ faces
@@ -148,7 +150,7 @@ def hinge_step(
     low, high = torch.zeros_like(values[:, 0]), torch.ones_like(values[:, 0])
     low = torch.where(at(high)[1] >= 0, 1.0, low)
     high = torch.where(at(torch.zeros_like(low))[1] <= 0, 0.0, high)
-    for _ in range(40):
+    for _ in range(26):
         middle = (low + high) / 2
         above = at(middle)[1] > 0
         low, high = torch.where(above, middle, low), torch.where(above, high, middle)
