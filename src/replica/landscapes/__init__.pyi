@@ -32,3 +32,18 @@ from .convex_relu import (
     ConvexReluRegressor as ConvexReluRegressor,
 )
 from .robust_convex_relu import robust_convex_relu as robust_convex_relu
+
+# Training in random subspaces, and how large they must be
+from .subspace_projections import (
+    DenseProjection as DenseProjection,
+    FastfoodProjection as FastfoodProjection,
+    SparseProjection as SparseProjection,
+    hadamard_transform as hadamard_transform,
+    random_projection as random_projection,
+)
+from .subspace_training import (
+    SubspaceTraining as SubspaceTraining,
+    dimension_at_score as dimension_at_score,
+    train_in_subspaces as train_in_subspaces,
+)
+from .subspace_classifier import SubspaceClassifier as SubspaceClassifier
