@@ -32,7 +32,7 @@ class SubspaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: the labels, sorted.
         coordinates_: what was learned, shape (dim,).
-        n_parameters: their number.
+        network_: the network, whose parameters are these alone.
 
     Raises:
         ValueError: in `fit`, if a setting is out of range.
@@ -86,16 +86,17 @@ class SubspaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 done += 1
                 if done == self.steps:
                     break
+        # Rounding of single precision depends on how many rows come at once.
+        self.network_ = self.network_.double()
         self.coordinates_ = self.network_.coordinates.detach().numpy().copy()
-        self.n_parameters = self.dim
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Chances, shape (samples, classes)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, reset=False)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
         with torch.no_grad():
-            chances: NDArray[np.float64] = self.network_(torch.from_numpy(X)).double().softmax(-1).numpy()
+            chances: NDArray[np.float64] = self.network_(torch.from_numpy(X)).softmax(-1).numpy()
         return chances
 
     def predict(self, X: Any) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """Random projections from a few numbers to many: dense, sparse, and structured by Hadamard transforms."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -59,9 +59,9 @@ class DenseProjection(nn.Module):
 
 
 class SparseProjection(nn.Module):
-    """P ϑ with a sparse matrix: each entry is 0 but for a share of 1/√size, ± equally likely (Li, Hastie, Church 2006).
+    """P ϑ with a sparse matrix: √size numbers of either sign a column, at random places (after Li, Hastie, Church 2006).
 
-    Columns have length 1; size^½ · dim numbers are kept.
+    Columns have length 1; √size · dim numbers are kept. The authors' columns have √size numbers on average.
 
     Args:
         dim: d, what comes in.
@@ -80,18 +80,12 @@ class SparseProjection(nn.Module):
         _check(dim, size)
         device = None if generator is None else generator.device
         self.dim, self.size = dim, size
-        share = 1 / math.sqrt(size)
-        counts = torch.binomial(
-            torch.full((dim,), float(size), device=device), torch.full((dim,), share, device=device), generator=generator
-        )
-        counts = counts.clamp_min(1).long()  # a column of zeros would be a direction lost
-        rows = torch.cat(
-            [torch.randperm(size, generator=generator, device=device)[: int(count)] for count in counts]
-        )
-        columns = torch.arange(dim, device=device).repeat_interleave(counts)
+        count = max(1, round(math.sqrt(size)))
+        rows = torch.cat([torch.randperm(size, generator=generator, device=device)[:count] for _ in range(dim)])
+        columns = torch.arange(dim, device=device).repeat_interleave(count)
         signs = 2.0 * torch.randint(2, (len(rows),), generator=generator, device=device) - 1
         self.register_buffer("places", torch.stack([rows, columns]))
-        self.register_buffer("values", signs / counts[columns].sqrt())
+        self.register_buffer("values", signs / math.sqrt(count))
 
     def forward(self, coordinates: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch size"]:
         """The projected numbers."""
@@ -156,7 +150,7 @@ def random_projection(
     Raises:
         ValueError: for another name.
     """
-    kinds = {"dense": DenseProjection, "sparse": SparseProjection, "fastfood": FastfoodProjection}
+    kinds: dict[str, Any] = {"dense": DenseProjection, "sparse": SparseProjection, "fastfood": FastfoodProjection}
     if kind not in kinds:
         raise ValueError(f"projection: got {kind!r}, want one of {sorted(kinds)}")
     return kinds[kind](dim, size, generator=generator)

@@ -187,7 +187,9 @@ def dimension_at_score(dims: ArrayLike, scores: ArrayLike, goal: float) -> float
 
     sizes, values = np.asarray(dims, np.float64), np.asarray(scores, np.float64)
     if sizes.shape != values.shape or sizes.ndim != 1 or not len(sizes) or (np.diff(sizes) <= 0).any() or sizes[0] <= 0:
-        raise ValueError(f"dims: got {sizes.tolist()} for {values.size} scores, want as many sizes, rising from above 0")
+        raise ValueError(
+            f"dims: got {sizes.tolist()} for {values.size} scores, want as many sizes, rising from above 0"
+        )
     rising = isotonic_regression(values).x
     reached = np.flatnonzero(rising >= goal - 1e-12)
     if not len(reached):

@@ -59,7 +59,7 @@ def sums(trial: Trial) -> Rows:
                 return torch.func.functional_call(net, {"coordinates": coordinates}, ())
 
             end = lbfgs_descent(loss, [net.coordinates.detach()], steps=2000)
-            rows.append({"parameters": size, "dim": dim, "left": end.loss / float(net())})
+            rows.append({"parameters": size, "dim": dim, "left": end.loss / float(net().detach())})
     return rows
 
 
@@ -82,10 +82,8 @@ def digits(trial: Trial) -> Rows:
     order = trial.rng("rows").permutation(len(images))
     X, Y = torch.from_numpy(images[order] / 16 - 0.3).float() * 2, torch.from_numpy(labels[order])
     held, steps = trial.pick(smoke=(1600, 5), laptop=(500, 400), full=(500, 4000))
-    widths = trial.pick(smoke=(4, 8), laptop=(32, 128, 512), full=(32, 64, 128, 256, 512, 1024))
-    dims = trial.pick(
-        smoke=(4, 8), laptop=(14, 20, 28, 40, 56, 80, 112, 160, 224), full=tuple(range(10, 400, 10))
-    )
+    widths = trial.pick(smoke=(4, 8), laptop=(32, 72, 160), full=(32, 64, 128, 256, 512, 1024))
+    dims = trial.pick(smoke=(4, 8), laptop=(28, 40, 56, 80, 112, 160, 224), full=tuple(range(10, 400, 10)))
     rates = (0.03, 0.1)
     rows = []
     for width in widths:
@@ -114,7 +112,7 @@ def digits(trial: Trial) -> Rows:
                 entropy(net, *batch).backward()
                 optimiser.step()
                 done += 1
-        known = {"width": width, "parameters": sum(each.numel() for each in net.parameters())}
+        known: dict[str, Any] = {"width": width, "parameters": sum(each.numel() for each in net.parameters())}
         known |= {"direct": float(right(net)), "untrained": untrained}
         rows += [known | {"dim": dim, "accuracy": float(value)} for dim, value in zip(dims, accuracies, strict=True)]
     return rows
