@@ -71,7 +71,7 @@ def convex_relu_admm(
     For each output, min over v_i, w_i of ½‖Σ_i D_i X(v_i − w_i) − y‖² + β Σ_i (‖v_i‖ + ‖w_i‖) subject to (2D_i − I)X v_i ≥ 0 and
     (2D_i − I)X w_i ≥ 0 (Pilanci, Ergen 2020): the training problem ½‖Σ_j (X u_j)₊ a_j − y‖² + β/2 Σ_j (‖u_j‖² + a_j²) of networks
     with enough units. Alternating: a linear system, the group soft threshold, the projection on the constraints, multipliers.
-    The system's matrix is F'F/ρ + I ⊗ (I + κX'X), since the signs' squares are 1: one factor of ``rows`` × ``rows`` serves all
+    The system's matrix is F'F/ρ + I ⊗ (I + κX̂'X̂), rows of X̂ being of unit length, since the signs' squares are 1: one factor of ``rows`` × ``rows`` serves all
     iterations, and one costs rows · patterns · dim, where a dense factor would cost its square (patterns · dim)².
 
     Args:
@@ -102,10 +102,12 @@ def convex_relu_admm(
         raise ValueError(f"keep: got {keep!r}, want 'last' or 'best'")
     rows, dim = inputs.shape
     active = patterns.T.to(inputs.dtype)  # rows × patterns, as all that follows
-    sides = 2 * active - 1
-    # κX'X is 5 I on average: slacks, being more than weights, are held more tightly.
-    kappa = 5 * dim / inputs.square().sum().clamp_min(1e-12).item()
-    inverse = torch.linalg.inv(torch.eye(dim, dtype=inputs.dtype, device=inputs.device) + kappa * inputs.T @ inputs)
+    # A constraint's length is free: those of unit length are well conditioned, and being more than weights held more tightly.
+    lengths = inputs.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    unit = inputs / lengths
+    kappa = 20 * dim / rows
+    sides = (2 * active - 1) / lengths
+    inverse = torch.linalg.inv(torch.eye(dim, dtype=inputs.dtype, device=inputs.device) + kappa * unit.T @ unit)
     kernel = 2 * (inputs @ inverse @ inputs.T) * (active @ active.T)
     identity = torch.eye(rows, dtype=inputs.dtype, device=inputs.device)
     rho, next_change = 5 * penalty**0.5, 10
