@@ -37,6 +37,8 @@ def test_patterns_are_those_that_directions_have_though_rows_repeat():
     inputs = torch.tensor([[1.0, 1, 0], [2.0, 2, 0], [-1.0, -1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 1], [1, 2, 1]])
     many = sampled_patterns(inputs, 20_000, generator=seeded())
     assert set(map(tuple, activation_patterns(inputs).tolist())) == set(map(tuple, many.tolist()))
+    along = sampled_patterns(inputs, 100, along_rows=True, generator=seeded())
+    assert set(map(tuple, along.tolist())) <= set(map(tuple, many.tolist()))
     with pytest.raises(ValueError, match="sample patterns instead"):
         activation_patterns(randn(100, 6))
 

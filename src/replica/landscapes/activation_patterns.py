@@ -34,13 +34,19 @@ def activation_patterns(inputs: Float[Tensor, "rows dim"]) -> Bool[Tensor, "patt
 
 
 def sampled_patterns(
-    inputs: Float[Tensor, "rows dim"], count: int, *, generator: torch.Generator | None = None
+    inputs: Float[Tensor, "rows dim"],
+    count: int,
+    *,
+    along_rows: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Bool[Tensor, "patterns rows"]:
     """The different ones among patterns 1[X u ≥ 0] of some directions u ~ N(0, I) (Bai, Gautam, Sojoudi 2022, practical form).
 
     Args:
         inputs: X.
         count: directions to draw, P_s. Few rows or dimensions give fewer patterns.
+        along_rows: draw u = X'r with r ~ N(0, I) in place, directions in which rows vary: their patterns are held with wider
+            margins, which robust programmes need.
         generator: of the directions.
 
     Raises:
@@ -49,8 +55,11 @@ def sampled_patterns(
     if count < 1:
         raise ValueError(f"count: got {count}, want 1 or more")
     device = None if generator is None else generator.device
-    directions = torch.randn(inputs.shape[1], count, generator=generator, dtype=inputs.dtype, device=device)
-    return torch.unique((inputs @ directions.to(inputs.device) >= 0).T, dim=0)
+    drawn = torch.randn(
+        inputs.shape[0 if along_rows else 1], count, generator=generator, dtype=inputs.dtype, device=device
+    ).to(inputs.device)
+    directions = inputs.T @ drawn if along_rows else drawn
+    return torch.unique((inputs @ directions >= 0).T, dim=0)
 
 
 def _cells(rows: Tensor) -> Tensor:

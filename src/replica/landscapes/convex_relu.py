@@ -47,7 +47,7 @@ class _ConvexRelu(BaseEstimator):  # type: ignore[misc]
             directions = torch.randn(inputs.shape[1], self.units, generator=generator, dtype=torch.float64).numpy()
             self._fit_outputs(inputs.numpy(), directions / np.linalg.norm(directions, axis=0), targets)
             return
-        patterns = sampled_patterns(inputs, self.units, generator=generator)
+        patterns = sampled_patterns(inputs, self.units, along_rows=radius > 0, generator=generator)
         targets_of = torch.from_numpy(targets)
         if radius:
             box = torch.full((inputs.shape[1],), radius, dtype=torch.float64)

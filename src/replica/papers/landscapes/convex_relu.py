@@ -111,7 +111,7 @@ def descents(trial: Trial) -> Rows:
     """Objectives of gradient descent from twenty starts, at two widths, at the rate that serves each width best."""
     X, y = toy(trial, 1, trial.pick(smoke=8, laptop=30, full=60))
     found, patterns = solved(trial, X, y)
-    steps, starts = trial.pick(smoke=(20, 2), laptop=(4000, 20), full=(60_000, 20))
+    steps, starts = trial.pick(smoke=(20, 2), laptop=(6000, 20), full=(60_000, 20))
     rates = (0.01, 0.03, 0.1, 0.3)
     rows = []
     for width, name in ((len(found.layers()[0]), "as the optimum"), (2 * patterns, "two a pattern")):
@@ -234,7 +234,7 @@ def descended(trial: Trial, X: Tensor, y: Tensor, width: int, adversarial: bool)
         net = mlp((X.shape[1], width, 1), bias=False, generator=trial.generator("start"), dtype=X.dtype)
         optimiser = torch.optim.Adam(net.parameters(), rate)
         attack = trial.generator("attack in training")
-        for _ in range(trial.pick(smoke=3, laptop=250, full=4000)):
+        for _ in range(trial.pick(smoke=3, laptop=400, full=4000)):
             rows = attacked(net, X, y, attack, 5) if adversarial else X
             decay = sum(weights.square().sum() for weights in net.parameters())
             loss = (1 - y * net(rows)[:, 0]).clamp_min(0).sum() + HINGE_BETA / 2 * decay
@@ -250,7 +250,7 @@ def robust(trial: Trial) -> Rows:
     """Accuracy with and without attack: convex programmes, plain and robust, and descent likewise."""
     X, y, test, truth = drawn(trial, *zeros_and_eights(), trial.pick(smoke=10, laptop=60, full=60))
     units, steps = trial.pick(smoke=(3, 20), laptop=(20, 600), full=(60, 6000))
-    patterns = sampled_patterns(X, units, generator=trial.generator("patterns"))
+    patterns = sampled_patterns(X, units, along_rows=True, generator=trial.generator("patterns"))
     box = torch.full(X.shape[1:], RADIUS, dtype=X.dtype)
     box[-1] = 0
 
