@@ -71,8 +71,9 @@ def convex_relu_admm(
     For each output, min over v_i, w_i of ½‖Σ_i D_i X(v_i − w_i) − y‖² + β Σ_i (‖v_i‖ + ‖w_i‖) subject to (2D_i − I)X v_i ≥ 0 and
     (2D_i − I)X w_i ≥ 0 (Pilanci, Ergen 2020): the training problem ½‖Σ_j (X u_j)₊ a_j − y‖² + β/2 Σ_j (‖u_j‖² + a_j²) of networks
     with enough units. Alternating: a linear system, the group soft threshold, the projection on the constraints, multipliers.
-    The system's matrix is F'F/ρ + I ⊗ (I + κX̂'X̂), rows of X̂ being of unit length, since the signs' squares are 1: one factor of ``rows`` × ``rows`` serves all
-    iterations, and one costs rows · patterns · dim, where a dense factor would cost its square (patterns · dim)².
+    The system's matrix is F'F/ρ + I ⊗ (I + κX̂'X̂), rows of X̂ being X's of unit length, since the signs' squares are 1: one
+    factor of ``rows`` × ``rows`` serves all iterations, and one costs rows · patterns · dim, where a dense factor would cost its
+    square (patterns · dim)².
 
     Args:
         inputs: X; a column of ones stands for biases, which then pay the penalty like other weights.
