@@ -39,6 +39,7 @@ from replica.kernels import (
     bundle,
     optimal_activation,
 )
+from replica.landscapes import DenseProjection, FastfoodProjection, SparseProjection, SubspaceTraining
 from replica.memory import (
     ActiveDendriteNeuron,
     ActiveDendriteSegments,
@@ -486,6 +487,19 @@ PARTS: dict[str, Part] = {
     "kernels.KernelAdapter": Part(
         kernel_adapter, lambda n, draw: (draw(n, 4),)
     ),
+    **{
+        f"landscapes.{projection.__name__}": Part(
+            lambda g, projection=projection: projection(6, 40, generator=g),
+            lambda n, draw: (draw(n, 6),),
+            ((lambda projection=projection: projection(0, 40), "dim, size"),),
+        )
+        for projection in (DenseProjection, SparseProjection, FastfoodProjection)
+    },
+    "landscapes.SubspaceTraining": Part(
+        lambda g: SubspaceTraining(mlp((4, 5, 3), generator=g), 6, "fastfood", generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: SubspaceTraining(nn.ReLU(), 3), "module"),),
+    ),
     "kernels.BundledNetwork": Part(
         lambda g: bundle(mlp((4, 5, 3), generator=g), 6, "relu", generator=g),
         lambda n, draw: (draw(n, 4),),
@@ -741,6 +755,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         f"kernels.DeepKernelMachine{kind}": {"depth": 1, "inducing": 10, "steps": 10}
         for kind in ("Classifier", "Regressor")
     },
+    "landscapes.SubspaceClassifier": {"dim": 40, "width": 16, "steps": 60},
     "kernels.ScaleMixtureRegressor": {"bias_variance": 0.1},
     **{
         f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}

@@ -34,3 +34,30 @@ from .near_collapse_model import (
     NearCollapseModel as NearCollapseModel,
     unconstrained_frame as unconstrained_frame,
 )
+
+# Two-layer ReLU networks trained to a global optimum by convex programmes
+from .activation_patterns import (
+    activation_patterns as activation_patterns,
+    sampled_patterns as sampled_patterns,
+)
+from .convex_relu_admm import ConvexReluSolution as ConvexReluSolution, convex_relu_admm as convex_relu_admm
+from .convex_relu import (
+    ConvexReluClassifier as ConvexReluClassifier,
+    ConvexReluRegressor as ConvexReluRegressor,
+)
+from .robust_convex_relu import robust_convex_relu as robust_convex_relu
+
+# Training in random subspaces, and how large they must be
+from .subspace_projections import (
+    DenseProjection as DenseProjection,
+    FastfoodProjection as FastfoodProjection,
+    SparseProjection as SparseProjection,
+    hadamard_transform as hadamard_transform,
+    random_projection as random_projection,
+)
+from .subspace_training import (
+    SubspaceTraining as SubspaceTraining,
+    dimension_at_score as dimension_at_score,
+    train_in_subspaces as train_in_subspaces,
+)
+from .subspace_classifier import SubspaceClassifier as SubspaceClassifier
