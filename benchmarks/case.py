@@ -1,11 +1,33 @@
 """What a benchmark compares, and how it is measured."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+
+
+def jax_on_one_core() -> Any:
+    """JAX with one thread, as ours has: it takes as many as the process has cores when it starts, whatever its flags say.
+
+    Raises:
+        ImportError: If JAX is not there.
+    """
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if cores:
+        os.sched_setaffinity(0, {min(cores)})
+    try:
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        jax.devices()
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
+    return jax
 
 
 @dataclass(frozen=True)

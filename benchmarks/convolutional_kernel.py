@@ -4,7 +4,6 @@ Operations that no way can do without, a patch of each layer and an entry of the
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 
 from replica.kernels import ConvolutionalKernel
 
-from .case import Case
+from .case import Case, jax_on_one_core
 
 COUNT, PATCHES = 1000, 8
 SIZES = (2, 2, 2, 2)
@@ -37,14 +36,11 @@ def cases(device: str = "cpu") -> Iterator[Case]:
 
 
 def _neural_tangents(points: np.ndarray) -> tuple[str, Callable[[], object]] | None:
-    # One thread, as ours has; it is read when JAX starts.
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
     try:
-        import jax
+        jax = jax_on_one_core()
         from neural_tangents import stax
     except ImportError:
         return None
-    jax.config.update("jax_enable_x64", True)
     form = ("NHC", "HIO", "NHC")
     layers = []
     for size in SIZES:

@@ -23,7 +23,7 @@ from replica.kernels import (
     optimal_activation,
 )
 
-from .case import Case
+from .case import Case, jax_on_one_core
 
 DEPTH, COUNT, DIM = 50, 2000, 5
 Activation = Callable[[torch.Tensor], torch.Tensor]
@@ -74,11 +74,10 @@ def _neural_tangents(points: np.ndarray, activation: Activation) -> Peer | None:
     if activation is not torch.erf:
         return None
     try:
-        import jax
+        jax = jax_on_one_core()
         from neural_tangents import stax
     except ImportError:
         return None
-    jax.config.update("jax_enable_x64", True)
     layer = stax.Erf(a=math.asin(2 / 3) ** -0.5 * (math.pi / 2) ** 0.5)
     layers = []
     for index in range(DEPTH):

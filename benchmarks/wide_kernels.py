@@ -9,7 +9,6 @@ errors, of rows times as many fits. Its operations are those of one tridiagonal 
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -19,7 +18,7 @@ from sklearn.model_selection import GridSearchCV
 
 from replica.kernels import KernelRegressor, ridge_by_leave_one_out, wide_kernels
 
-from .case import Case
+from .case import Case, jax_on_one_core
 
 COUNT, DIM, DEPTH = 2000, 10, 3
 WEIGHT, BIAS = 1.7, 0.2
@@ -83,14 +82,11 @@ def _ridge_cv(features: np.ndarray, y: np.ndarray, grid: list[float]) -> object:
 
 
 def _neural_tangents(points: np.ndarray, name: str) -> Peer | None:
-    # One thread, as ours has; it is read when JAX starts.
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
     try:
-        import jax
+        jax = jax_on_one_core()
         from neural_tangents import stax
     except ImportError:
         return None
-    jax.config.update("jax_enable_x64", True)
     dense = stax.Dense(1, W_std=math.sqrt(WEIGHT), b_std=math.sqrt(BIAS))
     layers = [layer for _ in range(DEPTH) for layer in (dense, stax.Relu() if name == "ReLU" else stax.Erf())]
     kernel = jax.jit(lambda x: stax.serial(*layers, dense)[2](x, None, ("nngp", "ntk")))

@@ -14,6 +14,7 @@ u, v Gaussian with the covariances K of the layer below. Jacot, Gabriel, Hongler
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -204,12 +205,20 @@ def _kernels(
             found = {name: one + torch.diag(own[name] - one.diagonal()) for name, one in found.items()}
         return found
     names = ("nngp", "ntk") if kind == "both" else (kind,)
-    results = {name: X.new_empty(len(X), len(X if Z is None else Z)) for name in names}
+    results = {name: _fresh(X, len(X if Z is None else Z)) for name in names}
     _fill(results, X, Z, block)
     if Z is None:
         for name, result in results.items():
             result.diagonal().copy_(own[name])
     return results
+
+
+def _fresh(like: Tensor, columns: int) -> Tensor:
+    """Memory of a result, on the CPU from NumPy, which asks for huge pages: the first touch of small ones costs a layer."""
+    kinds = {torch.float32: np.float32, torch.float64: np.float64}
+    if like.device.type != "cpu" or like.dtype not in kinds:
+        return like.new_empty(len(like), columns)
+    return torch.from_numpy(np.empty((len(like), columns), kinds[like.dtype]))
 
 
 def _fill(

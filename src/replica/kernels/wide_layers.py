@@ -108,7 +108,9 @@ class ErfLayer(WideLayer):
         # k(x,z)² ≤ k(x,x) k(z,z) bounds D from below, which large covariances would otherwise round to nothing.
         root = (left * right).addcmul_(kxz, kxz, value=-4).clamp_(min=left + (right - 1)).rsqrt_()
         value = (kxz * root).mul_(2).atan_().mul_(2 / math.pi)
-        return value, root.mul(4 / math.pi) if slope else None
+        if not slope:
+            return value, None
+        return value, root * (4 / math.pi) if root.requires_grad else root.mul_(4 / math.pi)
 
     def own_moments(self, variance: Float[Tensor, "..."]) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
         """See `WideLayer.own_moments`."""
