@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from replica.errors import ReplicaError
 from replica.lab.claims import Trial
 from replica.lab.problems import Dataset, Outcome
-from replica.lab.problems.similarity.data import Nets, trained
+from replica.lab.problems.similarity.data import Nets
+from replica.lab.problems.similarity.nets import trained
 from replica.lab.problems.similarity.problem import Similarity, same_against_different, shares_named
 
 problem = Similarity()

@@ -1,31 +1,24 @@
-"""Data of the problem similarity: activations by net and layer, of nets that a trial trains or of the user's own."""
+"""Data of the problem similarity: activations by net and layer, of the user's nets, and how many nets a trial trains."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from replica.data import digits
 from replica.data.files.arrays import named_arrays
 from replica.data.sets.patterns import refuse
-from replica.lab.claims import Scale, Trial
-from replica.lab.problems.credit.networks import arrange, network
-from replica.lab.problems.problem import Options, Split
-from replica.training import Minibatches, fit
+from replica.lab.claims import Scale
+from replica.lab.problems.problem import Options
 
 FORMATS = (".npz",)
 TRAINED_ON = 1200
 """Digits that nets are trained on; stimuli are drawn from the others."""
 STIMULI = 1797 - TRAINED_ON
-LEARNING_RATE = 3e-3
 _WANTED = (
     "wanted a file written by numpy.savez with an array for each layer of each net, named net/layer, such as 'a/conv1'"
 )
@@ -97,49 +90,7 @@ def read(source: Path | Any) -> Nets:
     return Nets(layers, {net: tuple(arrays[nets[net][layer]] for layer in layers) for net in nets})
 
 
-def trained(trial: Trial, options: Options, split: Split) -> Nets:
-    """The trial's nets on the digits that they were not trained on, in random order; for validation other nets.
-
-    Nets differ in their start and in the order of their batches. The last ones made are kept: all methods, and all points of
-    a sweep over noise, look at the same ones.
-    """
-    count, depth, width, epochs = sizes(options, trial.scale)
-    return _trained(trial, str(options["network"]), count, depth, width, epochs, split)
-
-
 def sizes(options: Options, scale: Scale) -> tuple[int, int, int, int]:
     """Nets, their hidden layers, units of each, and passes over the digits, at a scale."""
     count, depth, width, epochs = (int(options[name]) for name in ("nets", "depth", "width", "epochs"))
     return (2, min(depth, 2), min(width, 8), 1) if scale == "smoke" else (count, depth, width, epochs)
-
-
-@lru_cache(maxsize=4)  # the seeds on which hyperparameters are chosen, and one more
-def _trained(trial: Trial, form: str, count: int, depth: int, width: int, epochs: int, split: Split) -> Nets:
-    images = digits()
-    order = trial.rng("images").permutation(len(images))
-    shown = arrange(torch.tensor(images.values[order]), form).to(trial.device)
-    labels = torch.tensor(images.labels[order], device=trial.device)
-    seen = 200 if trial.scale == "smoke" else TRAINED_ON
-    activations = {}
-    for number in range(1, count + 1):
-        weights, batches = (trial.generator(f"{split} {what} {number}") for what in ("weights", "batches"))
-        net = network(form, tuple(shown.shape[1:]), 10, depth=depth, width=width, generator=weights)
-        descent = torch.optim.Adam(net.parameters(), LEARNING_RATE)
-        minibatches = Minibatches(shown[:seen], labels[:seen], size=64, generator=batches)
-        fit(net, _cross_entropy, minibatches, optimiser=descent, steps=epochs * len(minibatches))
-        activations[f"net {number}"] = _hidden(net, shown[TRAINED_ON:])
-    return Nets(tuple(name for name, _ in net.named_children() if name != "head"), activations)
-
-
-def _cross_entropy(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(net(images), labels)
-
-
-@torch.no_grad()
-def _hidden(net: nn.Sequential, shown: Tensor) -> tuple[NDArray[np.float32], ...]:
-    found = []
-    for name, layer in net.named_children():
-        if name != "head":
-            shown = layer(shown)
-            found.append(shown.flatten(1).cpu().numpy())
-    return tuple(found)

@@ -14,7 +14,7 @@ from replica.errors import ReplicaError
 from replica.lab.claims import Scale, Trial
 from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Problem, Split, Start
 from replica.lab.problems.protocol import timed
-from replica.lab.problems.similarity.data import FORMATS, STIMULI, Nets, read, sizes, trained
+from replica.lab.problems.similarity.data import FORMATS, STIMULI, Nets, read, sizes
 
 FEWEST = 10
 """The fewest stimuli on which layers are compared."""
@@ -165,6 +165,8 @@ class Similarity(Problem):
         self, trial: Trial, dataset: Dataset, options: Options, split: Split
     ) -> tuple[tuple[str, ...], dict[str, list[NDArray[np.float32]]]]:
         """The layers' names, and by net what is seen of each layer: some stimuli, some units, with noise."""
+        from replica.lab.problems.similarity.nets import trained
+
         nets, count = dataset.content, self._stimuli(dataset, options, trial.scale)
         if nets.activations:
             order = trial.rng("stimuli").permutation(len(nets))
