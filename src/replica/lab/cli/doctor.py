@@ -127,7 +127,8 @@ def _evidence() -> dict[str, Any]:
     if stale:
         old = f"{len(stale)} of {len(studies)} studies were measured on other code: {', '.join(stale)}"
         return _check("evidence", "note", old)
-    return _check("evidence", "ok", f"{len(studies)} studies, all measured on the code as it is")
+    told = f"{len(studies)} studies that are functions, all measured on the code as it is; --stale looks at comparisons, too"
+    return _check("evidence", "ok", told)
 
 
 def _print_costs(as_json: bool) -> None:

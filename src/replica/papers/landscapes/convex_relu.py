@@ -23,6 +23,7 @@ from replica.landscapes import (
     robust_convex_relu,
     sampled_patterns,
 )
+from replica.spiking import projected_gradient
 from replica.training import ReplicaMinibatches, Replicas, mlp, train_replicas
 
 paper = Paper("convex_relu")
@@ -216,15 +217,18 @@ HINGE_BETA = 0.1
 
 
 def attacked(net: nn.Module, X: Tensor, y: Tensor, generator: torch.Generator, steps: int) -> Tensor:
-    """Rows moved within the box to where the network errs most: projected gradients from a random place, biases left alone."""
-    box = RADIUS * torch.ones_like(X)
-    box[:, -1] = 0
-    away = (2 * torch.rand(X.shape, generator=generator, dtype=X.dtype) - 1) * box
-    for _ in range(steps):
-        away.requires_grad_()
-        (slope,) = torch.autograd.grad((y * net(X + away)[:, 0]).sum(), away)
-        away = (away.detach() - 2.5 / steps * box * slope.sign()).clamp(-box, box)
-    return X + away
+    """Rows moved within the box to where the network errs most: projected gradients from a random place, ones left alone."""
+    inputs, ones = X[:, :-1], X[:, -1:]
+
+    def scores(moved: Tensor) -> Tensor:
+        return net(torch.cat([moved, ones], 1)) * torch.tensor([-1.0, 1.0], dtype=X.dtype)
+
+    size, free = 2.5 / steps * RADIUS, {"low": -math.inf, "high": math.inf}
+    labels = (y > 0).long()
+    moved = projected_gradient(
+        scores, inputs, labels, budget=RADIUS, steps=steps, step_size=size, generator=generator, **free
+    )
+    return torch.cat([moved, ones], 1)
 
 
 def descended(trial: Trial, X: Tensor, y: Tensor, width: int, adversarial: bool) -> nn.Module:
