@@ -41,6 +41,7 @@ from .activation_patterns import (
     sampled_patterns as sampled_patterns,
 )
 from .convex_relu_admm import ConvexReluSolution as ConvexReluSolution, convex_relu_admm as convex_relu_admm
+from .convex_relu_interior import convex_relu_interior as convex_relu_interior
 from .convex_relu import (
     ConvexReluClassifier as ConvexReluClassifier,
     ConvexReluRegressor as ConvexReluRegressor,
