@@ -222,9 +222,14 @@ def _check_samples(first: int, second: int, centring: str) -> None:
 
 def _check_varies(name: str, what: str, given: Tensor, centred: Tensor) -> None:
     """What is left of a constant after centring is rounding."""
-    rounding = 10 * torch.finfo(given.dtype).eps * given.abs().amax((-2, -1))
-    if not bool((centred.abs().amax((-2, -1)) > rounding).all()):  # also false for NaN
+    rounding = 10 * torch.finfo(given.dtype).eps * _largest(given)
+    if not bool((_largest(centred) > rounding).all()):  # also false for NaN
         raise ValueError(f"{name}: got a {what} that is constant or not finite, want one that varies")
+
+
+def _largest(matrix: Tensor) -> Tensor:
+    """The largest absolute value, without a copy of the matrix."""
+    return torch.maximum(matrix.detach().amax((-2, -1)), -matrix.detach().amin((-2, -1)))
 
 
 def _cosine(across: Tensor, own: Tensor, others: Tensor) -> Tensor:
