@@ -26,6 +26,11 @@ from .rate_sweep import sweep_rates as sweep_rates
 from .replicas import ReplicaMinibatches as ReplicaMinibatches
 from .replicas import Replicas as Replicas
 from .replicas import train_replicas as train_replicas
+from .sample_distances import energy_distance as energy_distance
+from .sample_distances import neighbour_test as neighbour_test
+from .sample_distances import novelty as novelty
+from .sample_distances import precision_and_recall as precision_and_recall
+from .sample_distances import sliced_wasserstein as sliced_wasserstein
 from .small_net import SmallNet as SmallNet
 from .small_net import as_images as as_images
 from .small_net import image_shape as image_shape
@@ -51,15 +56,20 @@ __all__ = [
     "as_images",
     "bits_per_token",
     "conv_net",
+    "energy_distance",
     "fit",
     "image_shape",
     "mean_loss",
     "mlp",
     "multiply_accumulates",
+    "neighbour_test",
     "next_token_loss",
+    "novelty",
+    "precision_and_recall",
     "rate_share",
     "relative_l2",
     "sharpness",
+    "sliced_wasserstein",
     "small_net",
     "split_indices",
     "sweep_rates",
