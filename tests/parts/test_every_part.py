@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import replica
 from replica.architectures import Hypernetwork
+from replica.generative import DenoisingMLP, FiniteSetDenoiser, MixtureDenoiser, PreconditionedDenoiser
 from replica.kernels import (
     AbcParametrization,
     BundledNetwork,
@@ -732,6 +733,30 @@ PARTS: dict[str, Part] = {
     ),
     "training.conv_net": Part(
         lambda g: conv_net((1, 4, 8), 3, generator=g), lambda n, draw: (draw(n, 1, 8, 8),)
+    ),
+    "generative.FiniteSetDenoiser": Part(
+        lambda g: FiniteSetDenoiser(torch.randn(7, 3, generator=g)),
+        lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
+        ((lambda: FiniteSetDenoiser(torch.zeros(0, 3)), "points"),),
+    ),
+    "generative.MixtureDenoiser": Part(
+        lambda g: MixtureDenoiser(torch.randn(4, 3, generator=g), 0.5),
+        lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
+        (
+            (lambda: MixtureDenoiser(torch.zeros(3), 1.0), "means"),
+            (lambda: MixtureDenoiser(torch.zeros(2, 3), -1.0), "covariances"),
+            (lambda: MixtureDenoiser(torch.zeros(2, 3), 1.0, torch.zeros(2)), "weights"),
+        ),
+    ),
+    "generative.DenoisingMLP": Part(
+        lambda g: DenoisingMLP(3, width=16, condition_dim=2, generator=g),
+        lambda n, draw: (draw(n, 3), draw(n), draw(n, 2)),
+        ((lambda: DenoisingMLP(3, width=0), "width"),),
+    ),
+    "generative.PreconditionedDenoiser": Part(
+        lambda g: PreconditionedDenoiser(DenoisingMLP(3, width=16, generator=g)),
+        lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
+        ((lambda: PreconditionedDenoiser(nn.ReLU(), data_scale=0), "data_scale"),),
     ),
 }  # fmt: skip
 BATCHED = {
