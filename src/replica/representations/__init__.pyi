@@ -73,3 +73,10 @@ from .feature_merging import (
     iterative_feature_merging as iterative_feature_merging,
 )
 from .unit_layers import keep_units as keep_units
+
+# Disentangled or not: tasks of known geometry, and whether a variable's code is the same in all contexts
+from .condition_geometry import (
+    cross_condition_generalization as cross_condition_generalization,
+    parallelism_score as parallelism_score,
+)
+from .latent_task import LatentTask as LatentTask, latent_task as latent_task
