@@ -52,12 +52,7 @@ def parallelism_score(
     if len(on) != len(off) or len(on) < 2:
         raise ValueError(f"labels: got {len(on)} conditions on and {len(off)} off, want as many, two at least")
     if contexts is not None:
-        if contexts.shape != labels.shape:
-            raise ValueError(f"contexts: got shape {tuple(contexts.shape)}, want {tuple(labels.shape)} as labels")
-        ours, theirs = contexts[on].sort(), contexts[off].sort()
-        if not torch.equal(ours.values, theirs.values) or len(ours.values.unique()) < len(on):
-            raise ValueError("contexts: got one that is not there once with the label and once without, want pairs")
-        pairings = off[theirs.indices][ours.indices.argsort()][None]
+        pairings = _partners(on, off, contexts)[None]
     else:
         if len(on) > _MOST_PAIRS:
             raise ValueError(f"contexts: got none for {len(on)} pairs, want them given for more than {_MOST_PAIRS}")
@@ -74,14 +69,16 @@ def cross_condition_generalization(
     activations: Float[Tensor, "... samples units"],
     conditions: Int[Tensor, " samples"],
     labels: Bool[Tensor, " conditions"],
+    contexts: Int[Tensor, " conditions"] | None = None,
     *,
     penalty: float = 1e-3,
 ) -> Float[Tensor, "..."]:
     """How well a linear readout of a variable does in conditions that it was not fitted on (CCGP).
 
-    One condition with the label and one without are held out, the readout is fitted on the others, and told right is the
-    share of the held-out samples; the mean over all such choices. 1/2 is chance, and less is possible: a readout can be
-    wrong on purpose, as for XOR on a square.
+    A pair of conditions, one with the label and one without, is held out, the readout is fitted on the others, and told right
+    is the share of the held-out samples; the mean over all pairs, or over those of a context. 1/2 is chance, and less is
+    possible: a readout can be wrong on purpose, as for XOR on a square. Of four conditions on a square the pairs across a
+    diagonal tell nothing, which leaves 3/4 for its sides; in given contexts they have 1.
 
     The readout is the regularised least-squares classifier of labels −1 and 1, samples weighted so that every condition
     counts alike.
@@ -90,11 +87,12 @@ def cross_condition_generalization(
         activations: shape (..., samples, units).
         conditions: number of each sample's condition.
         labels: by condition, two on and two off at least.
+        contexts: see `parallelism_score`. Default: every pair is held out in turn.
         penalty: of the readout's squared weights, as a share of the activations' mean squared distance from their mean.
 
     Raises:
-        ValueError: if shapes do not fit, a condition has no samples, there are too few of a label, or the penalty is not
-            above 0.
+        ValueError: if shapes do not fit, a condition has no samples, there are too few of a label, contexts do not pair
+            conditions, or the penalty is not above 0.
 
     Source: Bernardi et al. 2020, STAR Methods, "Cross-condition generalization performance", with a classifier in closed
         form in place of a support vector machine.
@@ -103,26 +101,30 @@ def cross_condition_generalization(
         >>> import torch
         >>> from replica.representations import cross_condition_generalization
         >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-        >>> every = torch.arange(4)
-        >>> cross_condition_generalization(square, every, torch.tensor([False, True, False, True]))
+        >>> right, upper = torch.tensor([False, True, False, True]), torch.tensor([0, 0, 1, 1])
+        >>> cross_condition_generalization(square, torch.arange(4), right, upper)
         tensor(1.)
-        >>> cross_condition_generalization(square, every, torch.tensor([False, True, True, False]))
+        >>> cross_condition_generalization(square, torch.arange(4), torch.tensor([False, True, True, False]), upper)
         tensor(0.)
     """
     if activations.dim() < 2 or conditions.shape != activations.shape[-2:-1]:
         want = tuple(activations.shape[-2:-1])
         raise ValueError(f"conditions: got shape {tuple(conditions.shape)}, want {want}, one a sample")
-    on, off = (labels == side for side in (True, False))
-    if labels.dim() != 1 or int(on.sum()) < 2 or int(off.sum()) < 2:
-        raise ValueError(f"labels: got {int(on.sum())} conditions on and {int(off.sum())} off, want two of each")
+    on, off = ((labels == side).nonzero().flatten() for side in (True, False))
+    if labels.dim() != 1 or len(on) < 2 or len(off) < 2:
+        raise ValueError(f"labels: got {len(on)} conditions on and {len(off)} off, want two of each")
     counts = torch.bincount(conditions, minlength=len(labels))
     if len(counts) != len(labels) or not bool((counts > 0).all()):
         raise ValueError(f"conditions: got {len(counts.nonzero())} with samples, want each of {len(labels)}")
     if not penalty > 0:
         raise ValueError(f"penalty: got {penalty}, want above 0")
     targets = 2.0 * labels[conditions].to(activations) - 1
+    if contexts is None:
+        pairs = list(product(on.tolist(), off.tolist()))
+    else:
+        pairs = list(zip(on.tolist(), _partners(on, off, contexts).tolist(), strict=True))
     found = []
-    for held in product(on.nonzero().flatten().tolist(), off.nonzero().flatten().tolist()):
+    for held in pairs:
         unseen = torch.isin(conditions, torch.tensor(held, device=conditions.device))
         right = _readout(activations, targets, (~unseen) / counts[conditions], penalty) * targets > 0
         # Samples of the two conditions count alike, however many there are of each.
@@ -147,6 +149,16 @@ def _readout(activations: Tensor, targets: Tensor, weights: Tensor, penalty: flo
         eye = torch.eye(seen.shape[-2], dtype=seen.dtype, device=seen.device)
         slope = seen.mT @ torch.linalg.solve(seen @ seen.mT + ridge * eye, wanted)
     return (centred @ slope).squeeze(-1) + level
+
+
+def _partners(on: Tensor, off: Tensor, contexts: Tensor) -> Tensor:
+    """The condition without the label in the context of each with it."""
+    if contexts.shape != (len(on) + len(off),):
+        raise ValueError(f"contexts: got shape {tuple(contexts.shape)}, want {(len(on) + len(off),)} as labels")
+    ours, theirs = contexts[on].sort(), contexts[off].sort()
+    if not torch.equal(ours.values, theirs.values) or len(ours.values.unique()) < len(on):
+        raise ValueError("contexts: got one that is not there once with the label and once without, want pairs")
+    return off[theirs.indices][ours.indices.argsort()]
 
 
 def _sides(means: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

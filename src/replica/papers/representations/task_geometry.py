@@ -17,23 +17,20 @@ from replica.representations import cross_condition_generalization, latent_task,
 from replica.training import Replicas, mlp, train_replicas
 
 paper = Paper("task_geometry")
-DIM, BATCH, RATE = 50, 64, 1e-3
+DIM, NOISE, BATCH, RATE = 50, 0.1, 64, 1e-3
 ACTIVATIONS = {"tanh": nn.Tanh, "ReLU": nn.ReLU}
 TARGETS = (("a",), ("ab",), ("a", "ab"))
-CORNER = "0: ab"
-"""Inputs on a square and XOR as the only target."""
+CORNER = "0: ab"  # inputs on a square and XOR as the only target
 
 
 class Grid:
-    """Tasks of all separabilities and targets, on the same latents and noise; a cell with one target has another that counts 0."""
+    """Tasks on the same latents and noise, a cell each; of a single target there is a copy that counts 0."""
 
     def __init__(self, separabilities: tuple[float, ...], trial: Trial) -> None:
         cells = list(product(separabilities, TARGETS))
         self.names = [f"{separability:g}: {' '.join(targets)}" for separability, targets in cells]
-        self.tasks = [
-            latent_task(*cell, dim=DIM, generator=trial.generator("directions")) for cell in cells
-        ]
-        self.counts = torch.tensor([[True, task.labels.shape[1] > 1] for task in self.tasks], device=trial.device)
+        self.tasks = [latent_task(*each, dim=DIM, generator=trial.generator("directions")) for each in cells]
+        self.counts = torch.tensor([[True, len(targets) > 1] for _, targets in cells], device=trial.device)
         self.means = torch.stack([task.means for task in self.tasks])
         self.labels = torch.stack([task.labels[:, [0, -1]] for task in self.tasks])
 
@@ -41,8 +38,7 @@ class Grid:
         """Inputs (cells, count, dim), labels (cells, count, 2) and conditions (count,)."""
         conditions = torch.randint(4, (count,), generator=generator, device=generator.device)
         spread = torch.randn(count, DIM, generator=generator, device=generator.device)
-        inputs = self.means[:, conditions] + self.tasks[0].noise * spread
-        return inputs, self.labels[:, conditions], conditions
+        return self.means[:, conditions] + NOISE * spread, self.labels[:, conditions], conditions
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Fresh ones without end."""
@@ -58,81 +54,60 @@ def loss(model: Any, inputs: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def geometry(nets: Replicas, grid: Grid, trial: Trial) -> list[dict[str, Any]]:
+def geometry(nets: Replicas, grid: Grid, generator: torch.Generator) -> list[dict[str, Any]]:
     """Of the hidden layer in each cell: its alignments, and how its targets are coded."""
-    inputs, labels, conditions = grid.draw(256, trial.generator("test"))
-    hidden = nets.losses(lambda model, *batch: model(*batch), (inputs,), shared=False)
-    right = ((hidden > 0) == labels).float().mean(1)
-    clean, noisy = (layer_of(nets, each) for each in (grid.means, inputs))
+    inputs, labels, conditions = grid.draw(256, generator)
+    right = ((nets(inputs, shared=False) > 0) == labels).float().mean(1)
+    weight, bias, activation = nets.parameters["0.weight"], nets.parameters["0.bias"], nets.model(0)[1]
+    clean, noisy = (activation(rows @ weight.mT + bias[:, None]).double() for rows in (grid.means, inputs))
     rows = []
-    for cell, (name, task) in enumerate(zip(grid.names, grid.tasks, strict=True)):
-        centred = clean[cell] - clean[cell].mean(0)
-        kernel = (centred @ centred.T).double()
-        sides = list(task.labels.T)
-        rows.append(
-            {
-                "cell": name,
-                "accuracy": float(right[cell][grid.counts[cell]].mean()),
-                "target": float(kernel_alignment(kernel, task.target_kernel.double())),
-                "input": float(kernel_alignment(kernel, task.input_kernel.double())),
-                "parallelism": sum(float(parallelism_score(clean[cell], side)) for side in sides) / len(sides),
-                "generalization": sum(
-                    float(cross_condition_generalization(noisy[cell], conditions, side)) for side in sides
-                )
-                / len(sides),
-            }
-        )
+    for cell, task in enumerate(grid.tasks):
+        found: dict[str, Any] = {"cell": grid.names[cell], "accuracy": float(right[cell][grid.counts[cell]].mean())}
+        kernel = clean[cell] @ clean[cell].T
+        for name, other in (("target", task.target_kernel), ("input", task.input_kernel)):
+            found[name] = float(kernel_alignment(kernel, other.double()))
+        parallel = [parallelism_score(clean[cell], side) for side in task.labels.T]
+        across = [cross_condition_generalization(noisy[cell], conditions, side) for side in task.labels.T]
+        found["parallelism"], found["generalization"] = (float(sum(each)) / len(each) for each in (parallel, across))
+        rows.append(found)
     return rows
-
-
-def layer_of(nets: Replicas, inputs: Tensor) -> Tensor:
-    """Hidden activations, (cells, rows, units)."""
-    weights = nets.parameters
-    before = torch.baddbmm(weights["0.bias"][:, None], inputs, weights["0.weight"].mT)
-    return nets.model(0)[1](before)
 
 
 def networks(trial: Trial) -> list[dict[str, Any]]:
     """Networks of both activations in all cells, before and after training."""
-    separabilities = trial.pick(smoke=(0.0, 1.0), laptop=(0.0, 0.25, 0.5, 1.0, 2.0), full=(0.0, 0.25, 0.5, 1.0, 2.0))
-    hidden, steps = trial.pick(smoke=(8, 3), laptop=(128, 1500), full=(128, 10_000))
-    grid = Grid(separabilities, trial)
-    rows = []
+    separabilities = (0.0, 1.0) if trial.scale == "smoke" else (0.0, 0.25, 0.5, 1.0, 2.0)
+    hidden, steps = trial.pick(smoke=(8, 3), laptop=(128, 800), full=(128, 10_000))
+    grid, rows = Grid(separabilities, trial), []
     for name, activation in ACTIVATIONS.items():
-        weights = trial.generator("weights")
+        weights, batches = trial.generator("weights"), grid.batches(trial.generator("batches"))
         nets = Replicas([mlp((DIM, hidden, 2), activation=activation, generator=weights) for _ in grid.names])
         for training in ("before", "after"):
             if training == "after":
-                batches = grid.batches(trial.generator("batches"))
                 train_replicas(nets, loss, batches, steps=steps, rates=RATE, optimiser="adam", shared=False)
-            rows += [{"activation": name, "training": training, **row} for row in geometry(nets, grid, trial)]
+            found = geometry(nets, grid, trial.generator("test"))
+            rows += [{"activation": name, "training": training} | row for row in found]
     return rows
 
 
-def gains(table, measure: str, training: str = "after"):
-    """Tanh less ReLU by cell, and that of the corner."""
+def by_cell(table, measure: str, training: str = "after"):
+    """A column an activation, and their difference, tanh less ReLU."""
     rows = table[table["training"] == training].pivot_table(index="cell", columns="activation", values=measure)
-    gain = rows["tanh"] - rows["ReLU"]
-    return gain.drop(CORNER), gain[CORNER]
+    return rows.assign(gain=rows["tanh"] - rows["ReLU"])
 
 
-def mean(table, measure: str, activation: str, training: str = "after") -> float:
-    """Over the grid without the corner."""
-    rows = table[(table["activation"] == activation) & (table["training"] == training) & (table["cell"] != CORNER)]
-    return rows[measure].mean()
-
-
-def accuracy(table) -> float:
-    """Of trained networks, over the grid and both activations."""
-    return (mean(table, "accuracy", "tanh") + mean(table, "accuracy", "ReLU")) / 2
+def compared(table, measure: str):
+    """By cell after training and before, without the corner, and the measures that all judges give."""
+    after, before = by_cell(table, measure), by_cell(table, measure, "before")
+    right = by_cell(table, "accuracy").drop(CORNER)[list(ACTIVATIONS)].mean(axis=None)
+    return after.drop(CORNER), before.drop(CORNER), {"gain_in_xor_corner": after["gain"][CORNER], "accuracy": right}
 
 
 def shown(measure: str, label: str):
     """Trained networks by cell."""
 
     def draw(axes, table):
-        trained = table[table["training"] == "after"]
-        dots("cell", measure, "activation", xlabel="separability: targets", ylabel=label)(axes, trained)
+        draw_dots = dots("cell", measure, "activation", xlabel="separability: targets", ylabel=label)
+        draw_dots(axes, table[table["training"] == "after"])
         axes.tick_params(axis="x", rotation=90)
 
     return draw
@@ -141,40 +116,35 @@ def shown(measure: str, label: str):
 @paper.claim(networks, figure=shown("target", "alignment with targets"))
 def tanh_takes_target_geometry(table):
     """Target alignment, tanh less ReLU."""
-    gain, corner = gains(table, "target")
-    return {
-        "target_alignment_gain": gain.mean(),
-        "share_of_cells": (gain > 0).mean(),
-        "gain_in_xor_corner": corner,
-        "accuracy": accuracy(table),
-        "target_alignment_learned": mean(table, "target", "tanh") - mean(table, "target", "tanh", "before"),
-        "gain_before_training": gains(table, "target", "before")[0].mean(),
+    after, before, known = compared(table, "target")
+    return known | {
+        "target_alignment_gain": after["gain"].mean(),
+        "share_of_cells": (after["gain"] > 0).mean(),
+        "target_alignment_learned": after["tanh"].mean() - before["tanh"].mean(),
+        "gain_before_training": before["gain"].mean(),
     }
 
 
 @paper.claim(networks, figure=shown("input", "alignment with inputs"))
 def relu_keeps_input_geometry(table):
     """Input alignment, ReLU less tanh."""
-    gain, corner = gains(table, "input")
-    return {
-        "input_alignment_gain": -gain.mean(),
-        "share_of_cells": (gain < 0).mean(),
-        "gain_in_xor_corner": -corner,
-        "accuracy": accuracy(table),
-        "input_alignment_lost": mean(table, "input", "tanh", "before") - mean(table, "input", "tanh"),
-        "gain_before_training": -gains(table, "input", "before")[0].mean(),
+    after, before, known = compared(table, "input")
+    return known | {
+        "input_alignment_gain": -after["gain"].mean(),
+        "share_of_cells": (after["gain"] < 0).mean(),
+        "gain_in_xor_corner": -known["gain_in_xor_corner"],
+        "input_alignment_lost": before["tanh"].mean() - after["tanh"].mean(),
+        "gain_before_training": -before["gain"].mean(),
     }
 
 
 @paper.claim(networks, figure=shown("parallelism", "parallelism score of targets"))
-def tanh_disentangles(table):
-    """Parallelism score of the targets, tanh less ReLU."""
-    gain, corner = gains(table, "parallelism")
-    return {
-        "parallelism_gain": gain.mean(),
-        "generalization_gain": gains(table, "generalization")[0].mean(),
-        "gain_in_xor_corner": corner,
-        "accuracy": accuracy(table),
-        "parallelism_of_relu": mean(table, "parallelism", "ReLU"),
-        "gain_before_training": gains(table, "parallelism", "before")[0].mean(),
+def training_disentangles_tanh_more(table):
+    """Parallelism score of the targets that training adds, tanh less ReLU."""
+    after, before, known = compared(table, "parallelism")
+    return known | {
+        "parallelism_gain_learned": after["gain"].mean() - before["gain"].mean(),
+        "parallelism_gain": after["gain"].mean(),
+        "generalization_gain": by_cell(table, "generalization")["gain"].drop(CORNER).mean(),
+        "parallelism_of_relu": after["ReLU"].mean(),
     }
