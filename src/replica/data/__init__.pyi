@@ -7,6 +7,8 @@ from .sets.few_shot_streams import with_rotations as with_rotations
 from .sets.omniglot import Characters as Characters
 from .sets.omniglot import omniglot as omniglot
 from .sets.shakespeare import shakespeare as shakespeare
+from .sets.languages_mixture import inferno as inferno
+from .sets.languages_mixture import languages_mixture as languages_mixture
 from .sets.state_machine import StateMachine as StateMachine
 from .sets.patterns import Patterns as Patterns
 from .sets.labelled import Labelled as Labelled
@@ -71,6 +73,8 @@ __all__ = [
     "delayed_coincidences",
     "digits",
     "helmholtz",
+    "inferno",
+    "languages_mixture",
     "latency_digits",
     "level_crossings",
     "mnist",
