@@ -80,3 +80,16 @@ from .condition_geometry import (
     parallelism_score as parallelism_score,
 )
 from .latent_task import LatentTask as LatentTask, latent_task as latent_task
+
+# Modules inside a feed-forward layer: neurons of a function, groups that fire together, and what can be done with them
+from .neuron_functionality import (
+    neuron_functionality as neuron_functionality,
+    partition_neurons as partition_neurons,
+)
+from .bricks import (
+    BrickRouter as BrickRouter,
+    GrownBrick as GrownBrick,
+    grow_brick as grow_brick,
+    merge_bricks as merge_bricks,
+    prune_neurons as prune_neurons,
+)
