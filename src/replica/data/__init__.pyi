@@ -7,6 +7,7 @@ from .sets.few_shot_streams import with_rotations as with_rotations
 from .sets.omniglot import Characters as Characters
 from .sets.omniglot import omniglot as omniglot
 from .sets.shakespeare import shakespeare as shakespeare
+from .sets.languages_mixture import LanguagesMixture as LanguagesMixture
 from .sets.languages_mixture import inferno as inferno
 from .sets.languages_mixture import languages_mixture as languages_mixture
 from .sets.state_machine import StateMachine as StateMachine
@@ -61,6 +62,7 @@ __all__ = [
     "FewShotStreams",
     "Images",
     "Labelled",
+    "LanguagesMixture",
     "Patterns",
     "RegressionRows",
     "SolutionMap",

@@ -4,6 +4,8 @@ Xiao et al. 2024, "Configurable Foundation Models", analysis of functional speci
 "MoEfication", for balanced clustering.
 """
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -106,8 +108,10 @@ def partition_neurons(
         if value < 1:
             raise ValueError(f"{name}: got {value}, want 1 or more")
     rows = features.detach().double()
+    if not bool(rows.isfinite().all()):
+        raise ValueError("features: got numbers that are not finite, want finite ones")
     size = len(rows) // bricks
-    best, least = None, torch.inf
+    best, least = torch.zeros(0), math.inf
     for _ in range(restarts):
         device = rows.device if generator is None else generator.device
         start = torch.randperm(len(rows), generator=generator, device=device)[:bricks].to(rows.device)
@@ -123,6 +127,4 @@ def partition_neurons(
         spread = float((rows - centres[assigned]).square().sum())
         if spread < least:
             best, least = assigned, spread
-    if best is None:
-        raise ValueError("features: got numbers that are not finite, want finite ones")
     return best

@@ -1,18 +1,20 @@
-"""Texts of different languages: plays in English, a poem in Italian, and languages that are made: sums, brackets, chains."""
+"""Texts of different languages: plays in English, a poem in Italian, and two that are made, sums and brackets."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from replica.data.sets.public_files import PublicFile
 from replica.data.sets.shakespeare import shakespeare
 from replica.errors import ReplicaError
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _DEEPEST = 8
 _PLAIN = str.maketrans({"’": "'", "“": '"', "”": '"', "«": '"', "»": '"', "—": "-"})
 _INFERNO = PublicFile(
@@ -42,20 +44,56 @@ def inferno() -> str:
     return re.sub(r"\n{2,}", "\n\n", text).strip() + "\n"
 
 
+@dataclass(frozen=True)
+class LanguagesMixture:
+    """Texts of several languages as tokens of one alphabet, made by `languages_mixture`.
+
+    Attributes:
+        alphabet: characters of all texts in order; a token is a place in it.
+        train: tokens of each language to learn from, the first nine tenths of its text.
+        held_out: the others.
+    """
+
+    alphabet: Sequence[str]
+    train: Mapping[str, Int[Tensor, " text"]]
+    held_out: Mapping[str, Int[Tensor, " text"]]
+
+    def batches(
+        self, each: int, length: int, generator: torch.Generator
+    ) -> Iterator[tuple[Int[Tensor, "count length"]]]:
+        """Stretches of training text from random places, as many of each language, one language after the other, without end.
+
+        Args:
+            each: stretches of each language.
+            length: tokens of a stretch.
+            generator: source of the places, on the texts' device.
+        """
+        while True:
+            yield (torch.cat([_windows(self.train[name], each, length, generator) for name in self.train]),)
+
+    def unseen(self, language: str, count: int, length: int, generator: torch.Generator) -> Int[Tensor, "count length"]:
+        """Stretches of held-out text of one language from random places."""
+        return _windows(self.held_out[language], count, length, generator)
+
+
 def languages_mixture(
-    languages: Sequence[str], characters: int, *, generator: torch.Generator | None = None
-) -> dict[str, str]:
+    languages: Sequence[str],
+    characters: int,
+    *,
+    generator: torch.Generator | None = None,
+    device: torch.device | str | None = None,
+) -> LanguagesMixture:
     """As many characters of each language: functions that one language model may learn.
 
     ``"english"``: a stretch of Tiny Shakespeare, from a random line on. ``"italian"``: of Dante's Inferno. ``"sums"``: lines
-    such as 47+8=55, of numbers below 100. ``"brackets"``: lines of balanced brackets of three kinds. ``"chains"``: lines in
-    which each letter is followed by its successor in a random order of the alphabet, nine times of ten. The last three need
-    no file.
+    such as 47+8=55, of numbers below 100. ``"brackets"``: lines of balanced brackets of three kinds. The last
+    two need no file.
 
     Args:
         languages: names, different ones.
-        characters: of each, 1 or more; of Inferno there are 177,289.
+        characters: of each, 10 or more; of Inferno there are 177,289.
         generator: source of all that is drawn.
+        device: where the tokens lie.
 
     Raises:
         ValueError: if a name is unknown or comes twice, or the number is out of range.
@@ -64,15 +102,33 @@ def languages_mixture(
     Example:
         >>> import torch
         >>> from replica.data import languages_mixture
-        >>> texts = languages_mixture(["sums", "brackets"], 1000, generator=torch.Generator().manual_seed(0))
-        >>> {name: len(text) for name, text in texts.items()}
-        {'sums': 1000, 'brackets': 1000}
+        >>> mixture = languages_mixture(["sums", "brackets"], 1000, generator=torch.Generator().manual_seed(0))
+        >>> "".join(mixture.alphabet[1:])
+        '()+0123456789=[]{}'
+        >>> {name: len(text) for name, text in mixture.train.items()}
+        {'sums': 900, 'brackets': 900}
     """
-    if len(set(languages)) < len(languages) or not set(languages) <= set(_SOURCES):
+    if not languages or len(set(languages)) < len(languages) or not set(languages) <= set(_SOURCES):
         raise ValueError(f"languages: got {list(languages)}, want different ones of {list(_SOURCES)}")
-    if characters < 1:
-        raise ValueError(f"characters: got {characters}, want 1 or more")
-    return {name: _SOURCES[name](characters, generator) for name in languages}
+    if characters < 10:
+        raise ValueError(f"characters: got {characters}, want 10 or more")
+    texts = {name: _SOURCES[name](characters, generator) for name in languages}
+    alphabet = sorted(set("".join(texts.values())))
+    number = {character: place for place, character in enumerate(alphabet)}
+    tokens = {name: torch.tensor([number[each] for each in text], device=device) for name, text in texts.items()}
+    end = 9 * characters // 10
+    return LanguagesMixture(
+        alphabet,
+        {name: text[:end] for name, text in tokens.items()},
+        {name: text[end:] for name, text in tokens.items()},
+    )
+
+
+def _windows(tokens: Tensor, count: int, length: int, generator: torch.Generator) -> Tensor:
+    if length > len(tokens):
+        raise ValueError(f"length: got {length}, want at most {len(tokens)}")
+    starts = torch.randint(len(tokens) - length + 1, (count, 1), generator=generator, device=tokens.device)
+    return tokens[starts + torch.arange(length, device=tokens.device)]
 
 
 def _stretch(read: Callable[[], str]) -> Callable[[int, torch.Generator | None], str]:
@@ -115,23 +171,9 @@ def _brackets(characters: int, generator: torch.Generator | None) -> str:
     return "".join(written)
 
 
-def _chains(characters: int, generator: torch.Generator | None) -> str:
-    device = None if generator is None else generator.device
-    order = torch.randperm(26, generator=generator, device=device).tolist()
-    successor = dict(zip(order, [*order[1:], order[0]], strict=True))
-    odds, letters = _below(10, characters, generator), _below(26, characters, generator)
-    written, now = [], letters[0]
-    for place, (odd, letter) in enumerate(zip(odds, letters, strict=True)):
-        starts = place % 16 == 0
-        now = letter if odd == 0 or starts else successor[now]
-        written.append("\n" if place % 16 == 15 else _LETTERS[now])
-    return "".join(written)
-
-
 _SOURCES: dict[str, Callable[[int, torch.Generator | None], str]] = {
     "english": _stretch(shakespeare),
     "italian": _stretch(inferno),
     "sums": _sums,
     "brackets": _brackets,
-    "chains": _chains,
 }

@@ -1,11 +1,11 @@
 """Xiao et al. 2024: Configurable Foundation Models: Building LLMs from a Modular Perspective.
 
-A small transformer that learned four languages: does it have neurons for each, bricks of neurons that fire together, and can a
-brick be grown for a fifth?
+A small transformer that learned four languages: does it have neurons for each, and bricks of neurons that fire together?
 """
 
 import copy
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -17,112 +17,127 @@ from replica.lab.studies import dots
 from replica.representations import (
     BrickRouter,
     captured_activations,
-    grow_brick,
     neuron_functionality,
     partition_neurons,
     prune_neurons,
 )
-from replica.training import CausalTransformer, CharacterText, fit, next_token_loss
+from replica.training import CausalTransformer, fit, next_token_loss
 
 paper = Paper("configurable_bricks")
-NATURAL, MADE, NEW = ("english", "italian"), ("sums", "brackets"), "chains"
+NATURAL, MADE = ("english", "italian"), ("sums", "brackets")
 LENGTH, BATCH, RATE = 48, 16, 3e-3
-BRICKS, KEPT, DRAWS = 16, 4, 4
-"""Bricks of the layer, those that a token goes through, and draws of random neurons or groups."""
-
-
-class Languages:
-    """Texts of the languages as tokens of one alphabet."""
-
-    def __init__(self, trial: Trial) -> None:
-        self.old = trial.pick(smoke=MADE, laptop=NATURAL + MADE, full=NATURAL + MADE)
-        count = trial.pick(smoke=2000, laptop=60_000, full=170_000)
-        texts = languages_mixture([*self.old, NEW], count, generator=trial.generator("texts", "cpu"))
-        alphabet = CharacterText("".join(sorted(set("".join(texts.values())))), trial.device)
-        self.size = len(alphabet.alphabet)
-        number = {character: place for place, character in enumerate(alphabet.alphabet)}
-        tokens = {name: torch.tensor([number[each] for each in text]) for name, text in texts.items()}
-        self.train = {name: text[: 9 * count // 10].to(trial.device) for name, text in tokens.items()}
-        self.unseen = {name: text[9 * count // 10 :].to(trial.device) for name, text in tokens.items()}
-        windows, draw = trial.pick(smoke=4, laptop=40, full=400), trial.generator("unseen")
-        self.tests = {name: CharacterText.windows(text, windows, LENGTH, draw) for name, text in self.unseen.items()}
-
-    def batches(self, names: tuple[str, ...], generator: torch.Generator) -> Iterator[tuple[Tensor]]:
-        """Stretches of training text, as many of each language, without end."""
-        while True:
-            each = BATCH // len(names)
-            yield (torch.cat([CharacterText.windows(self.train[name], each, LENGTH, generator) for name in names]),)
-
-    @torch.no_grad()
-    def losses(self, model: nn.Module, names: tuple[str, ...]) -> Tensor:
-        """Nats a token of unseen text in each language."""
-        return torch.stack([next_token_loss(model, self.tests[name]) for name in names])
-
-    def unigram(self, name: str) -> float:
-        """The loss by the frequencies of characters in a language."""
-        counts = torch.bincount(self.train[name], minlength=self.size) + 1.0
-        return float(-(counts / counts.sum()).log()[self.tests[name][:, 1:]].mean())
-
-
-def trained(trial: Trial, languages: Languages) -> CausalTransformer:
-    """The transformer on all languages but the new one."""
-    dim, hidden, steps = trial.pick(smoke=(8, 32, 3), laptop=(64, 256, 500), full=(256, 1024, 20_000))
-    weights = trial.generator("weights")
-    model = CausalTransformer(
-        languages.size, dim=dim, layers=1, heads=2, context=LENGTH, hidden=hidden, generator=weights
-    )
-    batches = languages.batches(languages.old, trial.generator("batches"))
-    fit(model, next_token_loss, batches, optimiser=torch.optim.Adam(model.parameters(), RATE), steps=steps)
-    return model.requires_grad_(False)
-
-
-def with_layer(model: CausalTransformer, layer: nn.Module) -> CausalTransformer:
-    """A copy with another feed-forward layer."""
-    model = copy.deepcopy(model)
-    model.blocks[0].mlp = layer
-    return model
+BRICKS, KEPT, DRAWS = 16, 4, 4  # of the layer, those that a token goes through, and draws of random neurons or groups
+Variants = Iterator[tuple[str, str, nn.Module]]
+"""A study, what is varied in it, and the feed-forward layer so varied."""
 
 
 def bricks(trial: Trial) -> list[dict[str, Any]]:
-    """What pruned neurons, routed bricks and random ones cost each language, and what a grown brick learns."""
-    languages = Languages(trial)
-    old = languages.old
-    model = trained(trial, languages)
-    ffn = model.blocks[0].mlp
-    neurons = ffn[0].out_features
-    whole = languages.losses(model, old)
-    draw = languages.batches(old, trial.generator("chosen by"))
-    chosen = torch.cat([next(draw)[0] for _ in range(trial.pick(smoke=1, laptop=8, full=64))])
-    function = torch.arange(len(old)).repeat_interleave(BATCH // len(old)).repeat(len(chosen) // BATCH)
+    """Rises of the loss in each language: by neurons pruned, and by bricks routed to."""
+    names = trial.pick(smoke=MADE, laptop=NATURAL + MADE, full=NATURAL + MADE)
+    count, tested = trial.pick(smoke=(1000, 4), laptop=(60_000, 40), full=(170_000, 400))
+    dim, hidden, steps = trial.pick(smoke=(8, 32, 2), laptop=(64, 256, 500), full=(256, 1024, 20_000))
+    texts = languages_mixture(names, count, generator=trial.generator("texts", "cpu"), device=trial.device)
+    draw, batches = trial.generator("unseen"), texts.batches(BATCH // len(names), LENGTH, trial.generator("batches"))
+    tests = {name: texts.unseen(name, tested, LENGTH, draw) for name in names}
+    sizes: dict[str, Any] = {"dim": dim, "layers": 1, "heads": 2, "context": LENGTH, "hidden": hidden}
+    model = CausalTransformer(len(texts.alphabet), **sizes, generator=trial.generator("weights"))
+    fit(model, next_token_loss, batches, optimiser=torch.optim.Adam(model.parameters(), RATE), steps=steps)
     with torch.no_grad(), captured_activations(model, ["blocks.0.mlp_norm", "blocks.0.mlp.1"]) as seen:
-        model(chosen)
+        model(torch.cat([batch for (batch,) in islice(batches, trial.pick(smoke=1, laptop=8, full=64))]))
     inputs, active = (seen[name].flatten(0, 1) for name in ("blocks.0.mlp_norm", "blocks.0.mlp.1"))
-    rows: list[dict[str, Any]] = []
+    before, rows = losses(model, tests), []
+    for name, text in tests.items():
+        counts = torch.bincount(texts.train[name], minlength=len(texts.alphabet)) + 1.0
+        rise = before[name] + float((counts / counts.sum()).log()[text[:, 1:]].mean())
+        rows.append({"study": "trained", "kind": "over frequencies", "language": name, "rise": rise})
+    for study, kind, layer in chain(pruned(trial, model, active, names), routed(trial, model, inputs, active)):
+        variant = copy.deepcopy(model)
+        variant.blocks[0].mlp = layer
+        after = losses(variant, tests)
+        rows += [{"study": study, "kind": kind, "language": name, "rise": after[name] - before[name]} for name in tests]
+    return rows
 
-    def add(study: str, kind: str, layer: nn.Module, **known: Any) -> None:
-        rise = languages.losses(with_layer(model, layer), old) - whole
-        rows.extend(
-            {"study": study, "kind": kind, "language": name, "rise": float(value), **known}
-            for name, value in zip(old, rise, strict=True)
-        )
 
-    scores = neuron_functionality(active, function.repeat_interleave(LENGTH).to(active.device))
-    random = trial.generator("random neurons", "cpu")
-    for place, name in enumerate(old):
-        add("pruned", "specific", prune_neurons(ffn, scores[:, place].topk(neurons // 10).indices), function=name)
+@torch.no_grad()
+def losses(model: nn.Module, tests: dict[str, Tensor]) -> dict[str, float]:
+    """Nats a token in each language."""
+    return {name: float(next_token_loss(model, text)) for name, text in tests.items()}
+
+
+def pruned(trial: Trial, model: Any, active: Tensor, languages: tuple[str, ...]) -> Variants:
+    """Without a tenth of the neurons: those most specific to each language, and random ones in their place."""
+    ffn, generator, count = model.blocks[0].mlp, trial.generator("random neurons", "cpu"), active.shape[1] // 10
+    # Batches hold the languages one after the other, in equal parts.
+    functions = torch.arange(len(active), device=active.device) // (BATCH // len(languages) * LENGTH) % len(languages)
+    scores = neuron_functionality(active, functions)
+    for place, name in enumerate(languages):
+        yield "specific", name, prune_neurons(ffn, scores[:, place].topk(count).indices)
         for _ in range(DRAWS):
-            add("pruned", "random", prune_neurons(ffn, torch.randperm(neurons, generator=random)[: neurons // 10]), function=name)
-    together = (active - active.mean(0)) / active.std(0).clamp(min=1e-6)
-    # The root of the correlations has the same inner products, and fewer numbers a neuron.
-    values, vectors = torch.linalg.eigh((together.T @ together).double() / len(together))
+            drawn = torch.randperm(len(scores), generator=generator)[:count]
+            yield "random neurons", name, prune_neurons(ffn, drawn)
+
+
+def routed(trial: Trial, model: Any, inputs: Tensor, active: Tensor) -> Variants:
+    """A quarter of the bricks for each token, by the oracle and by a linear gate."""
+    ffn, generator = model.blocks[0].mlp, trial.generator("groups", "cpu")
+    together = ((active - active.mean(0)) / active.std(0).clamp(min=1e-6)).double()
+    # The root of the correlations has the inner products of activations over tokens, and fewer numbers.
+    values, vectors = torch.linalg.eigh(together.T @ together / len(together))
     features = {"co-activation": vectors * values.clamp(min=0).sqrt(), "keys": ffn[0].weight}
-    groups = [(kind, partition_neurons(each, BRICKS, generator=trial.generator(kind, "cpu"))) for kind, each in features.items()]
-    groups += [("random", torch.randperm(neurons, generator=random) % BRICKS) for _ in range(DRAWS)]
+    groups = [(kind, partition_neurons(each, BRICKS, generator=generator)) for kind, each in features.items()]
+    groups += [("random", torch.randperm(len(values), generator=generator) % BRICKS) for _ in range(DRAWS)]
     for kind, members in groups:
         router = BrickRouter(ffn, members, KEPT)
-        add("oracle", kind, router)
+        yield "oracle", kind, router
         router.fit_gate(inputs)
-        add("gate", kind, router)
-    rows += [{"study": "trained", "language": name, "gain": languages.unigram(name) - float(loss)}
-             for name, loss in zip(old, whole, strict=True)]
-    return rows
+        yield "gate", kind, router
+
+
+def rises(table, study: str):
+    """Mean rise of the loss by what is varied (rows) and language."""
+    return table[table["study"] == study].pivot_table(index="kind", columns="language", values="rise")
+
+
+def own_less_others(rows, names) -> float:
+    """Mean over functions of the rise in their own language less that in others."""
+    square = rows.loc[names, names].to_numpy()
+    own, others = square.trace(), square.sum() - square.trace()
+    return own / len(square) - others / (len(square) * (len(square) - 1))
+
+
+def shown(study: str, xlabel: str):
+    """Rises of the loss by what is varied, a colour a language."""
+
+    def draw(axes, table):
+        rows = table[table["study"] == study]
+        rows = rows.groupby(["kind", "language", "seed"], as_index=False)["rise"].mean()
+        dots("kind", "rise", "language", xlabel=xlabel, ylabel="rise of the loss (nats a token)")(axes, rows)
+
+    return draw
+
+
+@paper.claim(bricks, figure=shown("specific", "function whose neurons are pruned"))
+def specific_neurons(table):
+    """What pruning a function's neurons costs it more than others, and than random neurons."""
+    specific, random = rises(table, "specific"), rises(table, "random neurons")
+    names = list(specific.columns)
+    return {
+        "own_less_others": own_less_others(specific, names),
+        "own_less_random": sum(specific.loc[name, name] - random[name].mean() for name in names) / len(names),
+        "own_less_others_of_natural": own_less_others(specific, [name for name in names if name in NATURAL] or names),
+        "own_less_others_of_random": own_less_others(random, names),
+        "gain_over_unigram": -rises(table, "trained").mean(axis=None),
+    }
+
+
+@paper.claim(bricks, figure=shown("oracle", "groups of neurons, a quarter kept"))
+def bricks_under_oracle_routing(table):
+    """What random groups cost more than bricks."""
+    oracle, gate = (rises(table, study).mean(axis=1) for study in ("oracle", "gate"))
+    return {
+        "loss_saved": oracle["random"] - oracle["co-activation"],
+        "loss_saved_by_keys": oracle["random"] - oracle["keys"],
+        "loss_saved_by_learned_gate": gate["random"] - gate["co-activation"],
+        "loss_of_random_groups": oracle["random"],
+        "gain_over_unigram": -rises(table, "trained").mean(axis=None),
+    }
