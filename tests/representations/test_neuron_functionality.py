@@ -37,8 +37,9 @@ def test_a_neuron_that_fires_for_one_function_alone_has_1_and_order_is_all_that_
     assert torch.equal(scores, neuron_functionality(activations.exp() * 5, functions))
 
 
-def test_partition_is_the_best_of_all_for_few_neurons() -> None:
-    rows = torch.randn(8, 3, generator=seeded(3), dtype=torch.float64)
+@pytest.mark.parametrize("seed", range(4))
+def test_partition_is_the_best_of_all_for_few_neurons(seed: int) -> None:
+    rows = torch.randn(8, 3, generator=seeded(seed), dtype=torch.float64)
 
     def spread(brick: torch.Tensor) -> float:
         return sum(float((part - part.mean(0)).square().sum()) for part in (rows[brick == 0], rows[brick == 1]))
@@ -47,6 +48,18 @@ def test_partition_is_the_best_of_all_for_few_neurons() -> None:
     found = partition_neurons(rows, 2, restarts=20, generator=seeded())
     assert torch.bincount(found).tolist() == [4, 4]
     assert spread(found) == pytest.approx(min(spread(brick) for brick in every))
+
+
+def test_the_best_restart_is_taken() -> None:
+    rows = torch.randn(30, 3, generator=seeded(), dtype=torch.float64)
+
+    def spread(brick: torch.Tensor) -> float:
+        return sum(float((rows[brick == i] - rows[brick == i].mean(0)).square().sum()) for i in range(5))
+
+    starts = seeded(1)
+    singles = [spread(partition_neurons(rows, 5, restarts=1, generator=starts)) for _ in range(5)]
+    assert min(singles) < min(singles[0], singles[-1])
+    assert spread(partition_neurons(rows, 5, restarts=5, generator=seeded(1))) == pytest.approx(min(singles))
 
 
 def test_planted_bricks_are_found_by_keys_and_by_co_activation() -> None:
