@@ -77,7 +77,7 @@ from replica.plasticity import (
     MomentumAuxiliary,
     TargetProjection,
 )
-from replica.representations import RelativeEncoder, RelativeProjection, UnitStatistics
+from replica.representations import BrickRouter, RelativeEncoder, RelativeProjection, UnitStatistics, grow_brick
 from replica.spiking import (
     AlignedProjections,
     DelayedLinear,
@@ -213,6 +213,13 @@ def bottleneck(generator: torch.Generator) -> nn.Module:
 
 def statistics(generator: torch.Generator) -> nn.Module:
     return UnitStatistics(3, 4)
+
+
+def grown_brick(generator: torch.Generator) -> nn.Module:
+    """New bricks give zero until something is learned: here as if they had learned something."""
+    grown = grow_brick(mlp((4, 12, 3), generator=generator), 5, generator=generator)
+    nn.init.normal_(grown.brick[2].weight, generator=generator)
+    return grown
 
 
 def accumulate(module: nn.Module, first: Tensor, second: Tensor) -> Tensor:
@@ -757,6 +764,21 @@ PARTS: dict[str, Part] = {
         lambda g: PreconditionedDenoiser(DenoisingMLP(3, width=16, generator=g)),
         lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
         ((lambda: PreconditionedDenoiser(nn.ReLU(), data_scale=0), "data_scale"),),
+    ),
+    "representations.BrickRouter": Part(
+        lambda g: BrickRouter(mlp((4, 12, 3), generator=g), torch.arange(12) % 4, kept=2),
+        lambda n, draw: (draw(n, 4),),
+        (
+            (lambda: BrickRouter(mlp((4, 12, 3)), torch.arange(12) % 5, kept=2), "bricks"),
+            (lambda: BrickRouter(mlp((4, 12, 3)), torch.arange(12) % 4, kept=5), "kept"),
+            (lambda: BrickRouter(nn.Sequential(nn.ReLU()), torch.zeros(1, dtype=torch.int64), kept=1), "ffn"),
+        ),
+        near=None,  # rounding can turn over which bricks are kept
+    ),
+    "representations.GrownBrick": Part(
+        grown_brick,
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: grow_brick(mlp((4, 12, 3)), 0), "neurons"),),
     ),
 }  # fmt: skip
 BATCHED = {
