@@ -20,3 +20,11 @@ from .denoiser import (
 
 # From noise to samples
 from .sampler import sample_path as sample_path
+
+# Entropic transport between clouds of points
+from .sinkhorn import (
+    EntropicTransport as EntropicTransport,
+    sinkhorn as sinkhorn,
+    sinkhorn_divergence as sinkhorn_divergence,
+    squared_distance as squared_distance,
+)

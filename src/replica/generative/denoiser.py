@@ -101,7 +101,7 @@ class DenoisingMLP(nn.Module):
             device = torch.get_default_device() if generator is None else generator.device
 
         def layer(inputs: int, outputs: int, gain: float = 2.0) -> nn.Linear:
-            made: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, device=device, dtype=dtype)  # type: ignore[no-untyped-call]
+            made: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, device=device, dtype=dtype)
             nn.init.normal_(made.weight, 0.0, math.sqrt(gain / inputs), generator=generator)
             nn.init.zeros_(made.bias)
             return made
