@@ -61,3 +61,16 @@ from .subspace_training import (
     train_in_subspaces as train_in_subspaces,
 )
 from .subspace_classifier import SubspaceClassifier as SubspaceClassifier
+
+# Starts of low rank, and how far the tangent kernel turns from there
+from .low_rank_initialization import (
+    aligned_low_rank as aligned_low_rank,
+    effective_rank as effective_rank,
+    low_rank_initialization_ as low_rank_initialization_,
+)
+from .linear_kernel_change import (
+    LearnedLinear as LearnedLinear,
+    expected_alignment as expected_alignment,
+    small_weight_alignment as small_weight_alignment,
+    two_layer_flow as two_layer_flow,
+)
