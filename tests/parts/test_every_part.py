@@ -39,7 +39,7 @@ from replica.kernels import (
     bundle,
     optimal_activation,
 )
-from replica.landscapes import DenseProjection, FastfoodProjection, SparseProjection, SubspaceTraining
+from replica.landscapes import DecisionNetwork, DenseProjection, FastfoodProjection, SparseProjection, SubspaceTraining
 from replica.memory import (
     ActiveDendriteNeuron,
     ActiveDendriteSegments,
@@ -732,6 +732,14 @@ PARTS: dict[str, Part] = {
     ),
     "training.conv_net": Part(
         lambda g: conv_net((1, 4, 8), 3, generator=g), lambda n, draw: (draw(n, 1, 8, 8),)
+    ),
+    "landscapes.DecisionNetwork": Part(
+        lambda g: DecisionNetwork(torch.randn(5, 5, generator=g), generator=g),
+        lambda n, draw: (draw(n, 4, 3),),
+        (
+            (lambda: DecisionNetwork(torch.zeros(2, 3)), "recurrent"),
+            (one_row(DecisionNetwork(torch.eye(2)), 1, 3, 4), "inputs: got"),
+        ),
     ),
 }  # fmt: skip
 BATCHED = {

@@ -74,3 +74,7 @@ from .linear_kernel_change import (
     small_weight_alignment as small_weight_alignment,
     two_layer_flow as two_layer_flow,
 )
+from .decision_network import (
+    DecisionNetwork as DecisionNetwork,
+    perceptual_decisions as perceptual_decisions,
+)
