@@ -78,3 +78,12 @@ from .decision_network import (
     DecisionNetwork as DecisionNetwork,
     perceptual_decisions as perceptual_decisions,
 )
+
+# Examples that carry a loss's spikes, and a toy in which they do
+from .opposing_groups import (
+    LossSpikeTracker as LossSpikeTracker,
+    OpposingGroups as OpposingGroups,
+    find_opposing_groups as find_opposing_groups,
+    groups_of_equal_loss as groups_of_equal_loss,
+)
+from .opposing_toy import OpposingToy as OpposingToy, ToyPath as ToyPath
