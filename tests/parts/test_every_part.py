@@ -40,7 +40,7 @@ from replica.kernels import (
     bundle,
     optimal_activation,
 )
-from replica.landscapes import DenseProjection, FastfoodProjection, SparseProjection, SubspaceTraining
+from replica.landscapes import DecisionNetwork, DenseProjection, FastfoodProjection, SparseProjection, SubspaceTraining
 from replica.memory import (
     ActiveDendriteNeuron,
     ActiveDendriteSegments,
@@ -779,6 +779,14 @@ PARTS: dict[str, Part] = {
         grown_brick,
         lambda n, draw: (draw(n, 4),),
         ((lambda: grow_brick(mlp((4, 12, 3)), 0), "neurons"),),
+    ),
+    "landscapes.DecisionNetwork": Part(
+        lambda g: DecisionNetwork(torch.randn(5, 5, generator=g), generator=g),
+        lambda n, draw: (draw(n, 4, 3),),
+        (
+            (lambda: DecisionNetwork(torch.zeros(2, 3)), "recurrent"),
+            (one_row(DecisionNetwork(torch.eye(2)), 1, 3, 4), "inputs: got"),
+        ),
     ),
 }  # fmt: skip
 BATCHED = {

@@ -12,6 +12,7 @@ from .estimators import rate_share as rate_share
 from .estimators import relative_l2 as relative_l2
 from .lanczos import Eigenpairs as Eigenpairs
 from .lanczos import top_eigenvalues as top_eigenvalues
+from .full_batch import full_batch_descent as full_batch_descent
 from .language import CharacterText as CharacterText
 from .language import bits_per_token as bits_per_token
 from .language import next_token_accuracy as next_token_accuracy
@@ -58,6 +59,7 @@ __all__ = [
     "conv_net",
     "energy_distance",
     "fit",
+    "full_batch_descent",
     "image_shape",
     "mean_loss",
     "mlp",
