@@ -53,7 +53,7 @@ def sinkhorn(
 ) -> EntropicTransport:
     """Entropic transport between weighted points, by scalings that are taken into the potentials before they grow large.
 
-    ε starts at the spread of costs and is quartered down to its value, a few iterations a level (Kosowsky, Yuille 1994). Within a level
+    ε starts at the spread of costs and is quartered down to its value, a few steps a level (Kosowsky, Yuille 1994). In a level
     u = a/Kv and v = b/K'u are two products with K = a b' exp((f + g' − C)/ε), which is made anew where a scaling leaves
     [e⁻²⁰, e²⁰]: as stable as sums of exponentials at each step, at a fraction of their price (Schmitzer 2019, Sec. 3).
 
