@@ -73,3 +73,11 @@ from .feature_merging import (
     iterative_feature_merging as iterative_feature_merging,
 )
 from .unit_layers import keep_units as keep_units
+
+# Learned without labels: the loop and the two-view form that objectives share, and Barlow Twins
+from .encoder_training import (
+    EncoderTraining as EncoderTraining,
+    TwoViews as TwoViews,
+    projection_head as projection_head,
+)
+from .barlow_twins import BarlowTwins as BarlowTwins, barlow_twins_loss as barlow_twins_loss
