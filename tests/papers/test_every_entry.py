@@ -417,7 +417,7 @@ class PretextCases:
         for number, (label, place) in enumerate(
             zip(labels, torch.randint(2, 6, (120,), generator=generator), strict=True)
         ):
-            images[number, 0][(place, slice(2, 6)) if label else (slice(2, 6), place)] = 1.0
+            images[number, 0][(place, slice(None)) if label else (slice(None), place)] = 1.0
         method = make(Trial(0, "smoke"))
         told = takes(method.pretrain, {"labels": labels[:80]})
         method.pretrain(images[:80], Encoder((1, 8, 8), 8, 32, generator), generator, 10, **told)

@@ -55,7 +55,9 @@ def test_the_minimum_of_a_linear_encoder_is_known() -> None:
     signal = drawn(count, dim) * torch.tensor([2.0, 1.5, 1.0, 0.5, 0.2]).double()
     one, other = (signal + drawn(count, dim, seed=seed) for seed in (1, 2))
     one, other = one - one.mean(0), other - other.mean(0)
-    both = torch.cat([torch.cat([one, other]), torch.cat([other, one])], dim=1)  # exchange makes the twins' moments equal
+    both = torch.cat(
+        [torch.cat([one, other]), torch.cat([other, one])], dim=1
+    )  # exchange makes the twins' moments equal
     first, second = both[:, :dim], both[:, dim:]
     pairs, views = (first.T @ second / len(both)).numpy(), (first.T @ first / len(both)).numpy()
     shares = eigh(pairs, views, eigvals_only=True)[::-1]
@@ -85,7 +87,9 @@ def test_training_lowers_the_loss_and_leaves_the_rest_alone() -> None:
 
     def run(weight: float = 0.1, epochs: int = 15) -> BarlowTwins:
         weights, state = torch.Generator().manual_seed(1), torch.get_rng_state()
-        twins = BarlowTwins(Views(shift=0.1, noise=0.1), weight=weight, projector=(24, 12), batch=32, learning_rate=3e-3)
+        twins = BarlowTwins(
+            Views(shift=0.1, noise=0.1), weight=weight, projector=(24, 12), batch=32, learning_rate=3e-3
+        )
         twins.pretrain(images, lambda: conv_net((1, 4), 8, size=(8, 8), generator=weights), weights, epochs)
         assert torch.equal(torch.get_rng_state(), state)
         return twins

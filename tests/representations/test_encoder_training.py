@@ -80,7 +80,9 @@ def test_two_views_go_one_after_the_other_through_one_network() -> None:
 
     images, generator = torch.rand(16, 1, 6, 6), torch.Generator().manual_seed(0)
     encoder = nn.Sequential(nn.Flatten(), mlp((36, 5), generator=generator))
-    apart = TwoViews(criterion, Views(noise=0.1), projector=(7, 4), batch=16).pretrain(images, lambda: encoder, generator, 1)
+    apart = TwoViews(criterion, Views(noise=0.1), projector=(7, 4), batch=16).pretrain(
+        images, lambda: encoder, generator, 1
+    )
     (one, other), head = given[0], projection_head(5, (7, 4))
     assert one.shape == other.shape == (16, 4)
     assert not torch.equal(one, other)
