@@ -93,3 +93,11 @@ from .bricks import (
     merge_bricks as merge_bricks,
     prune_neurons as prune_neurons,
 )
+
+# Learned without labels: the loop and the two-view form that objectives share, and Barlow Twins
+from .encoder_training import (
+    EncoderTraining as EncoderTraining,
+    TwoViews as TwoViews,
+    projection_head as projection_head,
+)
+from .barlow_twins import BarlowTwins as BarlowTwins, barlow_twins_loss as barlow_twins_loss
