@@ -60,7 +60,10 @@ def cases(device: str = "cpu") -> Iterator[Case]:
 
 def closeness(net: nn.Sequential, other: nn.Sequential) -> float:
     """What matching maximises: Σ of products of weights."""
-    return sum(float((one * two).sum()) for one, two in zip(net.parameters(), other.parameters(), strict=True))
+    return sum(
+        float((one.detach() * two.detach()).sum())
+        for one, two in zip(net.parameters(), other.parameters(), strict=True)
+    )
 
 
 def operations(net: nn.Sequential) -> float:

@@ -25,7 +25,7 @@ def chains() -> dict[str, nn.Sequential]:
         "perceptron": nn.Sequential(nn.Linear(5, 9), nn.Tanh(), nn.Linear(9, 7), nn.LayerNorm(7), nn.ReLU(), nn.Linear(7, 3)),
         "convolutions": nn.Sequential(
             body, nn.Conv2d(6, 5, 3, bias=False), nn.LayerNorm((5, 2, 2)), nn.GELU(), nn.Flatten(), nn.Linear(20, 8),
-            nn.BatchNorm1d(8, affine=False), nn.ReLU(), nn.Linear(8, 3),
+            nn.BatchNorm1d(8, affine=False), nn.Tanh(), nn.Linear(8, 3),
         ),
         "averages": nn.Sequential(
             nn.Conv1d(2, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(4), nn.Flatten(), nn.BatchNorm1d(24), nn.Linear(24, 3)
