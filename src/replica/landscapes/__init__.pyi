@@ -76,3 +76,11 @@ from .permutation_alignment import (
     permute_units as permute_units,
     weight_matching as weight_matching,
 )
+
+# Why barriers are there: curvature along the segment, and runs that fork
+from .curvature_barrier import (
+    CurvatureBarrier as CurvatureBarrier,
+    barrier_from_curvature as barrier_from_curvature,
+    curvature_along as curvature_along,
+)
+from .forks import forked_batches as forked_batches
