@@ -65,7 +65,9 @@ def average(trial: Trial) -> Merger:
     return Merger(lambda base, networks, rows: averaged(networks))
 
 
-@baselines.entry("task-arithmetic", "the start plus the sum of what training changed, times one scale searched on held-out rows")
+@baselines.entry(
+    "task-arithmetic", "the start plus the sum of what training changed, times one scale searched on held-out rows"
+)
 def task_arithmetic(trial: Trial) -> Merger:
     """Ilharco et al. 2023."""
 

@@ -50,8 +50,8 @@ def read_folder(path: Path) -> Folder:
     """Read a folder of trained networks.
 
     It holds ``build.py``, whose function ``build()`` makes a network without arguments; two or more files ``NAME.safetensors``
-    with the weights of one each; ``NAME.npz`` with that one's rows, or ``rows.npz`` with those of all; and, where the networks were
-    trained on from a common one, that one's weights in ``base.safetensors``.
+    with the weights of one each; ``NAME.npz`` with that one's rows, or ``rows.npz`` with those of all; and, where the networks
+    were trained on from a common one, that one's weights in ``base.safetensors``.
 
     Raises:
         ReplicaError: In one line that names the file, what is wrong with it and what is wanted.

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -70,8 +70,8 @@ class Merge(own_rows.LabelledData, LabelledRows):
     - ``barrier``: by how much the loss rises on the straight line between two of the networks above what lies straight between
       theirs, mean over pairs. It is the same for all methods: how hard the networks are to average.
 
-    For validation (``--tune``) other networks are trained, on fewer rows; of the user's networks rows are taken that the test does
-    not read. At smoke scale two small networks are trained a little.
+    For validation (``--tune``) other networks are trained, on fewer rows; of the user's networks rows are taken that the test
+    does not read. At smoke scale two small networks are trained a little.
     """
 
     name = "merge"
@@ -84,8 +84,10 @@ class Merge(own_rows.LabelledData, LabelledRows):
     options = (
         Option("setting", "tasks", "what the networks share: a start and no task, a start and a task, a task and no start",
                choices=("tasks", "forks", "seeds"), label="Setting"),
-        Option("networks", 4, "networks that are trained; in the setting tasks, one a task", minimum=2, maximum=20, label="Networks"),
-        Option("strength", 1.0, "how far tasks are from the rows as they are", minimum=0, maximum=3, label="Strength of the tasks"),
+        Option("networks", 4, "networks that are trained; in the setting tasks, one a task", minimum=2, maximum=20,
+               label="Networks"),
+        Option("strength", 1.0, "how far tasks are from the rows as they are", minimum=0, maximum=3,
+               label="Strength of the tasks"),
         Option("held_out", 200, "rows that are kept from the networks, for the method", minimum=1, label="Rows held out"),
         Option("network", "mlp", "the networks that are trained", choices=("mlp", "conv")),
         Option("depth", 3, "their hidden layers", minimum=1, maximum=20, label="Hidden layers"),
@@ -98,8 +100,8 @@ class Merge(own_rows.LabelledData, LabelledRows):
         *own_rows.SPLIT,
         rank_by(metrics),
     )  # fmt: skip
-    data_formats = (*own_rows.LabelledData.data_formats, FOLDER)
-    files = "a file, a folder of images by class, or one of trained networks"
+    data_formats: ClassVar[tuple[str, ...]] = (*own_rows.LabelledData.data_formats, FOLDER)
+    files: ClassVar[str] = "a file, a folder of images by class, or one of trained networks"
     default_sweep = ("setting", ("tasks", "forks", "seeds"))
 
     def named(self, name: str, seed: int | None, options: Options) -> Any:
@@ -169,7 +171,9 @@ class Merge(own_rows.LabelledData, LabelledRows):
         """Merge the trial's networks, and test the outcome on what each knew; see the class for the measures."""
         from torch import nn
 
-        from replica.lab.problems.merge.nets import accuracy, given, trained
+        from replica.lab.problems.merge.nets import trained
+        from replica.lab.problems.merge.own_networks import given
+        from replica.lab.problems.merge.scores import accuracy
 
         content = dataset.content
         if isinstance(content, Folder):
@@ -207,4 +211,4 @@ class Merge(own_rows.LabelledData, LabelledRows):
 def _numbers(net: Any) -> int:
     """Parameters and floating-point buffers of a network, each once."""
     held = {id(each): each.numel() for each in (*net.parameters(), *net.buffers()) if each.is_floating_point()}
-    return max(1, sum(held.values()))
+    return max(1, int(sum(held.values())))

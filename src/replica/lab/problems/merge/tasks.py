@@ -58,7 +58,7 @@ class Task:
     trial: Trial
 
     def __call__(self, values: Tensor, part: str) -> Tensor:
-        """See float rows ``(rows, *shape)``, standardised, in this way; ``part`` says what for, as noise is drawn anew for each."""
+        """See float rows ``(rows, *shape)``, standardised, in this way; noise is drawn for each ``part``, such as the test."""
         kind, _, number = self.name.partition(" ")
         way = -1 if number and int(number) % 2 == 0 else 1
         if kind == "noise":
@@ -67,17 +67,19 @@ class Task:
             return values + NOISE * self.strength * drawn.to(values)
         if kind == "order":
             flat = values.flatten(1)
-            return flat[:, self._order(flat.shape[1]).to(values.device)].view(values.shape)
+            return flat[:, self._order(flat.shape[1]).to(values.device)].reshape(values.shape)
         if kind == "contrast" and not self.grid:
             drawn = torch.randn(values.shape[1], generator=self.trial.generator(self.name, "cpu"))
             return values * torch.exp(self.strength * drawn).to(values)
         if kind == "contrast":
-            return values * FADED**self.strength * way
+            return values * float(FADED**self.strength * way)
         return self._moved(values, kind, way * self.strength)
 
     def _order(self, count: int) -> Tensor:
         generator = self.trial.generator(self.name, "cpu")
-        moved = torch.randperm(count, generator=generator)[: min(count, max(2, round(SHUFFLED * self.strength * count)))]
+        moved = torch.randperm(count, generator=generator)[
+            : min(count, max(2, round(SHUFFLED * self.strength * count)))
+        ]
         order = torch.arange(count)
         order[moved] = moved.roll(1)
         return order
