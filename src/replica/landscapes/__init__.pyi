@@ -61,3 +61,18 @@ from .subspace_training import (
     train_in_subspaces as train_in_subspaces,
 )
 from .subspace_classifier import SubspaceClassifier as SubspaceClassifier
+
+# Paths between trained nets: segments, barriers, Bézier curves; permutations of units that bring nets near each other
+from .paths import (
+    Barrier as Barrier,
+    BezierCurve as BezierCurve,
+    barrier as barrier,
+    interpolate as interpolate,
+    losses_along as losses_along,
+)
+from .permutation_alignment import (
+    Alignment as Alignment,
+    activation_matching as activation_matching,
+    permute_units as permute_units,
+    weight_matching as weight_matching,
+)
