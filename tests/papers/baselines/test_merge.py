@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from replica.lab.claims import Trial
 from replica.lab.problems import get
+from replica.landscapes import permute_units
 from replica.papers.baselines.merge import SCALES, combined, mean_accuracy
+from replica.training import mlp
 
 NAMES = [baseline.name for baseline in get("merge").baselines()]
 
@@ -69,7 +71,16 @@ def test_at_scale_1_one_network_comes_back_with_its_buffers() -> None:
     assert found["num_batches_tracked"] == 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_units_are_put_in_order_before_they_are_averaged() -> None:
+    net = mlp((3, 5, 2), generator=torch.Generator().manual_seed(0))
+    other = permute_units(net, {"0": torch.tensor([3, 0, 4, 2, 1])})
+    inputs = torch.randn(7, 3, generator=torch.Generator().manual_seed(1))
+    merged = made("weight-matching").merge(net, [net, other, net], [])
+    torch.testing.assert_close(merged(inputs), net(inputs))
+    assert not torch.allclose(made("average").merge(net, [net, other, net], [])(inputs), net(inputs))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "weight-matching"])  # of one layer has no units
 def test_what_it_is_given_stays_as_it_is(name: str) -> None:
     before = [net.weight.clone() for net in (BASE, FIRST, SECOND)]
     made(name).merge(BASE, [FIRST, SECOND], ROWS)

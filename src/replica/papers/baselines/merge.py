@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from replica.lab.claims import Trial
 from replica.lab.problems.baseline import Baselines
+from replica.landscapes import weight_matching
 
 baselines = Baselines()
 Rows = Sequence[tuple[Tensor, Tensor]]
@@ -63,6 +64,17 @@ def best_single(trial: Trial) -> Merger:
 def average(trial: Trial) -> Merger:
     """Wortsman et al. 2022."""
     return Merger(lambda base, networks, rows: averaged(networks))
+
+
+@baselines.entry("weight-matching", "the average after hidden units are put in the order of the first network's")
+def matched_average(trial: Trial) -> Merger:
+    """Ainsworth, Hayase, Srinivasa 2023; for chains of layers."""
+
+    def align(base: nn.Module, networks: Sequence[nn.Module], rows: Rows) -> nn.Module:
+        first, *others = networks
+        return averaged([first, *(weight_matching(first, net).model for net in others)])  # type: ignore[arg-type]
+
+    return Merger(align)
 
 
 @baselines.entry(

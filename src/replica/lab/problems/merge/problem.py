@@ -100,6 +100,10 @@ class Merge(own_rows.LabelledData, LabelledRows):
         *own_rows.SPLIT,
         rank_by(metrics),
     )  # fmt: skip
+    data_names: ClassVar[Mapping[str, str]] = {
+        **own_rows.LabelledData.data_names,
+        "mnist": "MNIST's 10,000 test digits at 14 × 14 pixels, 10 classes (11 MB, downloaded once)",
+    }
     data_formats: ClassVar[tuple[str, ...]] = (*own_rows.LabelledData.data_formats, FOLDER)
     files: ClassVar[str] = "a file, a folder of images by class, or one of trained networks"
     default_sweep = ("setting", ("tasks", "forks", "seeds"))
