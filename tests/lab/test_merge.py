@@ -51,7 +51,8 @@ class Given:
 def run(
     method: Any, data: Dataset | None = None, split: Any = "test", trial: Trial | None = None, **options: Any
 ) -> Outcome:
-    resolved = problem.resolve({**SMALL, **options})
+    small = SMALL if data is None else {}
+    resolved = problem.resolve({**small, **options})
     return problem.run(trial or Trial(0), lambda _: method, data or clouds(), resolved, examples=True, split=split)
 
 
@@ -361,6 +362,8 @@ def test_folders_that_hold_no_networks_are_refused(folder: Path, spoil: Any, sai
 def test_options_of_rows_are_none_of_networks(folder: Path) -> None:
     with pytest.raises(ReplicaError, match="holds networks; leave --target out"):
         problem.load(str(folder), {"target": "y"})
+    with pytest.raises(ReplicaError, match="holds networks that are trained; leave --common-epochs out"):
+        run(Given(), problem.load(str(folder), {}), common_epochs=3)
 
 
 # --- the picture ---------------------------------------------------------------------------------------------------------

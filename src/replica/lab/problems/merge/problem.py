@@ -18,8 +18,8 @@ from replica.lab.problems.merge.data import FOLDER, Folder, holds_networks, read
 from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start, rank_by
 from replica.lab.problems.protocol import timed
 
-_KEPT = Metric("kept", "share of single nets'", "higher", "Accuracy kept")
-_WORST = Metric("worst", "share of single nets'", "higher", "Accuracy kept of the worst task")
+_KEPT = Metric("kept", "of single nets'", "higher", "Accuracy kept")
+_WORST = Metric("worst", "of single nets'", "higher", "Accuracy kept of the worst task")
 _ACCURACY = Metric("accuracy", "share of rows", "higher", "Accuracy")
 _LEARNED = Metric("learned", "numbers", "lower", "Numbers learned")
 _SIZE = Metric("size", "networks", "lower", "Numbers kept, in networks")
@@ -106,7 +106,7 @@ class Merge(own_rows.LabelledData, LabelledRows):
     }
     data_formats: ClassVar[tuple[str, ...]] = (*own_rows.LabelledData.data_formats, FOLDER)
     files: ClassVar[str] = "a file, a folder of images by class, or one of trained networks"
-    default_sweep = ("setting", ("tasks", "forks", "seeds"))
+    default_sweep = ("setting", ("seeds", "tasks", "forks"))
 
     def named(self, name: str, seed: int | None, options: Options) -> Any:
         """See `Problem.named`; MNIST at 14 × 14, as means of four pixels."""
@@ -144,9 +144,13 @@ class Merge(own_rows.LabelledData, LabelledRows):
         return (list(content.networks), form, shapes), code, *arrays, *pairs
 
     def check(self, dataset: Dataset, options: Options) -> None:
-        """See that rows of all classes are left to learn from."""
+        """See that rows of all classes are left to learn from, and that networks of the user's are not asked to be others."""
         if not isinstance(dataset.content, Folder):
-            super().check(dataset, options)
+            return super().check(dataset, options)
+        for option in self.options:
+            if option.name in _OF_TRAINING and options[option.name] != option.default:
+                asked = option.name.replace("_", "-")
+                raise ReplicaError(f"{dataset.name} holds networks that are trained; leave --{asked} out.")
 
     def check_validation(self, dataset: Dataset, options: Options) -> None:
         """See that rows can be held out."""
