@@ -66,6 +66,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "SharedNeighbours",
         "python": 'data={"a/conv1": X, "a/conv2": Y, "b/conv1": Z, "b/conv2": W}, entries={"mine": MyMeasure}',
     },
+    "merge": {
+        "data": "--data my_networks/ --held-out 100",
+        "example": "my_merging.py",
+        "entry": "TrimmedSum",
+        "python": 'data="my_networks/", entries={"mine": MyMerging}, held_out=100',
+    },
     "events": {
         "data": "--data my_events.npz --steps 100",
         "example": "my_event_network.py",

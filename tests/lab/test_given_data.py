@@ -69,6 +69,7 @@ FORMS = {
     "stream": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "credit": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "scaling": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
+    "merge": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "similarity": {"arrays by name": {f"{net}/{layer}": GRIDS * (net == "a") + RNG.normal(size=GRIDS.shape)
                                       for net in "ab" for layer in ("one", "two")}},
     "events": {"pair": (COUNTS, Y), "tensors": (torch.tensor(COUNTS), torch.tensor(Y)),
@@ -81,6 +82,7 @@ CHEAPEST = {
     "credit": "head-only",
     "scaling": "he",
     "similarity": "linear-cka",
+    "merge": "average",
 }
 OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}}
 
