@@ -84,3 +84,4 @@ from .curvature_barrier import (
     curvature_along as curvature_along,
 )
 from .forks import forked_batches as forked_batches
+from .connected_layers import average_connected_layers as average_connected_layers

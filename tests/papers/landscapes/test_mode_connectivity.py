@@ -6,8 +6,16 @@ import pytest
 import torch
 
 from replica.lab.claims import Trial
-from replica.landscapes import barrier
-from replica.papers.landscapes.mode_connectivity import correlation, entropy, forked, looked_at, paper, started
+from replica.landscapes import barrier, permute_units
+from replica.papers.landscapes.mode_connectivity import (
+    connected_layers,
+    correlation,
+    entropy,
+    forked,
+    looked_at,
+    paper,
+    started,
+)
 from replica.training import Replicas
 
 
@@ -64,9 +72,11 @@ def test_rows_are_those_of_the_parts():
     assert float(one[2].weight.detach().var()) == pytest.approx(1 / 8, rel=0.4)
     batch = torch.randn(30, 40, generator=generator), torch.arange(30) % 10
     pairs = Replicas([one]), Replicas([other])
-    (whole,), (layer,) = looked_at(pairs, batch), looked_at(pairs, batch, "2")
+    (whole,), (layer,) = looked_at([{}], pairs, batch), looked_at([{}], pairs, batch, "2")
     assert whole["height"] == pytest.approx(float(barrier(one, other, entropy, [batch]).height))
-    moved = sum(float((a - b).square().sum()) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    moved = sum(
+        float((a - b).detach().square().sum()) for a, b in zip(one.parameters(), other.parameters(), strict=True)
+    )
     assert whole["distance"] == pytest.approx(moved, rel=1e-5)
     assert layer["distance"] == pytest.approx(float((one[2].weight - other[2].weight).square().sum()), rel=1e-5)
 
@@ -80,3 +90,20 @@ def test_every_pair_is_looked_at():
     assert distance.is_monotonic_decreasing  # what is shared for longer has less time to part
     matched, before = (rows[rows["kind"] == kind]["distance"].mean() for kind in ("matched", "starts"))
     assert matched < before
+
+
+def test_only_layers_without_a_barrier_are_averaged():
+    generator = torch.Generator().manual_seed(0)
+    one = started(8, generator)
+    with torch.no_grad():
+        one[0].weight *= 3
+        other = permute_units(one, {"0": torch.arange(8).flip(0)})
+        other[6].weight += 1  # a step in the last layer alone, where the loss is convex
+        other[0].weight *= -1  # and one that turns the first layer around
+    inputs = torch.randn(60, 40, generator=generator)
+    rows = [(inputs, one(inputs).argmax(1))]
+    merged = connected_layers(Trial(100, "smoke"), tolerance=0.01).merge(one, [one, other], rows)
+    torch.testing.assert_close(merged[6].weight, one[6].weight + 0.5)
+    torch.testing.assert_close(merged[0].weight, one[0].weight)
+    everything = connected_layers(Trial(100, "smoke"), tolerance=1e9).merge(one, [one, other], rows)
+    assert not torch.allclose(everything[0].weight, one[0].weight)

@@ -3,6 +3,7 @@
 Networks that share their first steps of training and then part: does a barrier rise between them, and does curvature tell it?
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,32 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from replica.data import mnist_1d
-from replica.lab.claims import Paper, Trial
+from replica.lab.claims import LogUniform, Paper, Trial
 from replica.lab.studies import against, lines
-from replica.landscapes import barrier, barrier_from_curvature, forked_batches, weight_matching
+from replica.landscapes import (
+    average_connected_layers,
+    barrier,
+    barrier_from_curvature,
+    forked_batches,
+    weight_matching,
+)
+from replica.papers.baselines.merge import Merger, mean_accuracy
 from replica.training import Replicas, mlp, train_replicas
 
 paper = Paper("mode_connectivity")
 Rows = list[dict[str, Any]]
+
+
+@paper.entry("merge", name="connected-layers", space={"tolerance": LogUniform(0.001, 1.0)})
+def connected_layers(trial: Trial, tolerance: float = 0.05) -> Merger:
+    """The best network, with the average in each layer that no barrier on held-out rows parts from the others, units in order."""
+
+    def merge(base: nn.Module, networks: Sequence[nn.Module], rows: Sequence[tuple[Tensor, Tensor]]) -> nn.Module:
+        best = max(networks, key=lambda net: mean_accuracy(net, rows))
+        others = [weight_matching(best, net).model for net in networks if net is not best]  # type: ignore[arg-type]
+        return average_connected_layers(best, others, entropy, rows, tolerance=tolerance)[0] if others else best
+
+    return Merger(merge)
 
 
 def entropy(model: Any, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -25,10 +45,8 @@ def entropy(model: Any, inputs: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.cross_entropy(model(inputs), labels)
 
 
-def looked_at(
-    pairs: tuple[Replicas, Replicas], batch: tuple[Tensor, Tensor], layer: str | None = None
-) -> list[dict[str, float]]:
-    """Height of each pair's barrier, measured and predicted, with what simpler predictors go by."""
+def looked_at(known: Rows, pairs: Sequence[Replicas], batch: tuple[Tensor, Tensor], layer: str | None = None) -> Rows:
+    """Rows of pairs: what is known, height of the barrier, measured and predicted, with what simpler predictors go by."""
     layers = None if layer is None else [layer]
     measured = barrier(*pairs, entropy, [batch], layers=layers)
     predicted, coarse = (
@@ -45,7 +63,8 @@ def looked_at(
         "distance": torch.cat(steps, 1).square().sum(1),
         "end_curvature": predicted.curvatures[[0, -1]].mean(0),
     }
-    return [dict(zip(columns, map(float, row), strict=True)) for row in zip(*columns.values(), strict=True)]
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [have | dict(zip(columns, row, strict=True)) for have, row in zip(known, values, strict=True)]
 
 
 def started(width: int, generator: torch.Generator) -> nn.Sequential:
@@ -84,21 +103,17 @@ def forked(trial: Trial) -> Rows:
     at = [(start, fork) for start in range(starts) for fork in forks]
     for time, every in seen.items():
         apart = [index for index, (_, fork) in enumerate(at) if fork < time]
-        pairs = tuple(Replicas([every[2 * index + which] for index in apart]) for which in (0, 1))
+        pairs = [Replicas([every[2 * index + which] for index in apart]) for which in (0, 1)]
         known = [{"time": time, "start": at[index][0], "fork": at[index][1], "accuracy": accuracy} for index in apart]
-        rows += [{"kind": "forks"} | have | found for have, found in zip(known, looked_at(pairs, batch), strict=True)]
-        if time == steps:
-            for layer in ("0", "2", "4", "6"):
-                found = looked_at(pairs, batch, layer)
-                rows += [
-                    {"kind": "layers", "layer": layer} | have | each for have, each in zip(known, found, strict=True)
-                ]
+        rows += looked_at([{"kind": "forks"} | have for have in known], pairs, batch)
+        for layer in ("0", "2", "4", "6") if time == steps else ():
+            rows += looked_at([{"kind": "layers", "layer": layer} | have for have in known], pairs, batch, layer)
     ends = [seen[steps][start * 2 * len(forks)] for start in range(starts)]
     others = [ends[start - 1] for start in range(starts)]
     matched = [weight_matching(one, other).model for one, other in zip(ends, others, strict=True)]
     for kind, second in (("starts", others), ("matched", matched)):
-        found = looked_at((Replicas(ends), Replicas(second)), batch)
-        rows += [{"kind": kind, "time": steps, "start": start} | each for start, each in enumerate(found)]
+        known = [{"kind": kind, "time": steps, "start": start} for start in range(starts)]
+        rows += looked_at(known, [Replicas(ends), Replicas(second)], batch)
     return rows
 
 
