@@ -85,3 +85,12 @@ from .curvature_barrier import (
 )
 from .forks import forked_batches as forked_batches
 from .connected_layers import average_connected_layers as average_connected_layers
+
+# Zoos of models over grids of settings, and the phases of their loss landscapes
+from .landscape_phases import (
+    LandscapeMetrics as LandscapeMetrics,
+    PhaseThresholds as PhaseThresholds,
+    landscape_metrics as landscape_metrics,
+    phase_of as phase_of,
+)
+from .model_zoo import ModelZoo as ModelZoo, ZooBlock as ZooBlock
