@@ -26,6 +26,7 @@ from replica.training import Replicas, mlp, train_replicas
 
 paper = Paper("mode_connectivity")
 Rows = list[dict[str, Any]]
+Pairs = tuple[Replicas, Replicas]
 
 
 @paper.entry("merge", name="connected-layers", space={"tolerance": LogUniform(0.001, 1.0)})
@@ -45,7 +46,7 @@ def entropy(model: Any, inputs: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.cross_entropy(model(inputs), labels)
 
 
-def looked_at(known: Rows, pairs: Sequence[Replicas], batch: tuple[Tensor, Tensor], layer: str | None = None) -> Rows:
+def looked_at(known: Rows, pairs: Pairs, batch: tuple[Tensor, Tensor], layer: str | None = None) -> Rows:
     """Rows of pairs: what is known, height of the barrier, measured and predicted, with what simpler predictors go by."""
     layers = None if layer is None else [layer]
     measured = barrier(*pairs, entropy, [batch], layers=layers)
@@ -71,9 +72,8 @@ def started(width: int, generator: torch.Generator) -> nn.Sequential:
     """A perceptron of tanh whose weights have variance 1 / inputs."""
     net = mlp((40, width, width, width, 10), activation=nn.Tanh, generator=generator)
     with torch.no_grad():
-        for layer in net[::2]:
-            layer.weight *= 3**0.5
-            layer.bias.zero_()
+        for parameter in net.parameters():
+            parameter *= 3**0.5 if parameter.dim() > 1 else 0
     return net
 
 
@@ -87,7 +87,7 @@ def forked(trial: Trial) -> Rows:
     nets = [started(width, trial.generator(f"start {start}")) for start in range(starts)]
     replicas = Replicas([net for net in nets for _ in range(2 * len(forks))])
     order = forked_batches(*batch, size=8, steps=steps, forks=forks, runs=starts, generator=trial.generator("batches"))
-    seen: dict[int, list[nn.Module]] = {}
+    seen: dict[int, list[Any]] = {}
 
     def keep(step: int) -> None:
         if step in (middle, steps):
@@ -96,24 +96,26 @@ def forked(trial: Trial) -> Rows:
     def share(step: int) -> float:
         return min(1.0, 3 * (1 - step / steps))
 
-    options = {"rates": 0.05, "momentum": 0.9, "schedule": share, "shared": False, "after_step": keep}
+    options: dict[str, Any] = {"rates": 0.05, "momentum": 0.9, "schedule": share, "shared": False, "after_step": keep}
     train_replicas(replicas, entropy, order, steps=steps, **options)
     accuracy = float((replicas(batch[0]).argmax(-1) == batch[1]).float().mean())
     rows: Rows = []
     at = [(start, fork) for start in range(starts) for fork in forks]
     for time, every in seen.items():
         apart = [index for index, (_, fork) in enumerate(at) if fork < time]
-        pairs = [Replicas([every[2 * index + which] for index in apart]) for which in (0, 1)]
+        first, second = (Replicas([every[2 * index + which] for index in apart]) for which in (0, 1))
         known = [{"time": time, "start": at[index][0], "fork": at[index][1], "accuracy": accuracy} for index in apart]
-        rows += looked_at([{"kind": "forks"} | have for have in known], pairs, batch)
+        rows += looked_at([{"kind": "forks"} | have for have in known], (first, second), batch)
         for layer in ("0", "2", "4", "6") if time == steps else ():
-            rows += looked_at([{"kind": "layers", "layer": layer} | have for have in known], pairs, batch, layer)
+            rows += looked_at(
+                [{"kind": "layers", "layer": layer} | have for have in known], (first, second), batch, layer
+            )
     ends = [seen[steps][start * 2 * len(forks)] for start in range(starts)]
     others = [ends[start - 1] for start in range(starts)]
     matched = [weight_matching(one, other).model for one, other in zip(ends, others, strict=True)]
-    for kind, second in (("starts", others), ("matched", matched)):
-        known = [{"kind": kind, "time": steps, "start": start} for start in range(starts)]
-        rows += looked_at(known, [Replicas(ends), Replicas(second)], batch)
+    for kind, nearby in (("starts", others), ("matched", matched)):
+        at_end: Rows = [{"kind": kind, "time": steps, "start": start} for start in range(starts)]
+        rows += looked_at(at_end, (Replicas(ends), Replicas(nearby)), batch)
     return rows
 
 

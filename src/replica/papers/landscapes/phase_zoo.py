@@ -5,7 +5,7 @@ A grid of widths and learning rates, a few seeds each: which phases of the loss 
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -83,7 +83,7 @@ def averages(nets: Replicas) -> list[nn.Module]:
     """The average of each three seeds, with units in the order of the first's."""
     found = []
     for start in range(0, nets.count, SEEDS):
-        first, *others = (nets.model(index) for index in range(start, start + SEEDS))
+        first, *others = cast(list[nn.Sequential], [nets.model(index) for index in range(start, start + SEEDS)])
         found.append(averaged([first, *(weight_matching(first, net).model for net in others)]))
     return found
 
