@@ -73,7 +73,7 @@ def started(width: int, generator: torch.Generator) -> nn.Sequential:
     net = mlp((40, width, width, width, 10), activation=nn.Tanh, generator=generator)
     with torch.no_grad():
         for parameter in net.parameters():
-            parameter *= 3**0.5 if parameter.dim() > 1 else 0
+            parameter.mul_(3**0.5 if parameter.dim() > 1 else 0)
     return net
 
 
