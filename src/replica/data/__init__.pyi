@@ -7,6 +7,9 @@ from .sets.few_shot_streams import with_rotations as with_rotations
 from .sets.omniglot import Characters as Characters
 from .sets.omniglot import omniglot as omniglot
 from .sets.shakespeare import shakespeare as shakespeare
+from .sets.languages_mixture import LanguagesMixture as LanguagesMixture
+from .sets.languages_mixture import inferno as inferno
+from .sets.languages_mixture import languages_mixture as languages_mixture
 from .sets.state_machine import StateMachine as StateMachine
 from .sets.patterns import Patterns as Patterns
 from .sets.labelled import Labelled as Labelled
@@ -59,6 +62,7 @@ __all__ = [
     "FewShotStreams",
     "Images",
     "Labelled",
+    "LanguagesMixture",
     "Patterns",
     "RegressionRows",
     "SolutionMap",
@@ -71,6 +75,8 @@ __all__ = [
     "delayed_coincidences",
     "digits",
     "helmholtz",
+    "inferno",
+    "languages_mixture",
     "latency_digits",
     "level_crossings",
     "mnist",

@@ -73,3 +73,23 @@ from .feature_merging import (
     iterative_feature_merging as iterative_feature_merging,
 )
 from .unit_layers import keep_units as keep_units
+
+# Disentangled or not: tasks of known geometry, and whether a variable's code is the same in all contexts
+from .condition_geometry import (
+    cross_condition_generalization as cross_condition_generalization,
+    parallelism_score as parallelism_score,
+)
+from .latent_task import LatentTask as LatentTask, latent_task as latent_task
+
+# Modules inside a feed-forward layer: neurons of a function, groups that fire together, and what can be done with them
+from .neuron_functionality import (
+    neuron_functionality as neuron_functionality,
+    partition_neurons as partition_neurons,
+)
+from .bricks import (
+    BrickRouter as BrickRouter,
+    GrownBrick as GrownBrick,
+    grow_brick as grow_brick,
+    merge_bricks as merge_bricks,
+    prune_neurons as prune_neurons,
+)
