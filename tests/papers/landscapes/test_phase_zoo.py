@@ -119,5 +119,5 @@ def test_only_connected_similar_networks_are_averaged():
 def test_every_cell_is_measured():
     rows = pd.DataFrame(zoo(Trial(100, "smoke")))
     assert list(zip(rows["width"], rows["rate"], strict=True)) == [(2, 0.01), (2, 0.1), (4, 0.01), (4, 0.1)]
-    assert rows.drop(columns=["width", "rate"]).notna().all(None)
+    assert rows.drop(columns=["width", "rate"]).notna().all(axis=None)
     assert rows["accuracy"].between(0, 1).all()
