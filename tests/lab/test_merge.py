@@ -19,6 +19,7 @@ from replica.data import Labelled
 from replica.errors import ReplicaError
 from replica.lab.claims import Trial
 from replica.lab.problems import Dataset, Outcome
+from replica.lab.problems.merge.data import kinds
 from replica.lab.problems.merge.nets import Plan, trained
 from replica.lab.problems.merge.problem import Merge
 from replica.lab.problems.merge.scores import barriers
@@ -109,9 +110,17 @@ def test_at_strength_0_rows_are_as_they_are(name: str, grid: tuple[int, ...]) ->
         np.testing.assert_allclose(found, rows, atol=1e-5)
 
 
-def test_tables_have_tasks_of_their_own() -> None:
-    assert names(4, ()) == ["contrast", "noise", "order", "contrast 2"]
-    assert names(3, (40,)) == ["turn", "shear", "contrast"]
+def test_tables_have_tasks_of_their_own_and_kinds_come_again() -> None:
+    assert names(4, kinds(())) == ["contrast", "noise", "order", "contrast 2"]
+    assert names(3, kinds((40,))) == names(3, kinds((8, 8))) == ["turn", "shear", "contrast"]
+    assert kinds((3, 8, 8)) == kinds(()), "colours are no rows of an image"
+    image = torch.randn(2, 9, 9, generator=torch.Generator().manual_seed(0))
+    third, fourth = (Task(name, (9, 9), 1.0, Trial(0))(image, "test") for name in ("turn 3", "turn 4"))
+    torch.testing.assert_close(third, Task("turn", (9, 9), 0.5, Trial(0))(image, "test"))
+    torch.testing.assert_close(fourth, Task("turn 2", (9, 9), 0.5, Trial(0))(image, "test"))
+    assert nets("tasks", kinds="shear, noise", networks=3).names == ["shear", "noise", "shear 2"]
+    with pytest.raises(ReplicaError, match="Option kinds names 'bend'; wanted turn, shear, contrast, noise, order"):
+        run(Given(), kinds="turn,bend")
 
 
 # --- networks ------------------------------------------------------------------------------------------------------------

@@ -76,3 +76,10 @@ from .permutation_alignment import (
     permute_units as permute_units,
     weight_matching as weight_matching,
 )
+
+# Networks composed of what training changed in others, with a learned scale a block
+from .task_vectors import (
+    AnisotropicComposition as AnisotropicComposition,
+    TaskVector as TaskVector,
+    learn_scales as learn_scales,
+)
