@@ -149,11 +149,21 @@ def test_networks_are_made_once_and_others_for_other_seeds_and_rows() -> None:
         assert not torch.equal(other.networks[0][0][0].weight, first.networks[0][0][0].weight)
 
 
-def test_no_rows_are_both_learned_from_and_held_out_or_tested() -> None:
+def test_no_rows_are_both_learned_from_and_held_out_or_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    from replica.lab.problems.merge import nets as module
+
+    learned: set[Any] = set()
+    monkeypatch.setattr(module, "_made", {})
+    monkeypatch.setattr(
+        module,
+        "train",
+        lambda nets, inputs, *rest, **options: learned.update(map(tuple, inputs.flatten(0, 1).tolist())),
+    )
     found = nets("forks")
     held, tested = (set(map(tuple, rows[0][0].tolist())) for rows in (found.held_out, found.tests))
     assert not held & tested
-    assert len(held | tested) == 30 + 40
+    assert not learned & (held | tested)
+    assert (len(learned), len(held), len(tested)) == (90, 30, 40)
 
 
 def test_networks_that_learned_their_task_are_better_at_it() -> None:
@@ -186,8 +196,9 @@ class Sure(nn.Module):
 def test_what_is_measured() -> None:
     first = run(Given()).metrics
     assert list(first) == [metric.name for metric in problem.metrics]
-    outcome = run(Given(lambda *given: Sure()), epochs=10)
+    outcome = run(Given(lambda *given: Sure()), kinds="turn,noise", strength=2)
     examples = outcome.examples
+    assert examples["single"][0] != examples["single"][1]
     assert examples["merged"] == [0.25, 0.25]
     kept = [0.25 / single for single in examples["single"]]
     assert outcome.metrics["kept"] == pytest.approx(sum(kept) / 2)
@@ -254,6 +265,13 @@ def test_the_barrier_of_nets_that_are_each_others_mirror() -> None:
             net[0].weight.fill_(sign * 2)
             net[2].weight.copy_(sign * one.weight)
     assert barriers(squared, rows[:1] * 2) == pytest.approx(math.log(2) - math.log(1 + math.exp(-4)), abs=1e-5)
+    with torch.no_grad():
+        squared[1][2].weight.mul_(2)  # scores of ±4 x at the second end
+    losses = [math.log(1 + math.exp(-2 * s)) for s in (2.0, 0.25, 0.0, 1.25, 4.0)]
+    ours = [
+        loss - (1 - t) * losses[0] - t * losses[-1] for t, loss in zip((0, 0.25, 0.5, 0.75, 1), losses, strict=True)
+    ]
+    assert barriers(squared, rows[:1] * 2) == pytest.approx(max(ours), abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,14 @@ from replica.kernels import (
     bundle,
     optimal_activation,
 )
-from replica.landscapes import DenseProjection, FastfoodProjection, SparseProjection, SubspaceTraining
+from replica.landscapes import (
+    AnisotropicComposition,
+    DenseProjection,
+    FastfoodProjection,
+    SparseProjection,
+    SubspaceTraining,
+    TaskVector,
+)
 from replica.memory import (
     ActiveDendriteNeuron,
     ActiveDendriteSegments,
@@ -240,6 +247,13 @@ def over_time(module: nn.Module, currents: Tensor) -> Tensor:
 
 def one_row(call: Callable[..., Any], *shape: int) -> Callable[[], Any]:
     return lambda: call(torch.zeros(*shape))
+
+
+def composition(generator: torch.Generator) -> AnisotropicComposition:
+    """Two vectors, blocks in two groups."""
+    base, *tuned = (mlp((4, 5, 3), generator=generator) for _ in range(3))
+    vectors = [TaskVector.between(base, net) for net in tuned]
+    return AnisotropicComposition(base, vectors, partitions=2, generator=generator)
 
 
 PARTS: dict[str, Part] = {
@@ -732,6 +746,14 @@ PARTS: dict[str, Part] = {
     ),
     "training.conv_net": Part(
         lambda g: conv_net((1, 4, 8), 3, generator=g), lambda n, draw: (draw(n, 1, 8, 8),)
+    ),
+    "landscapes.AnisotropicComposition": Part(
+        composition,
+        lambda n, draw: (draw(n, 4),),
+        (
+            (lambda: AnisotropicComposition(nn.Linear(2, 1), []), "vectors"),
+            (lambda: AnisotropicComposition(nn.Linear(2, 1), [TaskVector({})]), "vectors"),
+        ),
     ),
 }  # fmt: skip
 BATCHED = {

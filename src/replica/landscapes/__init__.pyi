@@ -78,8 +78,5 @@ from .permutation_alignment import (
 )
 
 # Networks composed of what training changed in others, with a learned scale a block
-from .task_vectors import (
-    AnisotropicComposition as AnisotropicComposition,
-    TaskVector as TaskVector,
-    learn_scales as learn_scales,
-)
+from .task_vectors import TaskVector as TaskVector
+from .anisotropic_composition import AnisotropicComposition as AnisotropicComposition, learn_scales as learn_scales

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from replica.lab.claims import Integer, LogUniform, Paper, Trial
-from replica.lab.problems import get
+from replica.lab.problems import Merge
 from replica.lab.problems.merge.nets import Trained, cross_entropy, trained
 from replica.lab.problems.merge.scores import Labelled
 from replica.lab.studies import Arena, dots, lines
@@ -82,12 +82,12 @@ def less_interference(table):
 
 def networks(trial: Trial) -> Trained:
     """The networks of the arena."""
-    problem = get("merge")
+    problem = Merge()
     options = problem.resolve(SETTINGS)
     data = problem.load("digits" if trial.scale == "smoke" else "mnist", {})
     return trained(
         trial, data.content, data.digest, problem.rows(trial, data.content, options, "test"), options, "test"
-    )  # type: ignore[attr-defined]
+    )
 
 
 LABELS = (1, 2, 4)
