@@ -14,7 +14,7 @@ from .task_vectors import TaskVector
 
 
 class AnisotropicComposition(nn.Module):
-    """θ = θ_0 + Σ_i Λ_i τ_i with a learned number for each task vector and block of parameters (Zhang and others 2024, Eq. 3).
+    """θ = θ_0 + Σ_i Λ_i τ_i with a learned number for each task vector and block of parameters (aTLAS, Zhang and others 2024).
 
     The numbers, `scales`, start at 0, where the network is the base; they are all that `parameters()` gives. Blocks are
     parameters, each weight and each bias; those that no vector changes have no numbers. With more partitions each block
@@ -37,6 +37,8 @@ class AnisotropicComposition(nn.Module):
         >>> net = AnisotropicComposition(base, [TaskVector.between(base, tuned) for tuned in (cats, dogs)])
         >>> net.scales.shape, net(torch.zeros(5, 4)).shape
         (torch.Size([2, 2]), torch.Size([5, 2]))
+
+    Source: the abstract, and the authors' ``composition.py``.
     """
 
     def __init__(

@@ -59,13 +59,12 @@ def start(trial: Trial) -> Merger:
 
 SETTINGS: dict[str, Any] = {"setting": "tasks", "networks": 6, "kinds": "turn,shear", "train": 2500, "held_out": 500}
 TASKS = Arena("merge", data="mnist", smoke={"data": "digits"}, **SETTINGS)
-merging = TASKS.compare(
-    {"block by block": atlas, "a scale each": scale_each, "one scale": "task-arithmetic", "start": start}
-)
+scales = {"block by block": atlas, "a scale each": scale_each, "one scale": "task-arithmetic", "start": start}
+merging = TASKS.compare(scales)
 
 
 @paper.claim(
-    merging, figure=dots("method", "kept", xlabel="scales", ylabel="share of single nets' accuracy (%)", percent=True)
+    merging, figure=dots("method", "kept", xlabel="scales", ylabel="single nets' accuracy kept (%)", percent=True)
 )
 def less_interference(table):
     """What learned scales keep of single nets' accuracy, beside one searched scale and one learned scale a task."""
@@ -85,9 +84,8 @@ def networks(trial: Trial) -> Trained:
     problem = Merge()
     options = problem.resolve(SETTINGS)
     data = problem.load("digits" if trial.scale == "smoke" else "mnist", {})
-    return trained(
-        trial, data.content, data.digest, problem.rows(trial, data.content, options, "test"), options, "test"
-    )
+    parts = problem.rows(trial, data.content, options, "test")
+    return trained(trial, data.content, data.digest, parts, options, "test")
 
 
 LABELS = (1, 2, 4)
@@ -123,9 +121,8 @@ def few_shot(trial: Trial) -> list[dict[str, Any]]:
 def adapted(trial: Trial, nets: Trained, starts: Sequence[nn.Module], cells: Sequence[Cell], still: str) -> Replicas:
     """Networks that each learn their own few rows, side by side; parameters whose names begin with ``still`` stay."""
     replicas, steps = Replicas(starts), trial.pick(smoke=2, laptop=100, full=300)
-    batch = tuple(
-        torch.stack(part) for part in zip(*(shots(nets, task, count) for count, _, task in cells), strict=True)
-    )
+    rows = [shots(nets, task, count) for count, _, task in cells]
+    batch = tuple(torch.stack(part) for part in zip(*rows, strict=True))
     multiples = {name: 0.0 for name in replicas.parameters if still and name.startswith(still)}
     train_replicas(
         replicas, cross_entropy, [batch], steps=steps, rates=[rate for _, rate, _ in cells], optimiser="adam",
@@ -156,50 +153,41 @@ def measured(nets: Trained, replicas: Replicas, method: str, cells: Sequence[Cel
 
 
 def by_method(table):
-    """Mean accuracy by method and labels a class, at the rate that does best on the other tasks' held-out rows."""
-    chosen = []
-    for (_, _, task), cell in table.groupby(["method", "labels", "task"]):
-        method, labels = cell["method"].iloc[0], cell["labels"].iloc[0]
-        others = table[(table["method"] == method) & (table["labels"] == labels) & (table["task"] != task)]
-        rate = others.groupby("rate")["validation"].mean().idxmax()
-        chosen.append(cell[cell["rate"] == rate])
-    return pd.concat(chosen).groupby(["method", "labels"])["accuracy"].mean()
+    """Mean accuracy by method and labels a class; each task at the rate that does best on the other tasks' held-out rows."""
+    table = table.reset_index(drop=True)
+    total = table.groupby(["method", "labels", "rate"])["validation"].transform("sum")
+    best = (total - table["validation"]).groupby([table[name] for name in ("method", "labels", "task")]).idxmax()
+    return table.loc[best].groupby(["method", "labels"])["accuracy"].mean()
+
+
+def shown(axes, table):
+    """A line a method, over labels a class."""
+    found = {seed: by_method(rows) for seed, rows in table[table["labels"] > 0].groupby("seed")}
+    table = pd.concat(found, names=["seed"]).reset_index()
+    draw = lines(
+        "labels", "accuracy", "method", log="x", xlabel="labels a class", ylabel="test accuracy (%)", percent=True
+    )
+    draw(axes, table)
 
 
 def gains(table, rival):
-    """What task vectors gain on a rival: mean over labels a class, and with the fewest."""
+    """What task vectors gain on a rival by labels a class; and controls: room above the start, what of it is found."""
     found = by_method(table)
-    gain = found["task vectors"] - found[rival]
-    return {"": float(gain.mean()), "_at_one": float(gain.iloc[0])}
-
-
-def controls(table):
-    """Room above the start, and what of it task vectors find."""
-    found = by_method(table)
-    before, after = float(found["start"].iloc[0]), float(found["all rows"].iloc[0])
-    return {"headroom": after - before, "gain_over_start": float(found["task vectors"].mean()) - before}
-
-
-shown = lines(
-    "labels", "accuracy", "method", log="x", xlabel="labels a class", ylabel="test accuracy (%)", percent=True
-)
+    ours, before = found["task vectors"], float(found["start"].iloc[0])
+    room = {"headroom": float(found["all rows"].iloc[0]) - before, "gain_over_start": float(ours.mean()) - before}
+    return ours - found[rival], room
 
 
 @paper.claim(few_shot, figure=shown)
 def few_shots(table):
-    """What task vectors gain on a linear probe and on full fine-tuning from few labels."""
-    tuning, probe = gains(table, "full fine-tuning"), gains(table, "linear probe")
-    return {
-        "gain_over_fine_tuning": tuning[""],
-        "gain_over_probe": probe[""],
-        "gain_over_fine_tuning_at_one": tuning["_at_one"],
-        "gain_over_probe_at_one": probe["_at_one"],
-        **controls(table),
-    }
+    """What task vectors gain on full fine-tuning and on a linear probe from few labels."""
+    (tuning, room), (probe, _) = gains(table, "full fine-tuning"), gains(table, "linear probe")
+    at_one = {"gain_over_fine_tuning_at_one": tuning.iloc[0], "gain_over_probe_at_one": probe.iloc[0]}
+    return {"gain_over_fine_tuning": tuning.mean(), "gain_over_probe": probe.mean(), **at_one, **room}
 
 
 @paper.claim(few_shot, figure=shown)
 def bases_matter(table):
     """What vectors of other tasks gain on random directions of equal number and length."""
-    gain = gains(table, "random directions")
-    return {"gain_over_random": gain[""], "gain_at_one": gain["_at_one"], **controls(table)}
+    gain, room = gains(table, "random directions")
+    return {"gain_over_random": gain.mean(), "gain_at_one": gain.iloc[0], **room}
