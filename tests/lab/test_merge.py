@@ -19,6 +19,7 @@ from replica.data import Labelled
 from replica.errors import ReplicaError
 from replica.lab.claims import Trial
 from replica.lab.problems import Dataset, Outcome
+from replica.lab.problems.merge.data import kinds
 from replica.lab.problems.merge.nets import Plan, trained
 from replica.lab.problems.merge.problem import Merge
 from replica.lab.problems.merge.scores import barriers
@@ -109,9 +110,17 @@ def test_at_strength_0_rows_are_as_they_are(name: str, grid: tuple[int, ...]) ->
         np.testing.assert_allclose(found, rows, atol=1e-5)
 
 
-def test_tables_have_tasks_of_their_own() -> None:
-    assert names(4, ()) == ["contrast", "noise", "order", "contrast 2"]
-    assert names(3, (40,)) == ["turn", "shear", "contrast"]
+def test_tables_have_tasks_of_their_own_and_kinds_come_again() -> None:
+    assert names(4, kinds(())) == ["contrast", "noise", "order", "contrast 2"]
+    assert names(3, kinds((40,))) == names(3, kinds((8, 8))) == ["turn", "shear", "contrast"]
+    assert kinds((3, 8, 8)) == kinds(()), "colours are no rows of an image"
+    image = torch.randn(2, 9, 9, generator=torch.Generator().manual_seed(0))
+    third, fourth = (Task(name, (9, 9), 1.0, Trial(0))(image, "test") for name in ("turn 3", "turn 4"))
+    torch.testing.assert_close(third, Task("turn", (9, 9), 0.5, Trial(0))(image, "test"))
+    torch.testing.assert_close(fourth, Task("turn 2", (9, 9), 0.5, Trial(0))(image, "test"))
+    assert nets("tasks", kinds="shear, noise", networks=3).names == ["shear", "noise", "shear 2"]
+    with pytest.raises(ReplicaError, match="Option kinds names 'bend'; wanted turn, shear, contrast, noise, order"):
+        run(Given(), kinds="turn,bend")
 
 
 # --- networks ------------------------------------------------------------------------------------------------------------
@@ -140,11 +149,21 @@ def test_networks_are_made_once_and_others_for_other_seeds_and_rows() -> None:
         assert not torch.equal(other.networks[0][0][0].weight, first.networks[0][0][0].weight)
 
 
-def test_no_rows_are_both_learned_from_and_held_out_or_tested() -> None:
+def test_no_rows_are_both_learned_from_and_held_out_or_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    from replica.lab.problems.merge import nets as module
+
+    learned: set[Any] = set()
+    monkeypatch.setattr(module, "_made", {})
+    monkeypatch.setattr(
+        module,
+        "train",
+        lambda nets, inputs, *rest, **options: learned.update(map(tuple, inputs.flatten(0, 1).tolist())),
+    )
     found = nets("forks")
     held, tested = (set(map(tuple, rows[0][0].tolist())) for rows in (found.held_out, found.tests))
     assert not held & tested
-    assert len(held | tested) == 30 + 40
+    assert not learned & (held | tested)
+    assert (len(learned), len(held), len(tested)) == (90, 30, 40)
 
 
 def test_networks_that_learned_their_task_are_better_at_it() -> None:
@@ -177,8 +196,9 @@ class Sure(nn.Module):
 def test_what_is_measured() -> None:
     first = run(Given()).metrics
     assert list(first) == [metric.name for metric in problem.metrics]
-    outcome = run(Given(lambda *given: Sure()), epochs=10)
+    outcome = run(Given(lambda *given: Sure()), kinds="turn,noise", strength=2)
     examples = outcome.examples
+    assert examples["single"][0] != examples["single"][1]
     assert examples["merged"] == [0.25, 0.25]
     kept = [0.25 / single for single in examples["single"]]
     assert outcome.metrics["kept"] == pytest.approx(sum(kept) / 2)
@@ -245,6 +265,13 @@ def test_the_barrier_of_nets_that_are_each_others_mirror() -> None:
             net[0].weight.fill_(sign * 2)
             net[2].weight.copy_(sign * one.weight)
     assert barriers(squared, rows[:1] * 2) == pytest.approx(math.log(2) - math.log(1 + math.exp(-4)), abs=1e-5)
+    with torch.no_grad():
+        squared[1][2].weight.mul_(2)  # scores of ±4 x at the second end
+    losses = [math.log(1 + math.exp(-2 * s)) for s in (2.0, 0.25, 0.0, 1.25, 4.0)]
+    ours = [
+        loss - (1 - t) * losses[0] - t * losses[-1] for t, loss in zip((0, 0.25, 0.5, 0.75, 1), losses, strict=True)
+    ]
+    assert barriers(squared, rows[:1] * 2) == pytest.approx(max(ours), abs=1e-5)
 
 
 @pytest.mark.parametrize(

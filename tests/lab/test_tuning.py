@@ -307,7 +307,7 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "merge": (
         rows,
         Scaling,
-        {"setting": "forks", "networks": 2, "depth": 1, "width": 16, "common_epochs": 20, "epochs": 5, "held_out": 10},
+        {"setting": "forks", "networks": 2, "depth": 1, "width": 8, "common_epochs": 10, "epochs": 2, "held_out": 10},
     ),
     "scaling": (rows, Rates, {"width": "4,8", "depth": 1, "optimiser": "sgd", "steps": 20, "batch": 8, "rates": 6}),
 }

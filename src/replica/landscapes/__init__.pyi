@@ -121,3 +121,7 @@ from .opposing_groups import (
     groups_of_equal_loss as groups_of_equal_loss,
 )
 from .opposing_toy import OpposingToy as OpposingToy, ToyPath as ToyPath
+
+# Networks composed of what training changed in others, with a learned scale a block
+from .task_vectors import TaskVector as TaskVector
+from .anisotropic_composition import AnisotropicComposition as AnisotropicComposition, learn_scales as learn_scales

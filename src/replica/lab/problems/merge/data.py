@@ -22,6 +22,15 @@ FOLDER = "folder of networks"
 _WANTED_ROWS = "wanted a file written by numpy.savez with arrays 'X' (one row a sample) and 'y' (its class, from 0)"
 
 
+KINDS = ("turn", "shear", "contrast", "noise", "order")
+OF_TABLES = ("contrast", "noise", "order")
+
+
+def kinds(grid: tuple[int, ...]) -> tuple[str, ...]:
+    """The kinds of tasks that there are for inputs of this shape: all for images and signals, some for rows of a table."""
+    return KINDS if 0 < len(grid) < 3 else OF_TABLES
+
+
 @dataclass(frozen=True)
 class Folder:
     """Trained networks of the user's.
@@ -39,6 +48,16 @@ class Folder:
     networks: Mapping[str, Weights] = field(repr=False)
     rows: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]] = field(repr=False)
     notes: tuple[str, ...] = ()
+
+
+def listed(text: str) -> list[str]:
+    """Words parted by commas.
+
+    Example:
+        >>> listed("turn, shear")
+        ['turn', 'shear']
+    """
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def holds_networks(path: Path) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from replica.lab.claims import Trial
 from replica.lab.problems.classification.data import TensorRows
 from replica.lab.problems.credit.networks import arrange, network
+from replica.lab.problems.merge.data import kinds, listed
 from replica.lab.problems.merge.scores import Labelled, averaged, barriers
 from replica.lab.problems.merge.tasks import Task, names
 from replica.lab.problems.problem import Options, Split
@@ -96,6 +97,7 @@ class Plan:
     epochs: int
     strength: float
     held_out: int
+    kinds: tuple[str, ...]
 
     @classmethod
     def of(cls, options: Options, trial: Trial) -> Plan:
@@ -105,8 +107,9 @@ class Plan:
         )
         if trial.scale == "smoke":
             count, depth, width, common, epochs = 2, min(depth, 2), min(width, 16), min(common, 2), min(epochs, 1)
+        chosen = tuple(listed(str(options["kinds"])))
         how = str(options["setting"]), count, str(options["network"])
-        return cls(*how, depth, width, common, epochs, float(options["strength"]), held_out)
+        return cls(*how, depth, width, common, epochs, float(options["strength"]), held_out, chosen)
 
 
 def trained(
@@ -138,7 +141,11 @@ def _trained(trial: Trial, content: Any, parts: tuple[Rows, Rows], split: str, p
     away = min(plan.held_out, len(learned) // 2)
     inputs, labels = learned[away:], tensors.labels[away:]
     count, tasks = plan.networks, plan.setting == "tasks"
-    called = names(count, grid) if tasks else [f"{plan.setting.removesuffix('s')} {i + 1}" for i in range(count)]
+    called = (
+        names(count, plan.kinds or kinds(grid))
+        if tasks
+        else [f"{plan.setting.removesuffix('s')} {i + 1}" for i in range(count)]
+    )
     ways = [Task(name, grid, plan.strength, trial) if tasks else (lambda rows, part: rows) for name in called]
 
     def rows(values: Tensor, part: str) -> list[Tensor]:

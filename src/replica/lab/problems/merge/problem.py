@@ -14,19 +14,20 @@ from replica.errors import ReplicaError
 from replica.lab.claims import Scale, Trial
 from replica.lab.problems import own_rows
 from replica.lab.problems.labelled_rows import LabelledRows, labelled_options
-from replica.lab.problems.merge.data import FOLDER, Folder, holds_networks, read_folder
+from replica.lab.problems.merge.data import FOLDER, Folder, holds_networks, kinds, listed, read_folder
 from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Split, Start, rank_by
 from replica.lab.problems.protocol import timed
 
 _KEPT = Metric("kept", "of single nets'", "higher", "Accuracy kept")
 _WORST = Metric("worst", "of single nets'", "higher", "Accuracy kept of the worst task")
 _ACCURACY = Metric("accuracy", "share of rows", "higher", "Accuracy")
+_SINGLE = Metric("single", "share of rows", "higher", "Accuracy of the single nets")
 _LEARNED = Metric("learned", "numbers", "lower", "Numbers learned")
 _SIZE = Metric("size", "networks", "lower", "Numbers kept, in networks")
 _SECONDS = Metric("seconds", "s", "lower", "Time to merge")
 _BARRIER = Metric("barrier", "nats", "lower", "Barrier between the networks")
 _OF_TRAINING = (
-    "setting", "networks", "strength", "network", "depth", "width", "common_epochs", "epochs", "train"
+    "setting", "networks", "kinds", "strength", "network", "depth", "width", "common_epochs", "epochs", "train"
 )  # fmt: skip
 """Options of the networks that a trial trains; the user's own are as they are."""
 
@@ -64,6 +65,7 @@ class Merge(own_rows.LabelledData, LabelledRows):
     - ``kept``: the merged network's accuracy over that of the network itself; mean over networks.
     - ``worst``: the least of these.
     - ``accuracy``: of the merged network, mean over networks.
+    - ``single``: of the networks themselves, each on its own rows; the same for all methods.
     - ``learned``: numbers that the method says it fitted; 0 where it says nothing.
     - ``size``: numbers that the merged module keeps, in those of one network. Some keep all networks.
     - ``seconds``: wall-clock time of ``merge``.
@@ -80,12 +82,13 @@ class Merge(own_rows.LabelledData, LabelledRows):
         "merge(base: nn.Module, networks: list[nn.Module], held_out: list[tuple[Tensor, Tensor]]) -> nn.Module",
     )
     protocol_note = ", which gives a module"
-    metrics = (_KEPT, _WORST, _ACCURACY, _LEARNED, _SIZE, _SECONDS, _BARRIER)
+    metrics = (_KEPT, _WORST, _ACCURACY, _SINGLE, _LEARNED, _SIZE, _SECONDS, _BARRIER)
     options = (
         Option("setting", "tasks", "what the networks share: a start and no task, a start and a task, a task and no start",
                choices=("tasks", "forks", "seeds"), label="Setting"),
         Option("networks", 4, "networks that are trained; in the setting tasks, one a task", minimum=2, maximum=20,
                label="Networks"),
+        Option("kinds", "", "ways in which tasks see rows, such as turn,shear, of turn, shear, contrast, noise, order; all if empty"),
         Option("strength", 1.0, "how far tasks are from the rows as they are", minimum=0, maximum=3,
                label="Strength of the tasks"),
         Option("held_out", 200, "rows that are kept from the networks, for the method", minimum=1, label="Rows held out"),
@@ -146,6 +149,10 @@ class Merge(own_rows.LabelledData, LabelledRows):
     def check(self, dataset: Dataset, options: Options) -> None:
         """See that rows of all classes are left to learn from, and that networks of the user's are not asked to be others."""
         if not isinstance(dataset.content, Folder):
+            for kind in listed(str(options["kinds"])):
+                there = kinds(tuple(dataset.content.shape))
+                if kind not in there:
+                    raise ReplicaError(f"Option kinds names {kind!r:.40}; wanted {', '.join(there)}.")
             return super().check(dataset, options)
         for option in self.options:
             if option.name in _OF_TRAINING and options[option.name] != option.default:
@@ -208,6 +215,7 @@ class Merge(own_rows.LabelledData, LabelledRows):
             "kept": math.fsum(kept) / len(kept),
             "worst": min(kept),
             "accuracy": math.fsum(found) / len(found),
+            "single": math.fsum(single) / len(single),
             "learned": float(learned),
             "size": _numbers(merged) / _numbers(nets.networks[0]),
             "seconds": seconds,

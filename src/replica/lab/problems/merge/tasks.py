@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +12,6 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from replica.lab.claims import Trial
 
-OF_GRIDS = ("turn", "shear", "contrast", "noise", "order")
-OF_TABLES = ("contrast", "noise", "order")
-
 TURN, SHEAR = math.radians(40), 0.7
 SHIFT, STRETCH = 1 / 6, 0.5
 FADED = 0.3
@@ -21,14 +19,13 @@ NOISE = 0.8
 SHUFFLED = 0.35
 
 
-def names(count: int, grid: tuple[int, ...]) -> list[str]:
-    """What the first tasks are called on inputs of this shape: each kind once, then each again, the other way.
+def names(count: int, known: Sequence[str]) -> list[str]:
+    """What tasks of these kinds are called: each kind once, then each again.
 
     Example:
-        >>> names(6, (8, 8))
-        ['turn', 'shear', 'contrast', 'noise', 'order', 'turn 2']
+        >>> names(4, ("turn", "shear"))
+        ['turn', 'shear', 'turn 2', 'shear 2']
     """
-    known = OF_GRIDS if 0 < len(grid) < 3 else OF_TABLES
     return [known[i % len(known)] + (f" {i // len(known) + 1}" if i >= len(known) else "") for i in range(count)]
 
 
@@ -43,7 +40,8 @@ class Task:
     - ``noise``: normal noise, of 0.8 standard deviations of all values.
     - ``order``: 35 % of the values, drawn once for the task, change places.
 
-    Every second time a kind comes it goes the other way: turned back, and what is left of the contrast with the other sign.
+    Every second time a kind comes it goes the other way: turned back, and what is left of the contrast with the other sign. The
+    third and fourth time it goes half as far, then half as far again.
 
     Args:
         name: As `names` gives it.
@@ -60,26 +58,25 @@ class Task:
     def __call__(self, values: Tensor, part: str) -> Tensor:
         """See float rows ``(rows, *shape)``, standardised, in this way; noise is drawn for each ``part``, such as the test."""
         kind, _, number = self.name.partition(" ")
-        way = -1 if number and int(number) % 2 == 0 else 1
+        time = int(number or 1) - 1
+        way, strength = 1 - 2 * (time % 2), self.strength * 0.5 ** (time // 2)
         if kind == "noise":
             generator = self.trial.generator(f"{self.name} {part}")
             drawn = torch.randn(values.shape, generator=generator, device=generator.device)
-            return values + NOISE * self.strength * drawn.to(values)
+            return values + NOISE * strength * drawn.to(values)
         if kind == "order":
             flat = values.flatten(1)
-            return flat[:, self._order(flat.shape[1]).to(values.device)].reshape(values.shape)
+            return flat[:, self._order(flat.shape[1], strength).to(values.device)].reshape(values.shape)
         if kind == "contrast" and not self.grid:
             drawn = torch.randn(values.shape[1], generator=self.trial.generator(self.name, "cpu"))
-            return values * torch.exp(self.strength * drawn).to(values)
+            return values * torch.exp(strength * drawn).to(values)
         if kind == "contrast":
-            return values * float(FADED**self.strength * way)
-        return self._moved(values, kind, way * self.strength)
+            return values * float(FADED**strength * way)
+        return self._moved(values, kind, way * strength)
 
-    def _order(self, count: int) -> Tensor:
+    def _order(self, count: int, strength: float) -> Tensor:
         generator = self.trial.generator(self.name, "cpu")
-        moved = torch.randperm(count, generator=generator)[
-            : min(count, max(2, round(SHUFFLED * self.strength * count)))
-        ]
+        moved = torch.randperm(count, generator=generator)[: min(count, max(2, round(SHUFFLED * strength * count)))]
         order = torch.arange(count)
         order[moved] = moved.roll(1)
         return order
