@@ -73,3 +73,16 @@ from .feature_merging import (
     iterative_feature_merging as iterative_feature_merging,
 )
 from .unit_layers import keep_units as keep_units
+
+# Nodes and edges: the local interaction basis of layers, principal components, and networks with few of either
+from .interaction_basis import (
+    LayerBasis as LayerBasis,
+    local_interaction_basis as local_interaction_basis,
+    principal_basis as principal_basis,
+)
+from .interaction_edges import (
+    ablate_edges as ablate_edges,
+    ablate_nodes as ablate_nodes,
+    interaction_edges as interaction_edges,
+    strongest_edges as strongest_edges,
+)
