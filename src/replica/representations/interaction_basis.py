@@ -1,4 +1,4 @@
-"""The local interaction basis (LIB) of a layer: directions ordered by what the next layer makes of them, and principal components.
+"""The local interaction basis (LIB) of layers: directions ordered by what the next layer makes of them; principal components.
 
 Bushnaq, Heimersheim, Goldowsky-Dill et al. 2024. Biases and means need no constant unit of their own: coordinates are affine,
 f̂ = (f − μ) C and f = μ + f̂ C⁺, which is what folding them into one comes to when the constant direction is kept apart.
@@ -50,8 +50,8 @@ class LayerBasis:
         """
         if not 0 <= count <= len(self.decoder):
             raise ValueError(f"count: got {count}, want 0 to {len(self.decoder)} nodes")
-        cut = {"encoder": self.encoder[:, :count], "decoder": self.decoder[:count]}
-        return replace(self, **cut, importance=self.importance[:count])
+        encoder, decoder, importance = self.encoder[:, :count], self.decoder[:count], self.importance[:count]
+        return replace(self, encoder=encoder, decoder=decoder, importance=importance)
 
 
 def local_interaction_basis(

@@ -1,11 +1,12 @@
 """Bushnaq, Heimersheim, Goldowsky-Dill et al. 2024: The Local Interaction Basis.
 
-Networks that add by a modulus, read in directions that matter to the next layer: do fewer edges and nodes than those of principal
-components keep what the network does?
+Networks that add by a modulus: do fewer edges and nodes keep what they do than edges and nodes of principal components?
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,20 +31,15 @@ paper = Paper("local_interaction_basis")
 LIB, PCA, RANDOM = "local interaction", "principal components", "turned at random"
 LAYERS = ("0", "1", "2")
 """Of an `adder`: the stream before the MLP and after it, and the logits."""
-ALLOWED = 0.01
-"""By which held-out accuracy may fall."""
+ALLOWED = 0.01  # by which held-out accuracy may fall
 
 
-class Residual(nn.Module):
-    """A stream to which an MLP adds."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
+class Residual(nn.Sequential):
+    """A stream to which layers add."""
 
     def forward(self, stream: Tensor) -> Tensor:
-        """The stream with the MLP's output."""
-        return stream + self.inner(stream)
+        """The stream with what they make of it."""
+        return stream + super().forward(stream)
 
 
 def adder(modulus: int, width: int, hidden: int, generator: torch.Generator) -> nn.Sequential:
@@ -76,24 +72,18 @@ def turned(basis: LayerBasis, generator: torch.Generator) -> LayerBasis:
 
 def fewest(enough: Callable[[int], bool], most: int) -> int:
     """The number, found by bisection, that is enough where one less is not."""
-    none, least = -1, most
-    while least - none > 1:
-        middle = (none + least) // 2
-        none, least = (none, middle) if enough(middle) else (middle, least)
-    return least
+    return bisect_left(range(most), True, key=enough)
 
 
 def needed(trial: Trial) -> list[dict[str, Any]]:
     """Edges of each section, and nodes of each layer, that keep the held-out accuracy, by basis and network."""
     modulus, width, hidden = trial.pick(smoke=(5, 4, 8), laptop=(23, 24, 96), full=(113, 128, 512))
-    count, steps = trial.pick(smoke=(2, 5), laptop=(8, 2500), full=(5, 20_000))
+    count, steps = trial.pick(smoke=(2, 5), laptop=(6, 800), full=(5, 20_000))
     inputs, sums = (part.to(trial.device) for part in pairs(modulus))
     order = torch.from_numpy(trial.rng("split").permutation(len(sums))).to(trial.device)
-    train, held = order.tensor_split([int(trial.pick(smoke=0.7, laptop=0.7, full=0.3) * len(order))])
-    nets = Replicas(
-        [adder(modulus, width, hidden, trial.generator(f"weights {number}")) for number in range(count)]
-    )
-    trained(nets, inputs[train], sums[train], steps, 0.003)
+    train, held = order.tensor_split([int(trial.pick(smoke=0.8, laptop=0.8, full=0.3) * len(order))])
+    nets = Replicas([adder(modulus, width, hidden, trial.generator(f"weights {number}")) for number in range(count)])
+    trained(nets, inputs[train], sums[train], steps, trial.pick(smoke=0.01, laptop=0.01, full=0.001))
     inputs = inputs.double()
     rows = []
     for number in range(count):
@@ -105,31 +95,33 @@ def needed(trial: Trial) -> list[dict[str, Any]]:
             PCA: principal,
             RANDOM: [*(turned(basis, random) for basis in principal[:-1]), principal[-1]],
         }
-
-        def accuracy(logits: Tensor) -> float:
-            return float((logits.argmax(-1) == sums[held]).double().mean())
-
-        whole = accuracy(net(inputs[held]))
         for kind, layers in bases.items():
-            for place, (start, end) in enumerate(zip(layers, layers[1:], strict=False)):
-                edges = interaction_edges(net, start, end, inputs[train])
-
-                def cut(left: int, start=start, end=end, edges=edges) -> bool:
-                    kept = strongest_edges(edges, left)
-                    return accuracy(ablate_edges(net, start, end, kept, inputs[held])) >= whole - ALLOWED
-
-                def dropped(left: int, start=start) -> bool:
-                    return accuracy(ablate_nodes(net, start, left, inputs[held])) >= whole - ALLOWED
-
-                known = {"net": number, "basis": kind, "section": ("MLP", "unembedding")[place], "accuracy": whole}
-                possible = {"possible_edges": width * len(end.mean), "possible_nodes": width}
-                found = {"edges": fewest(cut, edges.numel()), "nodes": fewest(dropped, len(start.decoder))}
-                rows.append(known | found | possible)
+            for section, (start, end) in zip(("MLP", "unembedding"), pairwise(layers), strict=True):
+                found = needed_of(net, start, end, inputs[train], inputs[held], sums[held])
+                rows.append({"net": number, "basis": kind, "section": section, **found})
     return rows
 
 
+def needed_of(
+    net: nn.Module, start: LayerBasis, end: LayerBasis, known: Tensor, inputs: Tensor, sums: Tensor
+) -> dict[str, Any]:
+    """Edges between two layers, and nodes of the first, without which the accuracy falls; and how many there may be."""
+    edges = interaction_edges(net, start, end, known)
+
+    def accuracy(logits: Tensor) -> float:
+        return float((logits.argmax(-1) == sums).double().mean())
+
+    whole = accuracy(net(inputs))
+    least = whole - ALLOWED
+    by_edges = lambda count: accuracy(ablate_edges(net, start, end, strongest_edges(edges, count), inputs)) >= least  # noqa: E731
+    by_nodes = lambda count: accuracy(ablate_nodes(net, start, count, inputs)) >= least  # noqa: E731
+    found = {"edges": fewest(by_edges, edges.numel()), "nodes": fewest(by_nodes, len(start.decoder))}
+    possible = {"possible_edges": len(start.mean) * len(end.mean), "possible_nodes": len(start.mean)}
+    return {"accuracy": whole, **found, **possible}
+
+
 def measured(table, what):
-    """ln of what each basis needs, over principal components' in the mean of networks; all, and by section."""
+    """Logarithms of what each basis needs, over principal components' in the mean of networks; all, and by section."""
     logs = {
         section: np.log(rows.pivot_table(index="net", columns="basis", values=what, aggfunc="sum").clip(lower=1))
         for section, rows in [("all", table), *table.groupby("section")]
