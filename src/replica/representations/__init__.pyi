@@ -86,3 +86,11 @@ from .interaction_edges import (
     interaction_edges as interaction_edges,
     strongest_edges as strongest_edges,
 )
+
+# Guidance: learning to represent as a network of another architecture does
+from .guidance import (
+    Guidance as Guidance,
+    Guided as Guided,
+    guidance_loss as guidance_loss,
+    pair_layers as pair_layers,
+)
