@@ -17,7 +17,8 @@ from replica.kernels import linear_cka
 from .activations import captured_activations
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
-Ours, Theirs = TypeVar("Ours"), TypeVar("Theirs")
+Ours = TypeVar("Ours")
+Theirs = TypeVar("Theirs")
 
 
 class Guided(NamedTuple):

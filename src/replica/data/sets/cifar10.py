@@ -23,7 +23,7 @@ def cifar10(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Photographs with their labels (Krizhevsky, 2009), from ``$REPLICA_DATA/cifar10/cifar10-25k-jpeg.npz``.
 
-    The file holds 20,000 training and 5,000 test images as JPEGs: ``jpeg``, their bytes one after the other; ``offsets``, where each
+    The file holds 20,000 training and 5,000 test images as JPEGs: ``jpeg``, their bytes in a row; ``offsets``, where each
     begins, and the end; ``labels``; ``train``, whether an image is of the training part. JPEG changes pixels a little.
 
     Args:
