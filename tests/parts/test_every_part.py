@@ -40,9 +40,9 @@ from replica.kernels import (
     bundle,
     optimal_activation,
 )
-from replica.landscapes import DecisionNetwork, DenseProjection, FastfoodProjection, SparseProjection, SubspaceTraining
 from replica.landscapes import (
     AnisotropicComposition,
+    DecisionNetwork,
     DenseProjection,
     FastfoodProjection,
     SparseProjection,
@@ -801,6 +801,7 @@ PARTS: dict[str, Part] = {
         (
             (lambda: DecisionNetwork(torch.zeros(2, 3)), "recurrent"),
             (one_row(DecisionNetwork(torch.eye(2)), 1, 3, 4), "inputs: got"),
+        ),
     ),
     "landscapes.AnisotropicComposition": Part(
         composition,
