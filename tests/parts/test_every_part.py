@@ -40,7 +40,15 @@ from replica.kernels import (
     bundle,
     optimal_activation,
 )
-from replica.landscapes import DecisionNetwork, DenseProjection, FastfoodProjection, SparseProjection, SubspaceTraining
+from replica.landscapes import (
+    AnisotropicComposition,
+    DecisionNetwork,
+    DenseProjection,
+    FastfoodProjection,
+    SparseProjection,
+    SubspaceTraining,
+    TaskVector,
+)
 from replica.memory import (
     ActiveDendriteNeuron,
     ActiveDendriteSegments,
@@ -248,6 +256,13 @@ def over_time(module: nn.Module, currents: Tensor) -> Tensor:
 
 def one_row(call: Callable[..., Any], *shape: int) -> Callable[[], Any]:
     return lambda: call(torch.zeros(*shape))
+
+
+def composition(generator: torch.Generator) -> AnisotropicComposition:
+    """Two vectors, blocks in two groups."""
+    base, *tuned = (mlp((4, 5, 3), generator=generator) for _ in range(3))
+    vectors = [TaskVector.between(base, net) for net in tuned]
+    return AnisotropicComposition(base, vectors, partitions=2, generator=generator)
 
 
 PARTS: dict[str, Part] = {
@@ -786,6 +801,14 @@ PARTS: dict[str, Part] = {
         (
             (lambda: DecisionNetwork(torch.zeros(2, 3)), "recurrent"),
             (one_row(DecisionNetwork(torch.eye(2)), 1, 3, 4), "inputs: got"),
+        ),
+    ),
+    "landscapes.AnisotropicComposition": Part(
+        composition,
+        lambda n, draw: (draw(n, 4),),
+        (
+            (lambda: AnisotropicComposition(nn.Linear(2, 1), []), "vectors"),
+            (lambda: AnisotropicComposition(nn.Linear(2, 1), [TaskVector({})]), "vectors"),
         ),
     ),
 }  # fmt: skip

@@ -1,6 +1,7 @@
 from .sets.digits import digits as digits
 from .sets.images import Images as Images
 from .sets.mnist import mnist as mnist
+from .sets.cifar10 import cifar10 as cifar10
 from .sets.few_shot_streams import FewShotStreams as FewShotStreams
 from .sets.few_shot_streams import Streams as Streams
 from .sets.few_shot_streams import with_rotations as with_rotations
@@ -70,6 +71,7 @@ __all__ = [
     "Streams",
     "Traverses",
     "burgers",
+    "cifar10",
     "coincidence_scores",
     "darcy",
     "delayed_coincidences",

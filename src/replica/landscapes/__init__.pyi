@@ -63,6 +63,39 @@ from .subspace_training import (
 )
 from .subspace_classifier import SubspaceClassifier as SubspaceClassifier
 
+# Paths between trained nets: segments, barriers, Bézier curves; permutations of units that bring nets near each other
+from .paths import (
+    Barrier as Barrier,
+    BezierCurve as BezierCurve,
+    barrier as barrier,
+    interpolate as interpolate,
+    losses_along as losses_along,
+)
+from .permutation_alignment import (
+    Alignment as Alignment,
+    activation_matching as activation_matching,
+    permute_units as permute_units,
+    weight_matching as weight_matching,
+)
+
+# Why barriers are there: curvature along the segment, and runs that fork
+from .curvature_barrier import (
+    CurvatureBarrier as CurvatureBarrier,
+    barrier_from_curvature as barrier_from_curvature,
+    curvature_along as curvature_along,
+)
+from .forks import forked_batches as forked_batches
+from .connected_layers import average_connected_layers as average_connected_layers
+
+# Zoos of models over grids of settings, and the phases of their loss landscapes
+from .landscape_phases import (
+    LandscapeMetrics as LandscapeMetrics,
+    PhaseThresholds as PhaseThresholds,
+    landscape_metrics as landscape_metrics,
+    phase_of as phase_of,
+)
+from .model_zoo import ModelZoo as ModelZoo, ZooBlock as ZooBlock
+
 # Starts of low rank, and how far the tangent kernel turns from there
 from .low_rank_initialization import (
     aligned_low_rank as aligned_low_rank,
@@ -88,3 +121,7 @@ from .opposing_groups import (
     groups_of_equal_loss as groups_of_equal_loss,
 )
 from .opposing_toy import OpposingToy as OpposingToy, ToyPath as ToyPath
+
+# Networks composed of what training changed in others, with a learned scale a block
+from .task_vectors import TaskVector as TaskVector
+from .anisotropic_composition import AnisotropicComposition as AnisotropicComposition, learn_scales as learn_scales

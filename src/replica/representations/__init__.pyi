@@ -101,3 +101,24 @@ from .encoder_training import (
     projection_head as projection_head,
 )
 from .barlow_twins import BarlowTwins as BarlowTwins, barlow_twins_loss as barlow_twins_loss
+
+# Nodes and edges: the local interaction basis of layers, principal components, and networks with few of either
+from .interaction_basis import (
+    LayerBasis as LayerBasis,
+    local_interaction_basis as local_interaction_basis,
+    principal_basis as principal_basis,
+)
+from .interaction_edges import (
+    ablate_edges as ablate_edges,
+    ablate_nodes as ablate_nodes,
+    interaction_edges as interaction_edges,
+    strongest_edges as strongest_edges,
+)
+
+# Guidance: learning to represent as a network of another architecture does
+from .guidance import (
+    Guidance as Guidance,
+    Guided as Guided,
+    guidance_loss as guidance_loss,
+    pair_layers as pair_layers,
+)
