@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from replica.landscapes import BezierCurve, barrier, interpolate, losses_along
+from replica.landscapes import BezierCurve, average_connected_layers, barrier, interpolate, losses_along
 from replica.training import Replicas, mlp
 
 
@@ -112,3 +112,16 @@ def test_wrong_arguments_are_named() -> None:
         barrier(start, Replicas([end]), squared, BATCHES)
     with pytest.raises(ValueError, match="steps: got 0"):
         BezierCurve(start, end).train(squared, BATCHES, steps=0, rate=0.1, generator=GENERATOR)
+
+
+def test_a_layer_is_averaged_where_it_has_no_barrier() -> None:
+    start, end = nets(2)
+    merged, names = average_connected_layers(start, [end], squared, BATCHES, tolerance=0.0)
+    assert "4" in names  # the loss is convex in the last layer
+    for name, tensor in merged.named_parameters():
+        one, other = start.get_parameter(name), end.get_parameter(name)
+        torch.testing.assert_close(tensor, (one + other) / 2 if name[0] in names else one)
+    with pytest.raises(ValueError, match="tolerance: got -1"):
+        average_connected_layers(start, [end], squared, BATCHES, tolerance=-1)
+    with pytest.raises(ValueError, match="others: got none"):
+        average_connected_layers(start, [], squared, BATCHES, tolerance=1)

@@ -1,19 +1,13 @@
 """Paths between trained nets: the loss along a segment, its barrier for the whole net or some layers, and Bézier curves."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
-from replica.training import Replicas
-
-Batch = tuple[Any, ...]
-Loss = Callable[..., Tensor]
-State = dict[str, Tensor]
-Nets = nn.Module | Replicas
+from .net_pairs import Batch, Loss, NetPairs, Nets, State, check_alike
 
 
 class Barrier(NamedTuple):
@@ -56,7 +50,7 @@ def interpolate(
         >>> interpolate({"0.weight": torch.zeros(2)}, {"0.weight": torch.ones(2)}, 0.25)
         {'0.weight': tensor([0.2500, 0.2500])}
     """
-    _check_alike(start, end)
+    check_alike(start, end)
     moved = _names(start, layers)
     return {
         name: torch.lerp(one, end[name], _weight(fraction, one)) if name in moved and one.is_floating_point() else one
@@ -100,19 +94,12 @@ def losses_along(
         >>> losses_along(*nets, squared, [(torch.ones(4, 1),)], torch.linspace(0, 1, 5))
         tensor([1.0000, 0.2500, 0.0000, 0.2500, 1.0000])
     """
-    skeleton, first, second, lead = _pair(start, end)
-    times = _times(fractions, first)
-    points = interpolate(
-        {name: tensor[None] for name, tensor in first.items()},
-        {name: tensor[None] for name, tensor in second.items()},
-        times,
-        layers=layers,
-    )
-    count, pairs = len(fractions), next(iter(first.values())).shape[0]
-    flat = {name: tensor.expand(count, *tensor.shape[1:]).flatten(0, 1) for name, tensor in points.items()}
+    pairs = NetPairs(start, end)
+    times = pairs.checked(fractions)
+    points = interpolate(_fronted(pairs.start), _fronted(pairs.end), times, layers=layers)
+    flat = {name: tensor.expand(len(times), *tensor.shape[1:]).flatten(0, 1) for name, tensor in points.items()}
     with torch.no_grad():
-        found = _stacked_losses(skeleton, flat, loss, batches, chunk).view(count, pairs)
-    return found.view(count, *lead)
+        return pairs.losses(flat, loss, batches, chunk).view(len(times), *pairs.lead)
 
 
 def barrier(
@@ -153,8 +140,7 @@ def barrier(
     """
     if points < 3:
         raise ValueError(f"points: got {points}, want 3 or more")
-    like = next(iter((start.parameters if isinstance(start, Replicas) else dict(start.named_parameters())).values()))
-    fractions = torch.linspace(0, 1, points, dtype=like.dtype, device=like.device)
+    fractions = NetPairs(start, end).checked(torch.linspace(0, 1, points, dtype=torch.float64))
     losses = losses_along(start, end, loss, batches, fractions, layers=layers, chunk=chunk)
     times = fractions.view(-1, *[1] * (losses.dim() - 1))
     rise = losses - torch.lerp(losses[:1], losses[-1:], times)
@@ -193,19 +179,19 @@ class BezierCurve:
     """
 
     def __init__(self, start: Nets, end: Nets) -> None:
-        self._skeleton, self._start, self._end, self._lead = _pair(start, end)
-        known = {name for name, _ in self._skeleton.named_parameters()}
-        self.bend = {
-            name: torch.lerp(tensor, self._end[name], 0.5) for name, tensor in self._start.items() if name in known
-        }
+        self._pairs = NetPairs(start, end)
+        first, second = self._pairs.start, self._pairs.end
+        known = {name for name, _ in self._pairs.skeleton.named_parameters()}
+        self.bend = {name: torch.lerp(one, second[name], 0.5) for name, one in first.items() if name in known}
 
     def at(self, fractions: float | Float[Tensor, " pairs"]) -> State:
         """The state at t, one for all pairs or one each; the pairs are in front."""
-        state = dict(self._start)
+        first, second = self._pairs.start, self._pairs.end
+        state = dict(first)
         for name, bend in self.bend.items():
             t = torch.as_tensor(fractions, dtype=bend.dtype, device=bend.device)
             t = t.view(-1, *[1] * (bend.dim() - 1)) if t.dim() else t
-            state[name] = (1 - t) ** 2 * self._start[name] + 2 * t * (1 - t) * bend + t**2 * self._end[name]
+            state[name] = (1 - t) ** 2 * first[name] + 2 * t * (1 - t) * bend + t**2 * second[name]
         return state
 
     def losses(
@@ -214,8 +200,8 @@ class BezierCurve:
         """The loss at points of the curve; see `losses_along`."""
         batches = list(batches)
         with torch.no_grad():
-            found = [_stacked_losses(self._skeleton, self.at(float(t)), loss, batches, None) for t in fractions]
-        return torch.stack(found).view(len(fractions), *self._lead)
+            found = [self._pairs.losses(self.at(float(t)), loss, batches) for t in fractions]
+        return torch.stack(found).view(len(fractions), *self._pairs.lead)
 
     def train(
         self, loss: Loss, batches: Iterable[Batch], *, steps: int, rate: float, generator: torch.Generator
@@ -242,39 +228,19 @@ class BezierCurve:
         pairs, seen = len(leaves[0]), []
         for _, batch in zip(range(steps), _again(batches), strict=False):
             times = torch.rand(pairs, generator=generator, device=generator.device)
-            found = _stacked_losses(self._skeleton, self.at(times), loss, [batch], None)
+            found = self._pairs.losses(self.at(times), loss, [batch])
             optimiser.zero_grad()
             found.sum().backward()
             optimiser.step()
             seen.append(found.detach())
         for tensor in leaves:
             tensor.requires_grad_(False)
-        return torch.stack(seen).view(steps, *self._lead)
+        return torch.stack(seen).view(steps, *self._pairs.lead)
 
 
-def _pair(start: Nets, end: Nets) -> tuple[nn.Module, State, State, tuple[int, ...]]:
-    """The skeleton, both states with pairs in front, and the pairs' shape: () for one net each."""
-    if isinstance(start, Replicas) != isinstance(end, Replicas):
-        raise ValueError(
-            f"end: got {type(end).__name__} beside {type(start).__name__}, want both nets or both Replicas"
-        )
-    skeleton = start.model(0) if isinstance(start, Replicas) else start
-    first, second = _state(start), _state(end)
-    _check_alike(first, second)
-    return skeleton, first, second, (start.count,) if isinstance(start, Replicas) else ()
-
-
-def _state(nets: Nets) -> State:
-    if isinstance(nets, Replicas):
-        return {name: tensor.detach() for name, tensor in {**nets.parameters, **nets.buffers}.items()}
-    return {name: tensor.detach()[None] for name, tensor in (*nets.named_parameters(), *nets.named_buffers())}
-
-
-def _check_alike(start: Mapping[str, Tensor], end: Mapping[str, Tensor]) -> None:
-    shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in (start, end)]
-    if odd := sorted(name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name)):
-        found = shapes[1].get(odd[0], "nothing")
-        raise ValueError(f"end: got {found} for {odd[0]!r}, want {shapes[0].get(odd[0], 'nothing')} as at the start")
+def _fronted(state: State) -> State:
+    """An axis for points in front of the pairs."""
+    return {name: tensor[None] for name, tensor in state.items()}
 
 
 def _names(state: Mapping[str, Tensor], layers: Iterable[str] | None) -> set[str]:
@@ -292,32 +258,6 @@ def _weight(fraction: float | Tensor, like: Tensor) -> float | Tensor:
         return fraction
     # Times stand in front.
     return fraction.to(like).view(*fraction.shape, *[1] * max(0, like.dim() - fraction.dim()))
-
-
-def _times(fractions: Tensor, state: State) -> Tensor:
-    if fractions.dim() != 1 or not len(fractions):
-        raise ValueError(f"fractions: got shape {tuple(fractions.shape)}, want one axis, not empty")
-    return fractions.to(next(iter(state.values())).device)
-
-
-def _stacked_losses(
-    skeleton: nn.Module, states: Mapping[str, Tensor], loss: Loss, batches: Iterable[Batch], chunk: int | None
-) -> Float[Tensor, " states"]:
-    """The mean loss of each of many states over all rows."""
-
-    def one(state: State, *batch: Any) -> Tensor:
-        return loss(lambda *args, **options: functional_call(skeleton, state, args, options), *batch)
-
-    total, rows = None, 0
-    for batch in batches:
-        over = (0, *[None] * len(batch))
-        found = torch.vmap(one, over, randomness="different", chunk_size=chunk)(dict(states), *batch)
-        count = len(batch[0]) if batch else 1
-        total, rows = found * count if total is None else total + found * count, rows + count
-    if total is None:
-        raise ValueError("batches: got none, want at least one")
-    mean: Tensor = total / rows
-    return mean
 
 
 def _again(batches: Iterable[Batch]) -> Iterator[Batch]:

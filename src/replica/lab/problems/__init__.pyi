@@ -10,6 +10,7 @@ from .footprint import parameter_count as parameter_count
 from .labelled_rows import LabelledRows as LabelledRows
 from .merge.problem import Merge as Merge
 from .operator.problem import Operator as Operator
+from .pretext.problem import Pretext as Pretext
 from .problem import Dataset as Dataset
 from .problem import Metric as Metric
 from .problem import Option as Option
@@ -45,6 +46,7 @@ __all__ = [
     "Operator",
     "Option",
     "Outcome",
+    "Pretext",
     "Problem",
     "Recall",
     "Recalled",

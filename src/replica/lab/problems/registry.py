@@ -24,6 +24,7 @@ PROBLEMS: dict[str, str] = {
     "similarity": "replica.lab.problems.similarity.problem:Similarity",
     "merge": "replica.lab.problems.merge.problem:Merge",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
+    "pretext": "replica.lab.problems.pretext.problem:Pretext",
 }
 
 

@@ -88,7 +88,7 @@ class Merge(own_rows.LabelledData, LabelledRows):
                choices=("tasks", "forks", "seeds"), label="Setting"),
         Option("networks", 4, "networks that are trained; in the setting tasks, one a task", minimum=2, maximum=20,
                label="Networks"),
-        Option("kinds", "", "how tasks see rows, such as turn,shear; of turn, shear, contrast, noise, order, all if empty"),
+        Option("kinds", "", "how tasks see rows, such as turn,shear, of turn, shear, contrast, noise, order; all if empty"),
         Option("strength", 1.0, "how far tasks are from the rows as they are", minimum=0, maximum=3,
                label="Strength of the tasks"),
         Option("held_out", 200, "rows that are kept from the networks, for the method", minimum=1, label="Rows held out"),
