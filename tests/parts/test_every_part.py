@@ -76,7 +76,7 @@ from replica.plasticity import (
     MomentumAuxiliary,
     TargetProjection,
 )
-from replica.representations import RelativeEncoder, RelativeProjection, UnitStatistics
+from replica.representations import RelativeEncoder, RelativeProjection, ReweightingHead, UnitStatistics
 from replica.spiking import (
     AlignedProjections,
     DelayedLinear,

@@ -73,3 +73,13 @@ from .feature_merging import (
     iterative_feature_merging as iterative_feature_merging,
 )
 from .unit_layers import keep_units as keep_units
+
+# What contrastive losses weigh, layer by layer, before a projection head and after it
+from .feature_weighting import (
+    LayerwiseWeights as LayerwiseWeights,
+    ReweightingHead as ReweightingHead,
+    feature_weights as feature_weights,
+    layerwise_weights_closed_form as layerwise_weights_closed_form,
+    linear_spectral_loss as linear_spectral_loss,
+    spectral_contrastive_loss as spectral_contrastive_loss,
+)
