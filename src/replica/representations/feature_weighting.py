@@ -12,7 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def spectral_contrastive_loss(first: Float[Tensor, "batch dim"], second: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:
+def spectral_contrastive_loss(
+    first: Float[Tensor, "batch dim"], second: Float[Tensor, "batch dim"]
+) -> Float[Tensor, ""]:
     """−2 E[f(x)ᵀf(x⁺)] + E[(f(x)ᵀf(x⁻))²], positives being two views of one sample, negatives views of two.
 
     Args:
@@ -115,7 +117,9 @@ def layerwise_weights_closed_form(
 
 
 def feature_weights(
-    model: Callable[[Tensor], Tensor], inputs: Float[Tensor, "samples *shape"], directions: Float[Tensor, "features *shape"]
+    model: Callable[[Tensor], Tensor],
+    inputs: Float[Tensor, "samples *shape"],
+    directions: Float[Tensor, "features *shape"],
 ) -> Float[Tensor, " features"]:
     """How far a model's output moves along directions of its input: √E‖J(x) u‖² over inputs, J the Jacobian.
 
