@@ -21,6 +21,12 @@ from .loop import fit as fit
 from .loop import mean_loss as mean_loss
 from .nets import conv_net as conv_net
 from .nets import mlp as mlp
+from .probe import LinearProbe as LinearProbe
+from .probe import effective_rank as effective_rank
+from .probe import label_budgets as label_budgets
+from .probe import logistic_probe as logistic_probe
+from .probe import neighbour_accuracy as neighbour_accuracy
+from .probe import ridge_probe as ridge_probe
 from .rate_sweep import RateCurves as RateCurves
 from .rate_sweep import sweep_rates as sweep_rates
 from .replicas import ReplicaMinibatches as ReplicaMinibatches
@@ -31,6 +37,7 @@ from .small_net import as_images as as_images
 from .small_net import image_shape as image_shape
 from .small_net import small_net as small_net
 from .transformer import CausalTransformer as CausalTransformer
+from .views import Views as Views
 
 __all__ = [
     "EPOCHS",
@@ -42,23 +49,30 @@ __all__ = [
     "GridRegressor",
     "Hessian",
     "History",
+    "LinearProbe",
     "Minibatches",
     "NetworkEstimator",
     "RateCurves",
     "ReplicaMinibatches",
     "Replicas",
     "SmallNet",
+    "Views",
     "as_images",
     "bits_per_token",
     "conv_net",
+    "effective_rank",
     "fit",
     "image_shape",
+    "label_budgets",
+    "logistic_probe",
     "mean_loss",
     "mlp",
     "multiply_accumulates",
+    "neighbour_accuracy",
     "next_token_loss",
     "rate_share",
     "relative_l2",
+    "ridge_probe",
     "sharpness",
     "small_net",
     "split_indices",
