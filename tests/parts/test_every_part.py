@@ -733,6 +733,12 @@ PARTS: dict[str, Part] = {
     "training.conv_net": Part(
         lambda g: conv_net((1, 4, 8), 3, generator=g), lambda n, draw: (draw(n, 1, 8, 8),)
     ),
+    "representations.ReweightingHead": Part(
+        lambda g: ReweightingHead(4, 1.1),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: ReweightingHead(4, 0.0), "kappa"), (lambda: ReweightingHead(4)(torch.zeros(2, 3)), "features")),
+        drawn=False,
+    ),
 }  # fmt: skip
 BATCHED = {
     name: part for name, part in PARTS.items() if name != "representations.UnitStatistics"
