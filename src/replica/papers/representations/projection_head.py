@@ -38,8 +38,8 @@ def weighting(trial: Trial) -> Rows:
         drawn_by = trial.generator(f"start of {depth}")
         net = mlp((dim, *[width] * depth), activation=nn.Identity, bias=False, generator=drawn_by, dtype=torch.float64)
         layers = [layer for layer in net if isinstance(layer, nn.Linear)]
-        for layer in layers:
-            nn.init.normal_(layer.weight, 0.0, 0.2 / width**0.5, generator=drawn_by)
+        for layer in layers:  # their product starts equally small, whatever their number
+            nn.init.normal_(layer.weight, 0.0, 0.04 ** (1 / depth) / width**0.5, generator=drawn_by)
         start = by_layer(layers, features)
         descend(layers, moments, steps)
         found, predicted = by_layer(layers, features), layerwise_weights_closed_form(*moments, width=dim, depth=depth)
