@@ -83,3 +83,12 @@ from .feature_weighting import (
     linear_spectral_loss as linear_spectral_loss,
     spectral_contrastive_loss as spectral_contrastive_loss,
 )
+
+# A child's view: frames of a drifting camera, and objectives that learn from them without labels
+from .camera_stream import (
+    CameraStream as CameraStream,
+    camera_stream as camera_stream,
+    temporal_pairs as temporal_pairs,
+)
+from .self_distillation import SelfDistillation as SelfDistillation
+from .masked_autoencoder import MaskedAutoencoder as MaskedAutoencoder
