@@ -92,3 +92,11 @@ from .camera_stream import (
 )
 from .self_distillation import SelfDistillation as SelfDistillation
 from .masked_autoencoder import MaskedAutoencoder as MaskedAutoencoder
+
+# Learned without labels: the loop and the two-view form that objectives share, and Barlow Twins
+from .encoder_training import (
+    EncoderTraining as EncoderTraining,
+    TwoViews as TwoViews,
+    projection_head as projection_head,
+)
+from .barlow_twins import BarlowTwins as BarlowTwins, barlow_twins_loss as barlow_twins_loss

@@ -9,6 +9,7 @@ from .footprint import kept_bytes as kept_bytes
 from .footprint import parameter_count as parameter_count
 from .labelled_rows import LabelledRows as LabelledRows
 from .operator.problem import Operator as Operator
+from .pretext.problem import Pretext as Pretext
 from .problem import Dataset as Dataset
 from .problem import Metric as Metric
 from .problem import Option as Option
@@ -43,6 +44,7 @@ __all__ = [
     "Operator",
     "Option",
     "Outcome",
+    "Pretext",
     "Problem",
     "Recall",
     "Recalled",
