@@ -74,6 +74,14 @@ from .feature_merging import (
 )
 from .unit_layers import keep_units as keep_units
 
+# Learned without labels: the loop and the two-view form that objectives share, and Barlow Twins
+from .encoder_training import (
+    EncoderTraining as EncoderTraining,
+    TwoViews as TwoViews,
+    projection_head as projection_head,
+)
+from .barlow_twins import BarlowTwins as BarlowTwins, barlow_twins_loss as barlow_twins_loss
+
 # What contrastive losses weigh, layer by layer, before a projection head and after it
 from .feature_weighting import (
     LayerwiseWeights as LayerwiseWeights,
@@ -83,6 +91,7 @@ from .feature_weighting import (
     linear_spectral_loss as linear_spectral_loss,
     spectral_contrastive_loss as spectral_contrastive_loss,
 )
+from .head_training import HeadTraining as HeadTraining
 
 # A child's view: frames of a drifting camera, and objectives that learn from them without labels
 from .camera_stream import (
@@ -91,12 +100,5 @@ from .camera_stream import (
     temporal_pairs as temporal_pairs,
 )
 from .self_distillation import SelfDistillation as SelfDistillation
-from .masked_autoencoder import MaskedAutoencoder as MaskedAutoencoder
-
-# Learned without labels: the loop and the two-view form that objectives share, and Barlow Twins
-from .encoder_training import (
-    EncoderTraining as EncoderTraining,
-    TwoViews as TwoViews,
-    projection_head as projection_head,
-)
-from .barlow_twins import BarlowTwins as BarlowTwins, barlow_twins_loss as barlow_twins_loss
+from .stream_distillation import StreamDistillation as StreamDistillation
+from .masked_autoencoder import MaskedAutoencoder as MaskedAutoencoder, MaskedTraining as MaskedTraining

@@ -1,12 +1,15 @@
 """A masked autoencoder around any encoder: patches are hidden, and filled in from what the encoder makes of the others."""
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from replica.training import mlp
+
+from .encoder_training import EncoderTraining
 
 
 class MaskedAutoencoder(nn.Module):
@@ -95,3 +98,43 @@ class MaskedAutoencoder(nn.Module):
     def embed(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch dim"]:
         """Features of whole images."""
         return self.encoder(images)
+
+
+class MaskedTraining(EncoderTraining):
+    """Trains an encoder as that of a `MaskedAutoencoder`, with patches of 2 × 2 pixels; of single ones where sides are odd.
+
+    Args:
+        learning_rate: Adam's, at the start of a cosine.
+        batch: images a step.
+        share: of patches that are hidden.
+
+    Raises:
+        ValueError: if a number is out of range.
+
+    Example:
+        >>> images, generator = torch.rand(64, 1, 8, 8), torch.Generator().manual_seed(0)
+        >>> encoder = lambda: nn.Sequential(nn.Flatten(), mlp((64, 5), generator=generator))
+        >>> MaskedTraining(batch=32).pretrain(images, encoder, generator, 2).embed(images).shape
+        torch.Size([64, 5])
+    """
+
+    def __init__(self, *, learning_rate: float = 3e-3, batch: int = 128, share: float = 0.75) -> None:
+        super().__init__(batch=batch, learning_rate=learning_rate)
+        if not 0 < share < 1:
+            raise ValueError(f"share: got {share}, want above 0 and below 1")
+        self.share = share
+
+    def head(self, images: Tensor, dim: int, generator: torch.Generator) -> nn.Module:
+        """The autoencoder, with the encoder inside."""
+        channels, height, width = images.shape[1:]
+        patch = 2 if height % 2 == width % 2 == 0 and height * width > 4 else 1
+        count = height * width // patch**2
+        # Of few patches one at least is hidden, and one is not.
+        share = min(max(self.share, 1 / count), 1 - 1 / count) if count > 1 else self.share
+        size = (channels, height, width)
+        return MaskedAutoencoder(self.encoder, dim, size, patch=patch, share=share, generator=generator)
+
+    def loss(self, encoder: nn.Module, head: nn.Module, generator: torch.Generator, *batch: Any) -> Tensor:
+        """Squared error of what is hidden."""
+        assert isinstance(head, MaskedAutoencoder)
+        return head.loss(batch[0], generator)

@@ -82,13 +82,13 @@ class SelfDistillation(nn.Module):
 
     def loss(self, first: Float[Tensor, "batch ..."], second: Float[Tensor, "batch ..."]) -> Float[Tensor, ""]:
         """Mean cross-entropy of the student's shares with the teacher's on the other view, both ways."""
+        views = torch.cat([first, second])
         with torch.no_grad():
-            scores = [self.teacher(view) for view in (first, second)]
-            targets = [((score - self.centre) / self.teacher_temperature).softmax(1) for score in scores]
-            self._seen = torch.cat(scores).mean(0)
-        told = [(self.student(view) / self.student_temperature).log_softmax(1) for view in (first, second)]
-        across = ((targets[0] * told[1]).sum(1), (targets[1] * told[0]).sum(1))
-        return -torch.cat(across).mean()
+            scores = self.teacher(views)
+            self._seen = scores.mean(0)
+            targets = ((scores - self.centre) / self.teacher_temperature).softmax(1).roll(len(first), 0)
+        told = (self.student(views) / self.student_temperature).log_softmax(1)
+        return -(targets * told).sum(1).mean()
 
     @torch.no_grad()
     def update(self) -> None:

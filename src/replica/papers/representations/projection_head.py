@@ -4,16 +4,18 @@ Do contrastive losses weigh features more unequally layer by layer, and does wha
 augmentation hides?
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from replica.data import digits, mnist
-from replica.lab.claims import Paper, Trial
+from replica.lab.claims import Choice, LogUniform, Paper, Trial, Uniform
 from replica.lab.studies import dots, lines
+from replica.papers.baselines.pretext import usual_views
 from replica.representations import (
+    HeadTraining,
     feature_weights,
     layerwise_weights_closed_form,
     linear_spectral_loss,
@@ -23,6 +25,27 @@ from replica.training import Minibatches, Views, fit, mlp, ridge_probe
 
 paper = Paper("projection_head")
 Rows = list[dict[str, Any]]
+
+
+@paper.entry(
+    "pretext",
+    name="projection-head",
+    space={
+        "learning_rate": LogUniform(3e-4, 1e-2),
+        "strength": Uniform(0.25, 2.0),
+        "place": Choice(("before", "after")),
+        "kappa": Choice((None, 1.01, 1.05)),
+    },
+)
+def with_head(
+    trial: Trial,
+    learning_rate: float = 3e-3,
+    strength: float = 1.0,
+    place: Literal["before", "after"] = "before",
+    kappa: float | None = None,
+) -> HeadTraining:
+    """The spectral contrastive loss behind a learned head, or a fixed one where κ is given; features before it, or after."""
+    return HeadTraining(usual_views(strength), place=place, kappa=kappa, learning_rate=learning_rate)
 
 
 def weighting(trial: Trial) -> Rows:
