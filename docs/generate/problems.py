@@ -66,6 +66,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "SharedNeighbours",
         "python": 'data={"a/conv1": X, "a/conv2": Y, "b/conv1": Z, "b/conv2": W}, entries={"mine": MyMeasure}',
     },
+    "pretext": {
+        "data": "--data my_images/ --few 5",
+        "example": "my_pretext.py",
+        "entry": "Denoiser",
+        "python": 'data=(images, labels), entries={"mine": MyObjective}, few=5',
+    },
     "events": {
         "data": "--data my_events.npz --steps 100",
         "example": "my_event_network.py",

@@ -207,6 +207,21 @@ class Signed:
         return self.sign * float((X.T @ Y).norm() ** 2 / (X.T @ X).norm() / (Y.T @ Y).norm())
 
 
+class Pixels:
+    """Some pixels as they are, by default one."""
+
+    space: ClassVar = {"kept": Integer(1, 16)}
+
+    def __init__(self, kept: int = 1) -> None:
+        self.kept = kept
+
+    def pretrain(self, images: Any, encoder: Any, generator: Any, epochs: int) -> None:
+        assert images.isfinite().all()
+
+    def embed(self, images: Any) -> Any:
+        return images.flatten(1)[:, -self.kept :].contiguous()
+
+
 def patterns() -> Dataset:
     real = np.random.default_rng(0).random((60, 20)).astype(np.float32)
     return Dataset("patterns", "", PatternSets(real, np.where(real > 0.5, 1, -1).astype(np.int8)), "patterns", (20,))
@@ -218,6 +233,14 @@ def rows() -> Dataset:
     return Dataset(
         "rows", "", Labelled(rng.normal(size=(90, 6)) + 0.7 * labels[:, None], labels, ("a", "b", "c")), "rows"
     )
+
+
+def pictures() -> Dataset:
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    bright = (np.arange(16).reshape(4, 4) % 3 == labels[:, None, None]) * (np.arange(4)[:, None] < 3)
+    images = (0.5 * bright + rng.normal(size=(90, 4, 4))).astype(np.float32)
+    return Dataset("pictures", "", Labelled(images, labels, ("a", "b", "c")), "pictures", (4, 4))
 
 
 def numbers() -> Dataset:
@@ -266,6 +289,7 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "events": (recordings, Nearby, {}),
     "teacher": (taught, Shrunk, {"target": "linear", "dim": 3, "examples": 40, "test": 20}),
     "similarity": (layers, Signed, {"stimuli": 30, "noise": 0.1}),
+    "pretext": (pictures, Pixels, {"few": 5, "many": 10, "epochs": 1}),
     "scaling": (rows, Rates, {"width": "4,8", "depth": 1, "optimiser": "sgd", "steps": 20, "batch": 8, "rates": 6}),
 }
 every_problem = pytest.mark.parametrize("name", names())
@@ -320,7 +344,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         tested = rng.rng("stimuli").permutation(len(content))[: options["stimuli"]]
     elif name == "recall":
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
-    elif name in ("classification", "credit", "events", "scaling"):
+    elif name in ("classification", "credit", "events", "pretext", "scaling"):
         tested = labelled_rows.stratified_split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
     elif name == "regression":
         tested = draw_rows(content, 0.0, seed, rng.rng("split"))[1]
@@ -339,7 +363,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         content = replace(content, activations=spoilt)
     elif name == "recall":
         content = replace(content, real=spoiled(content.real))
-    elif name in ("classification", "credit", "scaling"):
+    elif name in ("classification", "credit", "pretext", "scaling"):
         content = replace(content, features=spoiled(content.features))
     elif name == "regression":
         content = replace(content, features=spoiled(content.features), targets=spoiled(content.targets))

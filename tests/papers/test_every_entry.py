@@ -18,12 +18,15 @@ from torch import Tensor
 from replica.lab.catalogue import records
 from replica.lab.claims import Trial
 from replica.lab.problems.credit.networks import network
+from replica.lab.problems.pretext.nets import Encoder
+from replica.lab.problems.protocol import takes
 from replica.lab.problems.registry import get, names
 from replica.lab.problems.scaling.built import build
 from replica.lab.problems.scaling.search import train
 from replica.lab.problems.stream.info import StreamInfo
 from replica.lab.runner.execute import seed_everything, use_one_thread
 from replica.lab.runner.job import load_paper
+from replica.training import ridge_probe
 
 Output = dict[str, Any]
 
@@ -387,6 +390,42 @@ class SimilarityCases:
         assert same > max(method.similarity(X, other) for other in others)
 
 
+class PretextCases:
+    """Images, channels, height, width: a few that are tiny, oblong ones in colour, more than a batch."""
+
+    shapes = ((2, 1, 4, 4), (12, 3, 9, 6), (140, 1, 8, 8))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        images = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+        images[-1] = images[0]
+        labels = torch.arange(len(images)) % 2
+        encoder = Encoder(shape[1:], 2, 8, torch.Generator().manual_seed(0))
+        told = takes(method.pretrain, {"labels": labels})
+        method.pretrain(images.clone(), encoder, torch.Generator().manual_seed(2), 2, **told)
+        with torch.no_grad():
+            embeddings = torch.as_tensor(method.embed(torch.cat([images, torch.zeros(1, *shape[1:])])))
+        assert embeddings.shape[0] == len(images) + 1
+        assert embeddings.ndim == 2
+        assert torch.isfinite(embeddings).all()
+        return {"embeddings": embeddings}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Bars that lie or stand: a probe of few labels tells them apart."""
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.arange(120) % 2
+        images = 0.1 * torch.rand(120, 1, 8, 8, generator=generator)
+        for number, (label, place) in enumerate(
+            zip(labels, torch.randint(2, 6, (120,), generator=generator), strict=True)
+        ):
+            images[number, 0][(place, slice(None)) if label else (slice(None), place)] = 1.0
+        method = make(Trial(0, "smoke"))
+        told = takes(method.pretrain, {"labels": labels[:80]})
+        method.pretrain(images[:80], Encoder((1, 8, 8), 8, 32, generator), generator, 10, **told)
+        with torch.no_grad():
+            known, asked = method.embed(images[:80]), method.embed(images[80:])
+        assert ridge_probe(known, labels[:80]).accuracy(asked, labels[80:]) >= 0.95
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
@@ -398,6 +437,7 @@ CASES = {
     "teacher": TeacherCases(),
     "scaling": ScalingCases(),
     "similarity": SimilarityCases(),
+    "pretext": PretextCases(),
 }
 TRIVIAL = {"random-guess", "majority", "mean-field", "mean"}
 ENTRIES = [

@@ -12,7 +12,6 @@ from replica.data.files.arrays import open_arrays
 from replica.data.files.images import read_images
 from replica.data.files.sources import user_file
 from replica.data.sets.patterns import check_shape, refuse
-from replica.training.small_net import SMALLEST_SIDE, image_shape
 
 FORMATS = (".npz", ".npy", "folder of images")
 SIDE = 14
@@ -64,6 +63,8 @@ def _unlabelled(values: NDArray[np.float32], notes: tuple[str, ...] = ()) -> Lab
 
 
 def _images(path: Path, content: Labelled) -> Labelled:
+    from replica.training.small_net import SMALLEST_SIDE, image_shape  # which import torch
+
     if image_shape(content.shape) is None:
         shape = f"items of shape {content.shape}" if content.shape else "a table"
         raise refuse(path, f"holds {shape}", f"{_WANTED}, {SMALLEST_SIDE} pixels a side or more")

@@ -35,7 +35,7 @@ def _labelled(options: Options) -> bool:
     return options["score"] == "labels"
 
 
-class Pretext(own_rows.LabelledData, LabelledRows):
+class Pretext(LabelledRows):
     """Learn features from images without labels; a probe with few labels says what they are good for.
 
     A trial draws images to learn from and images to test, and hands the first, float32 from 0 to 1 of shape ``(n, channels,
@@ -97,7 +97,7 @@ class Pretext(own_rows.LabelledData, LabelledRows):
         "mnist": "MNIST's 10,000 test digits at 14 × 14 pixels, 10 classes (11 MB, downloaded once)",
         "omniglot": "4,840 handwritten characters at 14 × 14 pixels, 242 classes of 20 (downloaded once)",
     }
-    drawn: ClassVar[tuple[str, ...]] = ()
+    default_data = "digits"
     data_formats = images_of.FORMATS
     files = "an .npz file or a folder of images"
     unit = "images"
@@ -115,6 +115,11 @@ class Pretext(own_rows.LabelledData, LabelledRows):
         """See `Problem.size`."""
         grid = " × ".join(map(str, content.shape))
         return f"{len(content):,} images of {grid}" + (f", {len(content.classes)} classes" if content.classes else "")
+
+    def identity(self, content: Labelled) -> tuple[Any, ...]:
+        """See `Problem.identity`."""
+        tests = [] if content.tests is None else [content.tests]
+        return (content.shape, content.classes), content.labels, *tests, content.features
 
     def check(self, dataset: Dataset, options: Options) -> None:
         """See that there are labels where they score, and images enough.
@@ -181,6 +186,7 @@ class Pretext(own_rows.LabelledData, LabelledRows):
         import torch
 
         from replica.training import label_budgets, logistic_probe, neighbour_accuracy, ridge_probe
+        from replica.training.probe import PENALTIES
 
         budgets, is_ridge = self._budgets(labels, options), options["probe"] == "ridge"
         learned, wanted = torch.from_numpy(labels), torch.from_numpy(truth)
@@ -190,7 +196,7 @@ class Pretext(own_rows.LabelledData, LabelledRows):
         if is_ridge:
             probe = ridge_probe(known, learned, drawn)
         else:  # one label a class leaves no folds to choose a penalty by
-            probe = logistic_probe(known, learned, drawn, **({"penalties": (1.0,)} if min(budgets) < 2 else {}))
+            probe = logistic_probe(known, learned, drawn, penalties=PENALTIES if min(budgets) > 1 else (1.0,))
         few, many = probe.accuracy(asked, wanted).view(draws, 2).mean(0).tolist()
         near = neighbour_accuracy(known, learned, asked, wanted, neighbours=NEIGHBOURS)
         return {"few": few, "many": many, "neighbours": Proportion(round(near * len(wanted)), len(wanted))}
