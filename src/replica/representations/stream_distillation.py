@@ -47,7 +47,7 @@ class StreamDistillation:
     def __init__(
         self,
         *,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         batch: int = 64,
         gap: int = 3,
         dwell: float = 16.0,

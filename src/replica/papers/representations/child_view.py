@@ -28,7 +28,7 @@ Task = tuple[Tensor, Tensor, Tensor, Tensor]
     name="camera-distillation",
     space={"learning_rate": LogUniform(3e-4, 1e-2), "turns": Uniform(0.0, 30.0)},
 )
-def camera_distillation(trial: Trial, learning_rate: float = 1e-3, turns: float = 15.0) -> StreamDistillation:
+def camera_distillation(trial: Trial, learning_rate: float = 2e-3, turns: float = 15.0) -> StreamDistillation:
     """Neighbouring frames of a camera that drifts over the images."""
     return StreamDistillation(learning_rate=learning_rate, rotation=turns)
 
@@ -70,7 +70,7 @@ def children(trial: Trial) -> list[dict[str, Any]]:
     """Accuracy of probes with ten labels a class: an untrained network, children, the reference, and unrelated moments."""
     images, tasks = seen_and_asked(trial)
     own, frames, steps, width = trial.pick(
-        smoke=(10, 100, 3, 2), laptop=(60, 80_000, 400, 8), full=(60, 800_000, 20_000, 32)
+        smoke=(10, 100, 3, 2), laptop=(60, 80_000, 500, 8), full=(60, 800_000, 20_000, 32)
     )
     order = torch.from_numpy(trial.rng("children").permutation(len(images)))
     shown = {name: images[order[own * k : own * (k + 1)]] for k, name in enumerate(CHILDREN)}
