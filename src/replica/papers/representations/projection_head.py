@@ -122,26 +122,26 @@ def more_unequal_with_depth(table):
     }
 
 
+def side_by_side(trial: Trial) -> tuple[Tensor, Tensor, dict[str, list[Tensor]]]:
+    """Images of two digits to learn from and to ask, and the labels of both: the left one is kept, the right one hidden."""
+    pool = digits() if trial.scale == "smoke" else mnist()
+    images, labels = torch.from_numpy(pool.values)[:, None], torch.from_numpy(pool.labels)
+    images = images if trial.scale == "smoke" else nn.functional.avg_pool2d(images, 2)
+    count, tested = trial.pick(smoke=(200, 200), laptop=(5000, 4000), full=(5000, 5000))
+    order = torch.from_numpy(trial.rng("digits").permutation(len(images)))
+    left = order[:count], order[count : count + tested]
+    right = [part[torch.from_numpy(trial.rng(f"partners {len(part)}").permutation(len(part)))] for part in left]
+    seen, asked = (
+        torch.cat([images[one], images[two]], 3).to(trial.device) for one, two in zip(left, right, strict=True)
+    )
+    answers = {"kept": left, "hidden": right}
+    return seen, asked, {name: [labels[part].to(trial.device) for part in parts] for name, parts in answers.items()}
+
+
 def hidden_digit(trial: Trial) -> Rows:
     """Accuracy on the digit that views keep and on the one that they hide: of pixels, before the head and after it."""
-    pool = digits() if trial.scale == "smoke" else mnist()
-    images, labels = (
-        torch.from_numpy(pool.values)[:, None].to(trial.device),
-        torch.from_numpy(pool.labels).to(trial.device),
-    )
-    images = images if trial.scale == "smoke" else nn.functional.avg_pool2d(images, 2)
-    count, tested, width, steps = trial.pick(
-        smoke=(200, 200, 16, 5), laptop=(5000, 4000, 128, 400), full=(5000, 5000, 512, 5000)
-    )
-    order = torch.from_numpy(trial.rng("digits").permutation(len(images))).to(trial.device)
-    partner = (
-        torch.from_numpy(trial.rng("partners").permutation(count)),
-        torch.from_numpy(trial.rng("tested").permutation(tested)),
-    )
-    parts = order[:count], order[count : count + tested]
-    beside = [part[other.to(trial.device)] for part, other in zip(parts, partner, strict=True)]
-    seen, unseen = (torch.cat([images[one], images[two]], 3) for one, two in zip(parts, beside, strict=True))
-    answers = {"kept": [labels[part] for part in parts], "hidden": [labels[part] for part in beside]}
+    seen, unseen, answers = side_by_side(trial)
+    width, steps = trial.pick(smoke=(16, 5), laptop=(128, 400), full=(512, 5000))
     start, draws = trial.generator("start"), trial.generator("views")
     encoder = nn.Sequential(nn.Flatten(), mlp((seen[0].numel(), 2 * width, width), generator=start), nn.ReLU())
     network = nn.Sequential(encoder, mlp((width, width, width), generator=start))
