@@ -108,6 +108,17 @@ def test_probes_know_as_many_labels_as_told_or_as_there_are(monkeypatch: pytest.
     assert float(logistic["many"]) > 0.95
 
 
+def test_the_picture_and_the_views_are_of_all_classes() -> None:
+    method = Fixed()
+    outcome = run(method, pictures(2000, classes=5))
+    assert len(outcome.examples["points"]) == 300
+    assert set(outcome.examples["labels"]) == set(range(5))
+    points, labels = torch.tensor(outcome.examples["points"]), torch.tensor(outcome.examples["labels"])
+    assert torch.equal(method.asked[1][:300].mean(2)[:, 0].argmax(1), labels)
+    centres = torch.stack([points[labels == number].mean(0) for number in range(5)])
+    assert (points - centres[labels]).norm(dim=1).max() < (centres - points.mean(0)).norm(dim=1).max()
+
+
 # --- what methods are given ----------------------------------------------------------------------------------------------
 
 

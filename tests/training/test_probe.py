@@ -70,6 +70,23 @@ def test_ridge_and_its_choice_against_scikit_learn() -> None:
         np.testing.assert_allclose(probe.scores(X)[index], wanted, atol=1e-8)
 
 
+def test_the_leave_one_out_error_counts_the_intercept() -> None:
+    penalties = np.logspace(-2, 3, 40)
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.arange(8) % 2
+        features = torch.randn(8, 2, generator=generator).double() + 0.8 * labels[:, None]
+        inputs = (features - features.mean(0)).numpy()
+        inputs, targets = inputs / np.sqrt(np.square(inputs).mean()), np.eye(2)[labels]
+        kept = [np.arange(8) != row for row in range(8)]
+        errors = [
+            sum(np.square(Ridge(a).fit(inputs[k], targets[k]).predict(inputs[~k]) - targets[~k]).sum() for k in kept)
+            for a in penalties
+        ]
+        probe = ridge_probe(features, labels, penalties=penalties.tolist())
+        assert float(probe.penalties[0]) == pytest.approx(penalties[int(np.argmin(errors))])
+
+
 @pytest.mark.parametrize("penalty", [0.03, 1.0, 30.0])
 def test_logistic_against_scikit_learn(penalty: float) -> None:
     rows = budgets(2, 30)

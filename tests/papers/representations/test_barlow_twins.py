@@ -9,12 +9,30 @@ from replica.papers.representations.barlow_twins import NARROW, ROOF, WIDE, barl
 
 
 def test_judges_of_a_known_table() -> None:
-    few = {"twins": 0.9, "invariance alone": 0.8, "narrow twins": 0.85, "untrained": 0.7, ROOF: 0.95}
-    rank = {"twins": 20.0, "invariance alone": 5.0, "narrow twins": 10.0, "untrained": 30.0, ROOF: 9.0}
+    few = {
+        "twins": 0.9,
+        "invariance alone": 0.8,
+        "narrow twins": 0.85,
+        "untrained": 0.7,
+        ROOF: 0.95,
+        "components of pixels": 0.88,
+    }
+    rank = {
+        "twins": 20.0,
+        "invariance alone": 5.0,
+        "narrow twins": 10.0,
+        "untrained": 30.0,
+        ROOF: 9.0,
+        "components of pixels": 40.0,
+    }
     table = pd.DataFrame([{"method": name, "few": few[name], "rank": rank[name]} for name in few])
     gates = {"headroom": 0.25, "accuracy_of_roof": 0.95}
     expected = {
-        "avoids_collapse": {"gain_over_untrained": 0.2, "log_rank_over_invariance_alone": np.log(4)},
+        "avoids_collapse": {
+            "gain_over_untrained": 0.2,
+            "gain_over_components": 0.02,
+            "log_rank_over_invariance_alone": np.log(4),
+        },
         "redundancy_reduction": {
             "gain_over_invariance_alone": 0.1,
             "log_rank_over_invariance_alone": np.log(4),

@@ -52,6 +52,7 @@ twins = DIGITS.compare(
         "invariance alone": (barlow_twins, {"width": WIDE, "weight": 0.0}),
         "narrow twins": (barlow_twins, {"width": NARROW}),
         "untrained": "untrained",
+        "components of pixels": "pca",
         ROOF: "supervised",
     }
 )
@@ -72,6 +73,7 @@ def avoids_collapse(table):
     gates, accuracy, rank = controls(table)
     return gates | {
         "gain_over_untrained": accuracy["twins"] - accuracy["untrained"],
+        "gain_over_components": accuracy["twins"] - accuracy["components of pixels"],
         "log_rank_over_invariance_alone": rank["twins"] - rank["invariance alone"],
     }
 

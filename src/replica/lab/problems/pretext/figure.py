@@ -39,6 +39,6 @@ def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mappi
         axes.set_aspect("equal", adjustable="datalim")
     handles, names = grid[0].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=TEXT_POINTS, frameon=False,
+        figure.legend(handles, names, loc="outside upper center", ncols=len(names), fontsize=TEXT_POINTS, frameon=False,
                       handletextpad=0.1, columnspacing=0.8)  # fmt: skip
     figure.supxlabel("Two main directions of the embeddings of test images, first seed", fontsize=TEXT_POINTS)

@@ -162,6 +162,7 @@ class Pretext(LabelledRows):
 
         content = dataset.content
         train, test = self.rows(trial, content, options, split)
+        test = trial.rng("order").permutation(test)  # they come class by class, and of many the first are shown
         images, queries = prepared(content, train, test, trial.device)
         weights = trial.generator("encoder")
         encoder = Encoder(shape_of(content), int(options["width"]), int(options["dim"]), weights)
