@@ -5,13 +5,15 @@ import torch
 from torch import nn
 
 from replica.representations import (
+    HeadTraining,
     ReweightingHead,
     feature_weights,
     layerwise_weights_closed_form,
     linear_spectral_loss,
     spectral_contrastive_loss,
 )
-from replica.training import mlp
+from replica.representations.head_training import on_sphere
+from replica.training import Views, mlp
 
 DIM = 5
 
@@ -118,3 +120,29 @@ def test_bad_arguments():
     ):
         with pytest.raises(ValueError, match=said):
             call()
+
+
+def test_features_before_the_head_and_after_it_are_of_one_network():
+    images = torch.rand(40, 1, 4, 4, generator=seeded(1))
+
+    def trained(**options):
+        weights = seeded(2)
+        training = HeadTraining(Views(noise=0.1), batch=20, **options)
+        return training.pretrain(
+            images, lambda: nn.Sequential(nn.Flatten(), mlp((16, 6), generator=weights)), seeded(3), 3
+        )
+
+    before, after = trained().embed(images), trained(place="after")
+    torch.testing.assert_close(before, super(HeadTraining, after).embed(images))
+    torch.testing.assert_close(after.embed(images), after.behind(before))
+    fixed = trained(place="after", kappa=2.0)
+    powers = 2.0 ** -torch.arange(1.0, 7)
+    torch.testing.assert_close(fixed.embed(images), super(HeadTraining, fixed).embed(images) * powers)
+
+
+def test_loss_on_the_sphere_is_that_of_cosines():
+    one, two = (torch.randn(5, 32, generator=seeded(k)) for k in (1, 2))
+    wanted = spectral_contrastive_loss(*(2**0.5 * nn.functional.normalize(view) for view in (one, two)))
+    torch.testing.assert_close(on_sphere(one, 3 * two), wanted)
+    with pytest.raises(ValueError, match="place: got 'beside'"):
+        HeadTraining(Views(), place="beside")

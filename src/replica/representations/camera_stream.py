@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+_FRAMES_AT_ONCE = 2048
+
 
 class CameraStream(NamedTuple):
     """Frames in order of time, and which image each shows."""
@@ -79,8 +81,12 @@ def camera_stream(
         ],
         1,
     )
-    grid = nn.functional.affine_grid(maps, [frames, *images.shape[1:]], align_corners=False)
-    return CameraStream(nn.functional.grid_sample(images[shown], grid, align_corners=False), shown)
+    # In parts: the grid of a long stream would take several times the memory of its frames.
+    parts = []
+    for mapped, number in zip(maps.split(_FRAMES_AT_ONCE), shown.split(_FRAMES_AT_ONCE), strict=True):
+        grid = nn.functional.affine_grid(mapped, [len(number), *images.shape[1:]], align_corners=False)
+        parts.append(nn.functional.grid_sample(images[number], grid, align_corners=False))
+    return CameraStream(torch.cat(parts), shown)
 
 
 def temporal_pairs(
