@@ -72,6 +72,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "Denoiser",
         "python": 'data=(images, labels), entries={"mine": MyObjective}, few=5',
     },
+    "merge": {
+        "data": "--data my_networks/ --held-out 100",
+        "example": "my_merging.py",
+        "entry": "TrimmedSum",
+        "python": 'data="my_networks/", entries={"mine": MyMerging}, held_out=100',
+    },
     "events": {
         "data": "--data my_events.npz --steps 100",
         "example": "my_event_network.py",

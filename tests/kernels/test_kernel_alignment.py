@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from replica.kernels import kernel_alignment, linear_cka
+from replica.kernels import kernel_alignment, linear_cka, pairwise_linear_cka
 
 
 def layers(*shapes: tuple[int, ...], seed: int = 0) -> list[torch.Tensor]:
@@ -101,3 +101,22 @@ def test_gradients(samples: int, debiased: bool) -> None:
 def test_what_cannot_be_compared_is_refused(call, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+@pytest.mark.parametrize("samples", [12, 60])
+def test_all_pairs_at_once_are_the_pairs_one_by_one(samples: int, debiased: bool) -> None:
+    ours, theirs = layers((samples, 20), (samples, 3), (samples, 9)), layers((samples, 25), (samples, 4), seed=1)
+    found = pairwise_linear_cka(ours, theirs, debiased=debiased)
+    one_by_one = [[linear_cka(a, b, debiased=debiased) for b in theirs] for a in ours]
+    torch.testing.assert_close(found, torch.tensor(one_by_one, dtype=torch.float64))
+    torch.testing.assert_close(pairwise_linear_cka(ours, debiased=debiased).diagonal(), torch.ones(3).double())
+    with pytest.raises(ValueError, match=r"second\[1\]: got shape \(5, 2\), want"):
+        pairwise_linear_cka(ours, [theirs[0], torch.ones(5, 2)])
+
+
+def test_many_units_in_blocks_are_the_whole_covariance() -> None:
+    X, Y = layers((900, 600), (900, 300))
+    X, Y = X - X.mean(0), Y - Y.mean(0)
+    whole = (X.T @ Y).square().sum() / (X.T @ X).norm() / (Y.T @ Y).norm()
+    assert linear_cka(X, Y).item() == pytest.approx(whole.item(), rel=1e-12)

@@ -69,6 +69,7 @@ FORMS = {
     "stream": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "credit": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "scaling": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
+    "merge": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "similarity": {"arrays by name": {f"{net}/{layer}": GRIDS * (net == "a") + RNG.normal(size=GRIDS.shape)
                                       for net in "ab" for layer in ("one", "two")}},
     "pretext": {"pair": (GRIDS, Y[:40]), "tensors": (torch.tensor(GRIDS), torch.tensor(Y[:40]))},
@@ -83,6 +84,7 @@ CHEAPEST = {
     "scaling": "he",
     "similarity": "linear-cka",
     "pretext": "untrained",
+    "merge": "average",
 }
 OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}}
 

@@ -222,6 +222,20 @@ class Pixels:
         return images.flatten(1)[:, -self.kept :].contiguous()
 
 
+class Scaling:
+    """The start and a share of what training changed, by default far too much of it."""
+
+    space: ClassVar = {"share": Uniform(0.0, 1.0)}
+
+    def __init__(self, share: float = -50.0) -> None:
+        self.share = share
+
+    def merge(self, base: Any, networks: Any, held_out: Any) -> Any:
+        start, states = base.state_dict(), [net.state_dict() for net in networks]
+        base.load_state_dict({n: v + self.share * sum(s[n] - v for s in states) for n, v in start.items()})
+        return base
+
+
 def patterns() -> Dataset:
     real = np.random.default_rng(0).random((60, 20)).astype(np.float32)
     return Dataset("patterns", "", PatternSets(real, np.where(real > 0.5, 1, -1).astype(np.int8)), "patterns", (20,))
@@ -290,6 +304,11 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "teacher": (taught, Shrunk, {"target": "linear", "dim": 3, "examples": 40, "test": 20}),
     "similarity": (layers, Signed, {"stimuli": 30, "noise": 0.1}),
     "pretext": (pictures, Pixels, {"few": 5, "many": 10, "epochs": 1}),
+    "merge": (
+        rows,
+        Scaling,
+        {"setting": "forks", "networks": 2, "depth": 1, "width": 8, "common_epochs": 10, "epochs": 2, "held_out": 10},
+    ),
     "scaling": (rows, Rates, {"width": "4,8", "depth": 1, "optimiser": "sgd", "steps": 20, "batch": 8, "rates": 6}),
 }
 every_problem = pytest.mark.parametrize("name", names())
@@ -344,7 +363,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         tested = rng.rng("stimuli").permutation(len(content))[: options["stimuli"]]
     elif name == "recall":
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
-    elif name in ("classification", "credit", "events", "pretext", "scaling"):
+    elif name in ("classification", "credit", "events", "pretext", "scaling", "merge"):
         tested = labelled_rows.stratified_split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
     elif name == "regression":
         tested = draw_rows(content, 0.0, seed, rng.rng("split"))[1]
@@ -363,7 +382,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         content = replace(content, activations=spoilt)
     elif name == "recall":
         content = replace(content, real=spoiled(content.real))
-    elif name in ("classification", "credit", "pretext", "scaling"):
+    elif name in ("classification", "credit", "pretext", "scaling", "merge"):
         content = replace(content, features=spoiled(content.features))
     elif name == "regression":
         content = replace(content, features=spoiled(content.features), targets=spoiled(content.targets))

@@ -5,6 +5,7 @@ Each problem has a class of cases here; a problem without one fails.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import itertools
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from replica.lab.problems.scaling.search import train
 from replica.lab.problems.stream.info import StreamInfo
 from replica.lab.runner.execute import seed_everything, use_one_thread
 from replica.lab.runner.job import load_paper
-from replica.training import ridge_probe
+from replica.training import mlp, ridge_probe
 
 Output = dict[str, Any]
 
@@ -426,6 +427,40 @@ class PretextCases:
         assert ridge_probe(known, labels[:80]).accuracy(asked, labels[80:]) >= 0.95
 
 
+class MergeCases:
+    """Inputs, classes, width and number of networks: the smallest, three networks, more inputs than rows held out."""
+
+    shapes = ((2, 2, 2, 2), (5, 3, 4, 3), (40, 4, 8, 2))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        features, classes, width, count = shape
+        generator = torch.Generator().manual_seed(0)
+        base, *networks = (mlp((features, width, classes), generator=generator) for _ in range(count + 1))
+        held_out = [(torch.randn(6, features, generator=generator), torch.arange(6) % classes) for _ in range(count)]
+        merged = method.merge(base, networks, held_out)
+        inputs = torch.cat([held_out[0][0], torch.full((1, features), 1e3)])
+        scores = merged(inputs).detach()
+        assert scores.shape == (7, classes)
+        assert torch.isfinite(scores).all()
+        return {"scores": scores}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Equal networks, which tell three clouds apart, are merged into one that does."""
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.arange(60) % 3
+        inputs = torch.randn(60, 6, generator=generator) + 6 * torch.eye(6)[labels]
+        base = mlp((6, 16, 3), generator=generator)
+        trained = copy.deepcopy(base)
+        descent = torch.optim.Adam(trained.parameters(), 0.01)
+        for _ in range(200):
+            descent.zero_grad()
+            torch.nn.functional.cross_entropy(trained(inputs), labels).backward()
+            descent.step()
+        networks = [copy.deepcopy(trained) for _ in range(2)]
+        merged = make(Trial(0, "laptop")).merge(base, networks, [(inputs, labels)] * 2)
+        assert float((merged(inputs).argmax(1) == labels).float().mean()) > 0.95
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
@@ -438,6 +473,7 @@ CASES = {
     "scaling": ScalingCases(),
     "similarity": SimilarityCases(),
     "pretext": PretextCases(),
+    "merge": MergeCases(),
 }
 TRIVIAL = {"random-guess", "majority", "mean-field", "mean"}
 ENTRIES = [

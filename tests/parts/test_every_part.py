@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import replica
 from replica.architectures import Hypernetwork
+from replica.generative import DenoisingMLP, FiniteSetDenoiser, MixtureDenoiser, PreconditionedDenoiser
 from replica.kernels import (
     AbcParametrization,
     BundledNetwork,
@@ -39,7 +40,15 @@ from replica.kernels import (
     bundle,
     optimal_activation,
 )
-from replica.landscapes import DenseProjection, FastfoodProjection, SparseProjection, SubspaceTraining
+from replica.landscapes import (
+    AnisotropicComposition,
+    DecisionNetwork,
+    DenseProjection,
+    FastfoodProjection,
+    SparseProjection,
+    SubspaceTraining,
+    TaskVector,
+)
 from replica.memory import (
     ActiveDendriteNeuron,
     ActiveDendriteSegments,
@@ -77,12 +86,14 @@ from replica.plasticity import (
     TargetProjection,
 )
 from replica.representations import (
+    BrickRouter,
     MaskedAutoencoder,
     RelativeEncoder,
     RelativeProjection,
     ReweightingHead,
     SelfDistillation,
     UnitStatistics,
+    grow_brick,
 )
 from replica.spiking import (
     AlignedProjections,
@@ -221,6 +232,13 @@ def statistics(generator: torch.Generator) -> nn.Module:
     return UnitStatistics(3, 4)
 
 
+def grown_brick(generator: torch.Generator) -> nn.Module:
+    """New bricks give zero until something is learned: here as if they had learned something."""
+    grown = grow_brick(mlp((4, 12, 3), generator=generator), 5, generator=generator)
+    nn.init.normal_(grown.brick[2].weight, generator=generator)
+    return grown
+
+
 def accumulate(module: nn.Module, first: Tensor, second: Tensor) -> Tensor:
     fresh = copy.deepcopy(module)
     fresh.update(first, second)
@@ -247,6 +265,13 @@ def over_time(module: nn.Module, currents: Tensor) -> Tensor:
 
 def one_row(call: Callable[..., Any], *shape: int) -> Callable[[], Any]:
     return lambda: call(torch.zeros(*shape))
+
+
+def composition(generator: torch.Generator) -> AnisotropicComposition:
+    """Two vectors, blocks in two groups."""
+    base, *tuned = (mlp((4, 5, 3), generator=generator) for _ in range(3))
+    vectors = [TaskVector.between(base, net) for net in tuned]
+    return AnisotropicComposition(base, vectors, partitions=2, generator=generator)
 
 
 PARTS: dict[str, Part] = {
@@ -739,6 +764,61 @@ PARTS: dict[str, Part] = {
     ),
     "training.conv_net": Part(
         lambda g: conv_net((1, 4, 8), 3, generator=g), lambda n, draw: (draw(n, 1, 8, 8),)
+    ),
+    "generative.FiniteSetDenoiser": Part(
+        lambda g: FiniteSetDenoiser(torch.randn(7, 3, generator=g)),
+        lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
+        ((lambda: FiniteSetDenoiser(torch.zeros(0, 3)), "points"),),
+    ),
+    "generative.MixtureDenoiser": Part(
+        lambda g: MixtureDenoiser(torch.randn(4, 3, generator=g), 0.5),
+        lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
+        (
+            (lambda: MixtureDenoiser(torch.zeros(3), 1.0), "means"),
+            (lambda: MixtureDenoiser(torch.zeros(2, 3), -1.0), "covariances"),
+            (lambda: MixtureDenoiser(torch.zeros(2, 3), 1.0, torch.zeros(2)), "weights"),
+        ),
+    ),
+    "generative.DenoisingMLP": Part(
+        lambda g: DenoisingMLP(3, width=16, condition_dim=2, generator=g),
+        lambda n, draw: (draw(n, 3), draw(n), draw(n, 2)),
+        ((lambda: DenoisingMLP(3, width=0), "width"),),
+    ),
+    "generative.PreconditionedDenoiser": Part(
+        lambda g: PreconditionedDenoiser(DenoisingMLP(3, width=16, generator=g)),
+        lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
+        ((lambda: PreconditionedDenoiser(nn.ReLU(), data_scale=0), "data_scale"),),
+    ),
+    "representations.BrickRouter": Part(
+        lambda g: BrickRouter(mlp((4, 12, 3), generator=g), torch.arange(12) % 4, kept=2),
+        lambda n, draw: (draw(n, 4),),
+        (
+            (lambda: BrickRouter(mlp((4, 12, 3)), torch.arange(12) % 5, kept=2), "bricks"),
+            (lambda: BrickRouter(mlp((4, 12, 3)), torch.arange(12) % 4, kept=5), "kept"),
+            (lambda: BrickRouter(nn.Sequential(nn.ReLU()), torch.zeros(1, dtype=torch.int64), kept=1), "ffn"),
+        ),
+        near=None,  # rounding can turn over which bricks are kept
+    ),
+    "representations.GrownBrick": Part(
+        grown_brick,
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: grow_brick(mlp((4, 12, 3)), 0), "neurons"),),
+    ),
+    "landscapes.DecisionNetwork": Part(
+        lambda g: DecisionNetwork(torch.randn(5, 5, generator=g), generator=g),
+        lambda n, draw: (draw(n, 4, 3),),
+        (
+            (lambda: DecisionNetwork(torch.zeros(2, 3)), "recurrent"),
+            (one_row(DecisionNetwork(torch.eye(2)), 1, 3, 4), "inputs: got"),
+        ),
+    ),
+    "landscapes.AnisotropicComposition": Part(
+        composition,
+        lambda n, draw: (draw(n, 4),),
+        (
+            (lambda: AnisotropicComposition(nn.Linear(2, 1), []), "vectors"),
+            (lambda: AnisotropicComposition(nn.Linear(2, 1), [TaskVector({})]), "vectors"),
+        ),
     ),
     "representations.ReweightingHead": Part(
         lambda g: ReweightingHead(4, 1.1),

@@ -1,12 +1,16 @@
 from .sets.digits import digits as digits
 from .sets.images import Images as Images
 from .sets.mnist import mnist as mnist
+from .sets.cifar10 import cifar10 as cifar10
 from .sets.few_shot_streams import FewShotStreams as FewShotStreams
 from .sets.few_shot_streams import Streams as Streams
 from .sets.few_shot_streams import with_rotations as with_rotations
 from .sets.omniglot import Characters as Characters
 from .sets.omniglot import omniglot as omniglot
 from .sets.shakespeare import shakespeare as shakespeare
+from .sets.languages_mixture import LanguagesMixture as LanguagesMixture
+from .sets.languages_mixture import inferno as inferno
+from .sets.languages_mixture import languages_mixture as languages_mixture
 from .sets.state_machine import StateMachine as StateMachine
 from .sets.patterns import Patterns as Patterns
 from .sets.labelled import Labelled as Labelled
@@ -59,6 +63,7 @@ __all__ = [
     "FewShotStreams",
     "Images",
     "Labelled",
+    "LanguagesMixture",
     "Patterns",
     "RegressionRows",
     "SolutionMap",
@@ -66,11 +71,14 @@ __all__ = [
     "Streams",
     "Traverses",
     "burgers",
+    "cifar10",
     "coincidence_scores",
     "darcy",
     "delayed_coincidences",
     "digits",
     "helmholtz",
+    "inferno",
+    "languages_mixture",
     "latency_digits",
     "level_crossings",
     "mnist",

@@ -206,4 +206,8 @@ from .scalable_layers import (
 )
 
 # How alike two kernels are, and two representations through theirs
-from .kernel_alignment import kernel_alignment as kernel_alignment, linear_cka as linear_cka
+from .kernel_alignment import (
+    kernel_alignment as kernel_alignment,
+    linear_cka as linear_cka,
+    pairwise_linear_cka as pairwise_linear_cka,
+)

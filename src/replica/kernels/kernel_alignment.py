@@ -3,6 +3,7 @@
 Cortes et al. 2012 (centred alignment of kernels), Kornblith et al. 2019 (CKA of representations), Song et al. 2012 (debiased).
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -93,13 +94,100 @@ def linear_cka(
         ours, theirs = one @ one.mT, other @ other.mT
         across, own, others = ((a * b).sum((-2, -1)) for a, b in ((ours, theirs), (ours, ours), (theirs, theirs)))
     else:
-        across, own, others = ((a.mT @ b).square().sum((-2, -1)) for a, b in ((one, other), (one, one), (other, other)))
+        across = (one.mT @ other).square().sum((-2, -1))
+        own, others = _squared_covariances(one), _squared_covariances(other)
     if debiased:
         lengths, other_lengths = one.square().sum(-1), other.square().sum(-1)
         across = _without_diagonal(across, lengths, other_lengths)
         own = _without_diagonal(own, lengths, lengths)
         others = _without_diagonal(others, other_lengths, other_lengths)
     return _cosine(across, own, others)
+
+
+def pairwise_linear_cka(
+    first: Sequence[Float[Tensor, "samples _"]],
+    second: Sequence[Float[Tensor, "samples _"]] | None = None,
+    *,
+    debiased: bool = False,
+) -> Float[Tensor, "layers others"]:
+    """`linear_cka` of every layer with every other, layers of any widths, without a loop over pairs.
+
+    Kernels as rows of one matrix of layers × samples² have all their inner products in one product, taken over rows of samples so
+    that memory stays small; where samples are many, a layer's covariance with all units is squared and summed by layer instead.
+
+    Args:
+        first: activations of the same samples, a matrix (samples, units) a layer.
+        second: likewise, of another network perhaps; none takes ``first`` again.
+        debiased: see `linear_cka`.
+
+    Raises:
+        ValueError: as `linear_cka`, with the layer's place.
+
+    Example:
+        >>> import torch
+        >>> from replica.kernels import pairwise_linear_cka
+        >>> layers = [torch.randn(50, width, generator=torch.Generator().manual_seed(width)) for width in (3, 5)]
+        >>> pairwise_linear_cka([*layers, 2 * layers[0]])[0].round(decimals=2)
+        tensor([1.0000, 0.0600, 1.0000])
+    """
+    samples = first[0].shape[0] if len(first) and first[0].dim() == 2 else 0
+    sides = []
+    for name, layers in (("first", first), ("second", first if second is None else second)):
+        centred = []
+        for place, units in enumerate(layers):
+            if units.dim() != 2 or not units.shape[1] or len(units) != samples:
+                raise ValueError(
+                    f"{name}[{place}]: got shape {tuple(units.shape)}, want ({samples or 'samples'}, units)"
+                )
+            _check_samples(samples, samples, "debiased" if debiased else "biased")
+            centred.append(units - units.mean(0))
+            _check_varies(f"{name}[{place}]", "representation", units, centred[-1])
+        if not centred:
+            raise ValueError(f"{name}: got no layer, want one or more")
+        sides.append(centred)
+    ours, theirs = sides
+    across = _inner_products(ours, theirs, debiased)
+    if second is None:
+        own = others = across.diagonal()
+    else:
+        own = torch.cat([_inner_products([units], [units], debiased)[0] for units in ours])
+        others = torch.cat([_inner_products([units], [units], debiased)[0] for units in theirs])
+    return _cosine(across, own[:, None], others)
+
+
+def _inner_products(first: list[Tensor], second: list[Tensor], debiased: bool) -> Tensor:
+    """⟨K, L⟩ of the kernels of all pairs of centred layers, shape (first, second)."""
+    samples, theirs = len(first[0]), torch.cat(second, 1)
+    if 2 * samples <= theirs.shape[1]:
+        products = theirs.new_zeros(len(first), len(second))
+        rows = max(1, 2**24 // (samples * max(len(first), len(second))))  # of all kernels, in memory at once
+        for start in range(0, samples, rows):
+            ours, others = (
+                torch.stack([units[start : start + rows] @ units.T for units in layers]).flatten(1)
+                for layers in (first, second)
+            )
+            products = products + ours @ others.T
+    else:
+        widths = torch.tensor([units.shape[1] for units in second])
+        layer = torch.arange(len(second)).repeat_interleave(widths).to(theirs.device)
+        columns = torch.stack([(units.T @ theirs).square().sum(0) for units in first])
+        products = columns.new_zeros(len(first), len(second)).index_add(1, layer, columns)
+    if debiased:
+        lengths, other_lengths = (
+            torch.stack([units.square().sum(1) for units in layers]) for layers in (first, second)
+        )
+        products = _without_diagonal(products, lengths[:, None], other_lengths)
+    return products
+
+
+def _squared_covariances(units: Tensor) -> Tensor:
+    """‖X'X‖² from the blocks on and above the diagonal: the others are the same."""
+    width = 256
+    total = units.new_zeros(units.shape[:-2])
+    for start in range(0, units.shape[-1], width):
+        block = units[..., start : start + width].mT @ units[..., start:]
+        total = total + 2 * block.square().sum((-2, -1)) - block[..., :width].square().sum((-2, -1))
+    return total
 
 
 def _without_diagonal(product: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -134,9 +222,14 @@ def _check_samples(first: int, second: int, centring: str) -> None:
 
 def _check_varies(name: str, what: str, given: Tensor, centred: Tensor) -> None:
     """What is left of a constant after centring is rounding."""
-    rounding = 10 * torch.finfo(given.dtype).eps * given.abs().amax((-2, -1))
-    if not bool((centred.abs().amax((-2, -1)) > rounding).all()):  # also false for NaN
+    rounding = 10 * torch.finfo(given.dtype).eps * _largest(given)
+    if not bool((_largest(centred) > rounding).all()):  # also false for NaN
         raise ValueError(f"{name}: got a {what} that is constant or not finite, want one that varies")
+
+
+def _largest(matrix: Tensor) -> Tensor:
+    """The largest absolute value, without a copy of the matrix."""
+    return torch.maximum(matrix.detach().amax((-2, -1)), -matrix.detach().amin((-2, -1)))
 
 
 def _cosine(across: Tensor, own: Tensor, others: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ from .activation_patterns import (
     sampled_patterns as sampled_patterns,
 )
 from .convex_relu_admm import ConvexReluSolution as ConvexReluSolution, convex_relu_admm as convex_relu_admm
+from .convex_relu_interior import convex_relu_interior as convex_relu_interior
 from .convex_relu import (
     ConvexReluClassifier as ConvexReluClassifier,
     ConvexReluRegressor as ConvexReluRegressor,
@@ -61,3 +62,66 @@ from .subspace_training import (
     train_in_subspaces as train_in_subspaces,
 )
 from .subspace_classifier import SubspaceClassifier as SubspaceClassifier
+
+# Paths between trained nets: segments, barriers, Bézier curves; permutations of units that bring nets near each other
+from .paths import (
+    Barrier as Barrier,
+    BezierCurve as BezierCurve,
+    barrier as barrier,
+    interpolate as interpolate,
+    losses_along as losses_along,
+)
+from .permutation_alignment import (
+    Alignment as Alignment,
+    activation_matching as activation_matching,
+    permute_units as permute_units,
+    weight_matching as weight_matching,
+)
+
+# Why barriers are there: curvature along the segment, and runs that fork
+from .curvature_barrier import (
+    CurvatureBarrier as CurvatureBarrier,
+    barrier_from_curvature as barrier_from_curvature,
+    curvature_along as curvature_along,
+)
+from .forks import forked_batches as forked_batches
+from .connected_layers import average_connected_layers as average_connected_layers
+
+# Zoos of models over grids of settings, and the phases of their loss landscapes
+from .landscape_phases import (
+    LandscapeMetrics as LandscapeMetrics,
+    PhaseThresholds as PhaseThresholds,
+    landscape_metrics as landscape_metrics,
+    phase_of as phase_of,
+)
+from .model_zoo import ModelZoo as ModelZoo, ZooBlock as ZooBlock
+
+# Starts of low rank, and how far the tangent kernel turns from there
+from .low_rank_initialization import (
+    aligned_low_rank as aligned_low_rank,
+    effective_rank as effective_rank,
+    low_rank_initialization_ as low_rank_initialization_,
+)
+from .linear_kernel_change import (
+    LearnedLinear as LearnedLinear,
+    expected_alignment as expected_alignment,
+    small_weight_alignment as small_weight_alignment,
+    two_layer_flow as two_layer_flow,
+)
+from .decision_network import (
+    DecisionNetwork as DecisionNetwork,
+    perceptual_decisions as perceptual_decisions,
+)
+
+# Examples that carry a loss's spikes, and a toy in which they do
+from .opposing_groups import (
+    LossSpikeTracker as LossSpikeTracker,
+    OpposingGroups as OpposingGroups,
+    find_opposing_groups as find_opposing_groups,
+    groups_of_equal_loss as groups_of_equal_loss,
+)
+from .opposing_toy import OpposingToy as OpposingToy, ToyPath as ToyPath
+
+# Networks composed of what training changed in others, with a learned scale a block
+from .task_vectors import TaskVector as TaskVector
+from .anisotropic_composition import AnisotropicComposition as AnisotropicComposition, learn_scales as learn_scales

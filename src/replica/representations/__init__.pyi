@@ -74,6 +74,26 @@ from .feature_merging import (
 )
 from .unit_layers import keep_units as keep_units
 
+# Disentangled or not: tasks of known geometry, and whether a variable's code is the same in all contexts
+from .condition_geometry import (
+    cross_condition_generalization as cross_condition_generalization,
+    parallelism_score as parallelism_score,
+)
+from .latent_task import LatentTask as LatentTask, latent_task as latent_task
+
+# Modules inside a feed-forward layer: neurons of a function, groups that fire together, and what can be done with them
+from .neuron_functionality import (
+    neuron_functionality as neuron_functionality,
+    partition_neurons as partition_neurons,
+)
+from .bricks import (
+    BrickRouter as BrickRouter,
+    GrownBrick as GrownBrick,
+    grow_brick as grow_brick,
+    merge_bricks as merge_bricks,
+    prune_neurons as prune_neurons,
+)
+
 # Learned without labels: the loop and the two-view form that objectives share, and Barlow Twins
 from .encoder_training import (
     EncoderTraining as EncoderTraining,
@@ -81,6 +101,27 @@ from .encoder_training import (
     projection_head as projection_head,
 )
 from .barlow_twins import BarlowTwins as BarlowTwins, barlow_twins_loss as barlow_twins_loss
+
+# Nodes and edges: the local interaction basis of layers, principal components, and networks with few of either
+from .interaction_basis import (
+    LayerBasis as LayerBasis,
+    local_interaction_basis as local_interaction_basis,
+    principal_basis as principal_basis,
+)
+from .interaction_edges import (
+    ablate_edges as ablate_edges,
+    ablate_nodes as ablate_nodes,
+    interaction_edges as interaction_edges,
+    strongest_edges as strongest_edges,
+)
+
+# Guidance: learning to represent as a network of another architecture does
+from .guidance import (
+    Guidance as Guidance,
+    Guided as Guided,
+    guidance_loss as guidance_loss,
+    pair_layers as pair_layers,
+)
 
 # What contrastive losses weigh, layer by layer, before a projection head and after it
 from .feature_weighting import (

@@ -12,6 +12,7 @@ from .estimators import rate_share as rate_share
 from .estimators import relative_l2 as relative_l2
 from .lanczos import Eigenpairs as Eigenpairs
 from .lanczos import top_eigenvalues as top_eigenvalues
+from .full_batch import full_batch_descent as full_batch_descent
 from .language import CharacterText as CharacterText
 from .language import bits_per_token as bits_per_token
 from .language import next_token_accuracy as next_token_accuracy
@@ -32,6 +33,11 @@ from .rate_sweep import sweep_rates as sweep_rates
 from .replicas import ReplicaMinibatches as ReplicaMinibatches
 from .replicas import Replicas as Replicas
 from .replicas import train_replicas as train_replicas
+from .sample_distances import energy_distance as energy_distance
+from .sample_distances import neighbour_test as neighbour_test
+from .sample_distances import novelty as novelty
+from .sample_distances import precision_and_recall as precision_and_recall
+from .sample_distances import sliced_wasserstein as sliced_wasserstein
 from .small_net import SmallNet as SmallNet
 from .small_net import as_images as as_images
 from .small_net import image_shape as image_shape
@@ -61,7 +67,9 @@ __all__ = [
     "bits_per_token",
     "conv_net",
     "effective_rank",
+    "energy_distance",
     "fit",
+    "full_batch_descent",
     "image_shape",
     "label_budgets",
     "logistic_probe",
@@ -69,11 +77,15 @@ __all__ = [
     "mlp",
     "multiply_accumulates",
     "neighbour_accuracy",
+    "neighbour_test",
     "next_token_loss",
+    "novelty",
+    "precision_and_recall",
     "rate_share",
     "relative_l2",
     "ridge_probe",
     "sharpness",
+    "sliced_wasserstein",
     "small_net",
     "split_indices",
     "sweep_rates",

@@ -8,6 +8,7 @@ from .fit_predict import Sample as Sample
 from .footprint import kept_bytes as kept_bytes
 from .footprint import parameter_count as parameter_count
 from .labelled_rows import LabelledRows as LabelledRows
+from .merge.problem import Merge as Merge
 from .operator.problem import Operator as Operator
 from .pretext.problem import Pretext as Pretext
 from .problem import Dataset as Dataset
@@ -40,6 +41,7 @@ __all__ = [
     "Events",
     "FitPredict",
     "LabelledRows",
+    "Merge",
     "Metric",
     "Operator",
     "Option",

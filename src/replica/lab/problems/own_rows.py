@@ -92,8 +92,8 @@ class LabelledData(OwnRows):
         "mnist": "MNIST's 10,000 test digits of 28 × 28 pixels, 10 classes (11 MB, downloaded once)",
     }
     drawn: ClassVar[tuple[str, ...]] = ("mnist-1d",)
-    data_formats = LABELLED_FORMATS
-    files = "a file or a folder of images by class"
+    data_formats: ClassVar[tuple[str, ...]] = LABELLED_FORMATS
+    files: ClassVar[str] = "a file or a folder of images by class"
 
     def named(self, name: str, seed: int | None, options: Options) -> Any:
         """See `Problem.named`."""

@@ -22,6 +22,7 @@ PROBLEMS: dict[str, str] = {
     "events": "replica.lab.problems.events.problem:Events",
     "teacher": "replica.lab.problems.teacher.problem:Teacher",
     "similarity": "replica.lab.problems.similarity.problem:Similarity",
+    "merge": "replica.lab.problems.merge.problem:Merge",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
     "pretext": "replica.lab.problems.pretext.problem:Pretext",
 }
