@@ -85,7 +85,16 @@ from replica.plasticity import (
     MomentumAuxiliary,
     TargetProjection,
 )
-from replica.representations import BrickRouter, RelativeEncoder, RelativeProjection, UnitStatistics, grow_brick
+from replica.representations import (
+    BrickRouter,
+    MaskedAutoencoder,
+    RelativeEncoder,
+    RelativeProjection,
+    ReweightingHead,
+    SelfDistillation,
+    UnitStatistics,
+    grow_brick,
+)
 from replica.spiking import (
     AlignedProjections,
     DelayedLinear,
@@ -809,6 +818,31 @@ PARTS: dict[str, Part] = {
         (
             (lambda: AnisotropicComposition(nn.Linear(2, 1), []), "vectors"),
             (lambda: AnisotropicComposition(nn.Linear(2, 1), [TaskVector({})]), "vectors"),
+        ),
+    ),
+    "representations.ReweightingHead": Part(
+        lambda g: ReweightingHead(4, 1.1),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: ReweightingHead(4, 0.0), "kappa"), (lambda: ReweightingHead(4)(torch.zeros(2, 3)), "features")),
+        drawn=False,
+    ),
+    "representations.SelfDistillation": Part(
+        lambda g: SelfDistillation(mlp((6, 5), generator=g), 5, prototypes=7, hidden=8, bottleneck=4, generator=g),
+        lambda n, draw: (draw(n, 6),),
+        (
+            (lambda: SelfDistillation(nn.Identity(), 4, teacher_temperature=0.2), "teacher_temperature"),
+            (lambda: SelfDistillation(nn.Identity(), 4, momentum=1.5), "momentum"),
+            (lambda: SelfDistillation(nn.Identity(), 4, prototypes=1), "prototypes"),
+        ),
+    ),
+    "representations.MaskedAutoencoder": Part(
+        lambda g: MaskedAutoencoder(
+            nn.Sequential(nn.Flatten(), mlp((16, 5), generator=g)), 5, (1, 4, 4), hidden=8, generator=g
+        ),
+        lambda n, draw: (draw(n, 1, 4, 4),),
+        (
+            (lambda: MaskedAutoencoder(nn.Flatten(), 9, (1, 3, 3)), "patch"),
+            (lambda: MaskedAutoencoder(nn.Flatten(), 16, (1, 4, 4), share=1.0), "share"),
         ),
     ),
 }  # fmt: skip

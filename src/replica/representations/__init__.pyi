@@ -122,3 +122,24 @@ from .guidance import (
     guidance_loss as guidance_loss,
     pair_layers as pair_layers,
 )
+
+# What contrastive losses weigh, layer by layer, before a projection head and after it
+from .feature_weighting import (
+    LayerwiseWeights as LayerwiseWeights,
+    ReweightingHead as ReweightingHead,
+    feature_weights as feature_weights,
+    layerwise_weights_closed_form as layerwise_weights_closed_form,
+    linear_spectral_loss as linear_spectral_loss,
+    spectral_contrastive_loss as spectral_contrastive_loss,
+)
+from .head_training import HeadTraining as HeadTraining
+
+# A child's view: frames of a drifting camera, and objectives that learn from them without labels
+from .camera_stream import (
+    CameraStream as CameraStream,
+    camera_stream as camera_stream,
+    temporal_pairs as temporal_pairs,
+)
+from .self_distillation import SelfDistillation as SelfDistillation
+from .stream_distillation import StreamDistillation as StreamDistillation
+from .masked_autoencoder import MaskedAutoencoder as MaskedAutoencoder, MaskedTraining as MaskedTraining

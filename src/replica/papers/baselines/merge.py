@@ -102,7 +102,9 @@ class Ensemble(nn.Module):
         return torch.stack([net(inputs).log_softmax(1) for net in self.networks]).logsumexp(0)
 
 
-@baselines.entry("ensemble", "the mean of all networks' probabilities: it keeps and runs them all")
+@baselines.entry(
+    "ensemble", "the mean of probabilities, the ceiling where networks share a task: it keeps and runs them all"
+)
 def ensemble(trial: Trial) -> Merger:
     """Where networks share a task, the ceiling; it costs as many networks as there are."""
     return Merger(lambda base, networks, rows: Ensemble(networks))

@@ -93,19 +93,19 @@ def routed(trial: Trial, model: Any, inputs: Tensor, active: Tensor) -> Variants
         yield "gate", kind, router
 
 
-def rises(table, study: str):
+def rises(table: Any, study: str) -> Any:
     """Mean rise of the loss by what is varied (rows) and language."""
     return table[table["study"] == study].pivot_table(index="kind", columns="language", values="rise")
 
 
-def own_less_others(rows, names) -> float:
+def own_less_others(rows: Any, names: Any) -> float:
     """Mean over functions of the rise in their own language less that in others."""
     square = rows.loc[names, names].to_numpy()
     own, others = square.trace(), square.sum() - square.trace()
     return own / len(square) - others / (len(square) * (len(square) - 1))
 
 
-def shown(study: str, xlabel: str):
+def shown(study: str, xlabel: str) -> Any:
     """Rises of the loss by what is varied, a colour a language."""
 
     def draw(axes, table):

@@ -58,7 +58,7 @@ def geometry(nets: Replicas, grid: Grid, generator: torch.Generator) -> list[dic
     """Of the hidden layer in each cell: its alignments, and how its targets are coded."""
     inputs, labels, conditions = grid.draw(256, generator)
     right = ((nets(inputs, shared=False) > 0) == labels).float().mean(1)
-    weight, bias, activation = nets.parameters["0.weight"], nets.parameters["0.bias"], nets.model(0)[1]
+    weight, bias, activation = nets.parameters["0.weight"], nets.parameters["0.bias"], nets.model(0)[1]  # type: ignore[index]
     clean, noisy = (activation(rows @ weight.mT + bias[:, None]).double() for rows in (grid.means, inputs))
     rows = []
     for cell, task in enumerate(grid.tasks):
@@ -89,20 +89,20 @@ def networks(trial: Trial) -> list[dict[str, Any]]:
     return rows
 
 
-def by_cell(table, measure: str, training: str = "after"):
+def by_cell(table: Any, measure: str, training: str = "after") -> Any:
     """A column an activation, and their difference, tanh less ReLU."""
     rows = table[table["training"] == training].pivot_table(index="cell", columns="activation", values=measure)
     return rows.assign(gain=rows["tanh"] - rows["ReLU"])
 
 
-def compared(table, measure: str):
+def compared(table: Any, measure: str) -> Any:
     """By cell after training and before, without the corner, and the measures that all judges give."""
     after, before = by_cell(table, measure), by_cell(table, measure, "before")
     right = by_cell(table, "accuracy").drop(CORNER)[list(ACTIVATIONS)].mean(axis=None)
     return after.drop(CORNER), before.drop(CORNER), {"gain_in_xor_corner": after["gain"][CORNER], "accuracy": right}
 
 
-def shown(measure: str, label: str):
+def shown(measure: str, label: str) -> Any:
     """Trained networks by cell."""
 
     def draw(axes, table):

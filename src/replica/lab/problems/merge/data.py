@@ -18,7 +18,7 @@ Weights = Mapping[str, NDArray[Any]]
 BASE, BUILD, ROWS = "base.safetensors", "build.py", "rows.npz"
 FEWEST = 4
 """The fewest rows of a network: some are held out, some are tested."""
-FOLDER = "folder of networks"
+FOLDER = "folder of networks (build.py with build(), NAME.safetensors and NAME.npz of each, or rows.npz, and base.safetensors)"
 _WANTED_ROWS = "wanted a file written by numpy.savez with arrays 'X' (one row a sample) and 'y' (its class, from 0)"
 
 
