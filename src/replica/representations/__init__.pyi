@@ -73,3 +73,14 @@ from .feature_merging import (
     iterative_feature_merging as iterative_feature_merging,
 )
 from .unit_layers import keep_units as keep_units
+
+# Shifts: learners of several environments whose cues may turn, and features rich enough for them
+from .invariance import (
+    environment_risks as environment_risks,
+    environment_shares as environment_shares,
+    group_dro as group_dro,
+    irm_penalty as irm_penalty,
+    vrex_penalty as vrex_penalty,
+)
+from .invariant_training import InvariantClassifier as InvariantClassifier, train_invariant as train_invariant
+from .rich_features import BonsaiFeatures as BonsaiFeatures, RichNets as RichNets, rich_nets as rich_nets

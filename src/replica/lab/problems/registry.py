@@ -22,6 +22,7 @@ PROBLEMS: dict[str, str] = {
     "events": "replica.lab.problems.events.problem:Events",
     "teacher": "replica.lab.problems.teacher.problem:Teacher",
     "similarity": "replica.lab.problems.similarity.problem:Similarity",
+    "shift": "replica.lab.problems.shift.problem:Shift",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
 }
 
