@@ -69,6 +69,8 @@ FORMS = {
     "stream": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "credit": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "scaling": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
+    "shift": {"arrays by name": {"X": X, "y": Y, "site": np.arange(60) // 3 % 4},
+              "table": TABLE.assign(target=Y, site=[str(i) for i in np.arange(60) // 3 % 4])},
     "similarity": {"arrays by name": {f"{net}/{layer}": GRIDS * (net == "a") + RNG.normal(size=GRIDS.shape)
                                       for net in "ab" for layer in ("one", "two")}},
     "events": {"pair": (COUNTS, Y), "tensors": (torch.tensor(COUNTS), torch.tensor(Y)),
@@ -82,7 +84,7 @@ CHEAPEST = {
     "scaling": "he",
     "similarity": "linear-cka",
 }
-OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}}
+OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}, "shift": {"domain": "site"}}
 
 
 @pytest.mark.parametrize(("problem", "form"), [(problem, form) for problem in FORMS for form in FORMS[problem]])

@@ -9,8 +9,14 @@ Environments = Int[Tensor, " rows"] | Float[Tensor, "environments rows"]
 """The number of each row's environment, from 0; or each environment's weights of the rows, which add up to 1."""
 
 
-def environment_shares(environment: Environments) -> Float[Tensor, "environments rows"]:
-    """Each environment's weights of the rows: 1 / size for its own, 0 for others. Weights are given back as they are.
+def environment_shares(
+    environment: Environments, dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "environments rows"]:
+    """Each environment's weights of the rows: 1 / size for its own, 0 for others.
+
+    Args:
+        environment: See `Environments`; weights are given back as they are.
+        dtype: of the weights.
 
     Raises:
         ValueError: if numbers are below 0, or one up to the largest has no row.
@@ -23,14 +29,14 @@ def environment_shares(environment: Environments) -> Float[Tensor, "environments
                 [0.0000, 0.5000, 0.5000, 0.0000]])
     """
     if environment.is_floating_point():
-        return environment
+        return environment.to(dtype)
     if not len(environment) or environment.min() < 0:
         raise ValueError(f"environment: got {environment.tolist()[:8]}, want numbers from 0, one a row")
     members = environment == torch.arange(int(environment.max()) + 1, device=environment.device)[:, None]
     sizes = members.sum(1, keepdim=True)
     if not sizes.all():
         raise ValueError(f"environment: got no row of number {int(sizes.argmin())}, want rows of all up to the largest")
-    return members / sizes
+    return members.to(dtype) / sizes
 
 
 def environment_risks(
@@ -45,7 +51,7 @@ def environment_risks(
         tensor([0.6931, 0.6931])
     """
     losses = functional.cross_entropy(logits, labels, reduction="none")
-    return environment_shares(environment).to(losses) @ losses
+    return environment_shares(environment, losses.dtype) @ losses
 
 
 def irm_penalty(
@@ -70,7 +76,7 @@ def irm_penalty(
         0.58
     """
     errors = logits.softmax(1) - functional.one_hot(labels, logits.shape[1]).to(logits)
-    slopes = environment_shares(environment).to(logits) @ (errors * logits).sum(1)
+    slopes = environment_shares(environment, logits.dtype) @ (errors * logits).sum(1)
     return slopes.square().mean()
 
 

@@ -115,7 +115,7 @@ def train_invariant(
     for name, value in (("penalty", penalty), ("warmup", warmup), ("steps", steps), ("weight_decay", weight_decay)):
         if not value >= 0:
             raise ValueError(f"{name}: got {value}, want 0 or more")
-    shares = environment_shares(environment)
+    shares = environment_shares(environment, inputs.dtype)
 
     def loss(model: Callable[[Tensor], Tensor], rows: Tensor, weight: Tensor) -> Any:
         logits = model(rows)
