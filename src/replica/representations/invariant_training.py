@@ -218,17 +218,18 @@ class InvariantClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             warmup=self.warmup if self.features_ is None else 0, steps=self.steps, learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
         )  # fmt: skip
-        self.net_: nn.Module = nets.model(0)
+        self.net_: nn.Module = nets.model(0).double()  # rows are then told alike alone and among others
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, shape (rows, classes)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, reset=False)
-        inputs = torch.tensor(X if self.features_ is None else self.features_.transform(X), dtype=torch.float32)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        inputs = torch.tensor(X if self.features_ is None else self.features_.transform(X), dtype=torch.float64)
         with torch.no_grad():
-            return np.asarray(self.net_(inputs).double().softmax(1).numpy())
+            return np.asarray(self.net_(inputs).softmax(1).numpy())
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class, shape (rows,)."""
+        check_is_fitted(self)
         return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])

@@ -116,7 +116,7 @@ def rich_nets(
 
     nets = fresh(rounds * classes)
     descend(nets, distilled, (told, weights), steps=steps, shared=False, **budget)
-    whole = [nets.model(index).requires_grad_(False) for index in range(restarts)]
+    whole: list[Any] = [nets.model(index).requires_grad_(False) for index in range(restarts)]
     return RichNets([net[:-1] for net in whole], [_averaged(net[-1], rounds) for net in whole], told.transpose(0, 1))
 
 
@@ -176,6 +176,7 @@ class BonsaiFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """It needs labels."""
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     def fit(self, X: Any, y: Any, environment: Any = None) -> "BonsaiFeatures":
@@ -196,12 +197,13 @@ class BonsaiFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             steps=self.steps, learning_rate=self.learning_rate, weight_decay=self.weight_decay,
             generator=torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31))),
         )  # fmt: skip
-        self.module_, self.head_, self.found_ = made.features[0], made.heads[0], made.found[:, 0].numpy()
+        self.module_, self.head_ = made.features[0].double(), made.heads[0]
+        self.found_ = made.found[:, 0].numpy()
         return self
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
-        """Features, shape (rows, width)."""
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Features, shape (rows, width), in the type of X."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, reset=False)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         with torch.no_grad():
-            return np.asarray(self.module_(torch.tensor(X)).numpy())
+            return np.asarray(self.module_(torch.tensor(X, dtype=torch.float64)).numpy().astype(X.dtype))

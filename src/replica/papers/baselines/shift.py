@@ -130,7 +130,7 @@ class LastLayerRetraining:
         import torch
 
         with torch.no_grad():
-            return np.asarray(self.learner.net_[:-1](torch.tensor(X, dtype=torch.float32)).double().numpy())  # type: ignore[index]
+            return np.asarray(self.learner.net_[:-1](torch.tensor(X)).numpy())  # type: ignore[index]
 
     def predict_proba(self, X: Array) -> Array:
         """Probabilities of the classes."""

@@ -22,7 +22,11 @@ METHODS = {"IRMv1": "irm", "V-REx": "vrex"}
 STARTS = 4
 BUDGET: dict[str, Any] = {"learning_rate": 5e-3, "weight_decay": 1.1e-3}
 """Of every training."""
-SPACE = {"rounds": Integer(2, 4), "penalty": LogUniform(1.0, 1e5), "learning_rate": LogUniform(3e-4, 1e-2)}
+SPACE: dict[str, Any] = {
+    "rounds": Integer(2, 4),
+    "penalty": LogUniform(1.0, 1e5),
+    "learning_rate": LogUniform(3e-4, 1e-2),
+}
 
 
 def on_rich_features(
@@ -79,7 +83,7 @@ def draw(trial: Trial) -> tuple[Rows, Rows, Rows]:
     found = []
     for part in parts:
         rows = np.concatenate(part)
-        columns = made.features[rows].reshape(len(rows), -1), made.labels[rows], made.groups[rows] % 2
+        columns = np.asarray(made.features)[rows].reshape(len(rows), -1), made.labels[rows], made.groups[rows] % 2
         found.append(Rows(*(torch.from_numpy(column).to(trial.device) for column in columns)))
     return found[0], found[1], found[2]
 

@@ -82,7 +82,7 @@ class Shift(own_rows.LabelledData, FitPredict):
         "coloured-digits": "1,797 digits of 8 × 8 pixels, above 4 or not, in a colour that tells more until it turns",
         "coloured-mnist": "the same of MNIST's 10,000 test digits, 14 × 14 pixels (11 MB, downloaded once)",
     }
-    drawn: ClassVar[tuple[str, ...]] = ("coloured-digits", "coloured-mnist")
+    drawn = ("coloured-digits", "coloured-mnist")
     grouped_by = "domain"
 
     def named(self, name: str, seed: int | None, options: Options) -> Labelled:
