@@ -32,9 +32,9 @@ SPACE: dict[str, Any] = {
 def on_rich_features(
     trial: Trial, objective: Any, rounds: int, penalty: float, learning_rate: float
 ) -> InvariantClassifier:
-    """A linear layer on frozen features; features and layer are trained as long as the baselines' nets are."""
+    """A linear layer on frozen features; the layer is trained as long as the baselines' nets are, the features before it."""
     seed = int(trial.rng(f"rich-{objective}").integers(2**31))
-    features = BonsaiFeatures(rounds, learning_rate=learning_rate, random_state=seed)
+    features = BonsaiFeatures(rounds, random_state=seed)
     return InvariantClassifier(
         objective,
         features=features,

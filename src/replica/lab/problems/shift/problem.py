@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from replica.data import Labelled
+from replica.data import ColouredDigits, Labelled
 from replica.errors import ReplicaError
 from replica.lab.claims import Proportion, Scale, Trial
 from replica.lab.problems import own_rows
@@ -130,6 +130,8 @@ class Shift(own_rows.LabelledData, FitPredict):
         told = dict(super().used(dataset, options, scale))
         name = dataset.content.group_names[tested(dataset.content, str(options["test_domain"]))]
         train = self.rows(Trial(0, scale), dataset.content, options, "test")[0]
+        if not isinstance(dataset.content, ColouredDigits):
+            told |= {"flips": "", "label_noise": ""}
         return told | {"test_domain": name, "train": f"{len(train):,} rows in all"}
 
     def rows(self, trial: Trial, content: Any, options: Options, split: Split) -> tuple[Rows, Rows]:
