@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from replica.data import coloured_digits
 from replica.errors import ReplicaError
@@ -168,3 +172,32 @@ def test_what_is_no_probability_is_refused(output: Any, said: str) -> None:
 
 def test_labels_are_those_that_were_learned() -> None:
     assert predicted("x", np.array([[0.2, 0.8], [0.7, 0.3]]), 2, np.array([1, 4])).tolist() == [4, 1]
+
+
+@pytest.mark.parametrize("methods", [1, 12])
+def test_the_picture_has_a_line_a_method_and_the_unseen_environment_last(methods: int) -> None:
+    names = [f"method {number}" for number in range(methods)]
+    accuracy = np.linspace(0.2, 0.9, methods)
+    comparison = SimpleNamespace(
+        sweep=None,
+        rows=[{"method": name} for name in names],
+        curves=pd.DataFrame({"method": names, "metric": "accuracy", "mean": accuracy, "low": 0.1, "high": 0.95, "value": 0}),
+        examples={name: {"environments": ["A", "B", "C"], "accuracy": [0.9, 0.8, float(accuracy[i])]}
+                  for i, name in enumerate(names)},
+        dataset=None, options={},
+    )  # fmt: skip
+    figure = Figure(figsize=(9, 4))
+    FigureCanvasAgg(figure)
+    SHIFT.draw(figure, comparison)
+    figure.canvas.draw()
+    (axes,) = figure.subfigs[1].axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["A", "B", "C"]
+    ends = [line.get_ydata()[-1] for line in axes.lines if len(line.get_xdata()) == 3]
+    assert sorted(ends) == pytest.approx(sorted(accuracy))
+
+
+def test_the_example_leaves_a_cue_that_turns_where_it_learns(tmp_path: Path) -> None:
+    example = runpy.run_path(str(Path(__file__).parents[2] / "examples/my_shift_learner.py"))["SteadyColumns"]
+    dataset, options = loaded(table(tmp_path, "ABCD"), test_domain="A")  # in D the cue is turned
+    found, _ = measured(dataset, options, example())
+    assert found["accuracy"].successes == 150, "the cause's"
