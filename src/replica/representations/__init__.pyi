@@ -82,5 +82,7 @@ from .invariance import (
     irm_penalty as irm_penalty,
     vrex_penalty as vrex_penalty,
 )
-from .invariant_training import InvariantClassifier as InvariantClassifier, train_invariant as train_invariant
-from .rich_features import BonsaiFeatures as BonsaiFeatures, RichNets as RichNets, rich_nets as rich_nets
+from .invariant_training import train_invariant as train_invariant
+from .invariant_classifier import InvariantClassifier as InvariantClassifier
+from .rich_features import RichNets as RichNets, rich_nets as rich_nets
+from .bonsai_features import BonsaiFeatures as BonsaiFeatures

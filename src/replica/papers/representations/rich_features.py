@@ -34,15 +34,8 @@ def on_rich_features(
 ) -> InvariantClassifier:
     """A linear layer on frozen features; the layer is trained as long as the baselines' nets are, the features before it."""
     seed = int(trial.rng(f"rich-{objective}").integers(2**31))
-    features = BonsaiFeatures(rounds, random_state=seed)
-    return InvariantClassifier(
-        objective,
-        features=features,
-        penalty=penalty,
-        learning_rate=learning_rate,
-        weight_decay=DECAY,
-        random_state=seed,
-    )
+    settings: Any = {"penalty": penalty, "learning_rate": learning_rate, "weight_decay": DECAY, "random_state": seed}
+    return InvariantClassifier(objective, features=BonsaiFeatures(rounds, random_state=seed), **settings)
 
 
 @paper.entry("shift", name="rich-irmv1", space=SPACE)
@@ -91,9 +84,8 @@ def draw(trial: Trial) -> tuple[Rows, Rows, Rows]:
 def fresh(trial: Trial, name: str, inputs: int) -> list[nn.Module]:
     """Nets of random weights."""
     generator, width = trial.generator(name), trial.pick(smoke=8, laptop=32, full=390)
-    return [
-        mlp((inputs, width, width, 2), generator=generator) for _ in range(trial.pick(smoke=2, laptop=STARTS, full=10))
-    ]
+    count = trial.pick(smoke=2, laptop=STARTS, full=10)
+    return [mlp((inputs, width, width, 2), generator=generator) for _ in range(count)]
 
 
 def from_erm(trial: Trial, nets: Replicas, learned: Rows, held_out: Rows) -> None:
@@ -105,17 +97,14 @@ def from_erm(trial: Trial, nets: Replicas, learned: Rows, held_out: Rows) -> Non
     @torch.no_grad()
     def look(step: int) -> None:
         if step % every == 0:
-            risks = torch.stack(
-                [environment_risks(z, held_out.labels, held_out.environment).mean() for z in nets(held_out.images)]
-            )
+            logits = nets(held_out.images)
+            risks = torch.stack([environment_risks(z, held_out.labels, held_out.environment).mean() for z in logits])
             better = risks < best
             best[better] = risks[better]
             for name, tensor in nets.parameters.items():
                 kept[name][better] = tensor[better]
 
-    train_invariant(
-        nets, learned.images, learned.labels, learned.environment, "erm", steps=12 * every, after_step=look, **BUDGET
-    )
+    train_invariant(nets, *learned, "erm", steps=12 * every, after_step=look, **BUDGET)
     with torch.no_grad():
         for name, tensor in nets.parameters.items():
             tensor.copy_(kept[name])
@@ -124,28 +113,22 @@ def from_erm(trial: Trial, nets: Replicas, learned: Rows, held_out: Rows) -> Non
 def starts(trial: Trial) -> list[dict[str, Any]]:
     """Accuracy in the turned environment of every method from every start, and of nets that learn without a penalty."""
     learned, held_out, turned = draw(trial)
-    steps, rounds = (
-        trial.pick(smoke=3, laptop=200, full=1001),
-        trial.pick(smoke=(1, 2), laptop=(15, 350), full=(51, 501)),
-    )
+    steps, first, later = trial.pick(smoke=(3, 1, 2), laptop=(200, 15, 350), full=(1001, 51, 501))
     inputs, width = learned.images.shape[1], trial.pick(smoke=8, laptop=32, full=390)
     rows: list[dict[str, Any]] = []
 
     def tell(start: str, method: str, nets: Replicas, images: Tensor) -> None:
         with torch.no_grad():
             right = nets(images, shared=images.dim() == 2).argmax(-1) == turned.labels
-        found = right.float().mean(1).tolist()
-        rows.extend(
-            {"start": start, "method": method, "net": net, "accuracy": share} for net, share in enumerate(found)
-        )
+        for net, share in enumerate(right.float().mean(1).tolist()):
+            rows.append({"start": start, "method": method, "net": net, "accuracy": share})
 
     def run(start: str, models: list[nn.Module], images: Tensor, test: Tensor, objectives: dict[str, str]) -> None:
         for method, objective in objectives.items():
             nets = Replicas(models)
-            train_invariant(
-                nets, images, learned.labels, learned.environment, objective,  # type: ignore[arg-type]
-                penalty=PENALTY, steps=steps * (3 if (start, method) == ("rich", "IRMv1") else 1), **BUDGET,
-            )  # fmt: skip
+            longer = 3 if (start, method) == ("rich", "IRMv1") else 1
+            rest = learned.labels, learned.environment
+            train_invariant(nets, images, *rest, objective, penalty=PENALTY, steps=longer * steps, **BUDGET)  # type: ignore[arg-type]
             tell(start, method, nets, test)
 
     run("random", fresh(trial, "random start", inputs), learned.images, turned.images, METHODS)
@@ -153,10 +136,8 @@ def starts(trial: Trial) -> list[dict[str, Any]]:
     from_erm(trial, plain, learned, held_out)
     tell("ERM", "ERM", plain, turned.images)
     run("ERM", [plain.model(net) for net in range(plain.count)], learned.images, turned.images, METHODS)
-    rich = rich_nets(
-        learned.images, learned.labels, restarts=plain.count, width=width, first_steps=rounds[0], steps=rounds[1],
-        generator=trial.generator("rich"), **BUDGET,
-    )  # fmt: skip
+    shape: dict[str, Any] = {"restarts": plain.count, "width": width, "first_steps": first, "steps": later}
+    rich = rich_nets(learned.images, learned.labels, generator=trial.generator("rich"), **shape, **BUDGET)
     with torch.no_grad():
         images, test = (torch.stack([net(part.images) for net in rich.features]) for part in (learned, turned))
     run("rich", list(rich.heads), images, test, {**METHODS, "ERM": "erm"})
