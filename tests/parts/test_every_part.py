@@ -77,7 +77,14 @@ from replica.plasticity import (
     MomentumAuxiliary,
     TargetProjection,
 )
-from replica.representations import BrickRouter, RelativeEncoder, RelativeProjection, UnitStatistics, grow_brick
+from replica.representations import (
+    BrickRouter,
+    PrototypeHead,
+    RelativeEncoder,
+    RelativeProjection,
+    UnitStatistics,
+    grow_brick,
+)
 from replica.spiking import (
     AlignedProjections,
     DelayedLinear,
@@ -787,6 +794,11 @@ PARTS: dict[str, Part] = {
             (lambda: DecisionNetwork(torch.zeros(2, 3)), "recurrent"),
             (one_row(DecisionNetwork(torch.eye(2)), 1, 3, 4), "inputs: got"),
         ),
+    ),
+    "representations.PrototypeHead": Part(
+        lambda g: PrototypeHead(4, 7, widths=(6, 5), generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: PrototypeHead(4, 0), "prototypes"), (lambda: PrototypeHead(4, 7, widths=()), "widths")),
     ),
 }  # fmt: skip
 BATCHED = {

@@ -102,12 +102,12 @@ from .encoder_training import (
 )
 from .barlow_twins import BarlowTwins as BarlowTwins, barlow_twins_loss as barlow_twins_loss
 
-# Distilled from a teacher that was never trained
-from .prototype_head import PrototypeHead as PrototypeHead
-from .random_teacher import (
-    RandomTeacher as RandomTeacher,
+# Distilled from a teacher, such as one that was never trained
+from .distillation import (
     distil as distil,
     distillation_loss as distillation_loss,
     frozen_outputs as frozen_outputs,
     interpolated_start as interpolated_start,
 )
+from .prototype_head import PrototypeHead as PrototypeHead
+from .random_teacher import RandomTeacher as RandomTeacher

@@ -17,7 +17,8 @@ from replica.representations import PrototypeHead, RandomTeacher, distil, frozen
 from replica.training import Minibatches, conv_net, effective_rank, fit, mlp, neighbour_accuracy, ridge_probe
 
 paper = Paper("random_teachers")
-TEACHER, STUDENT, NOISE, FAR, ROOF = "teacher", "student", "student, random inputs", "student, far start", "labels"
+TEACHER, STUDENT, NOISE, ROOF = "teacher", "student", "student, random inputs", "labels"
+START, FAR = "independent start", "student, independent start"
 NEAR = 1e-10
 """The authors' α for a student that starts next to its teacher."""
 
@@ -43,17 +44,22 @@ def digits(trial: Trial) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def net(trial: Trial, name: str) -> nn.Sequential:
     """A deep encoder, and the head of self-distillation."""
-    layers, width = trial.pick(smoke=(3, 2), laptop=(9, 16), full=(12, 64))
+    layers, width = trial.pick(smoke=(4, 2), laptop=(9, 16), full=(12, 64))
     channels, pools = (1, *[width] * layers), (1, layers // 2)
     encoder = conv_net(channels, 10, size=(8, 8), pool_after=pools, generator=trial.generator(name))[:-1]
     head = PrototypeHead(4 * width, 256, generator=trial.generator(f"head of {name}"))
     return nn.Sequential(encoder, head).to(trial.device)
 
 
+def cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Of labels."""
+    return nn.functional.cross_entropy(model(inputs), labels)
+
+
 def students(trial: Trial) -> list[dict[str, Any]]:
     """Probe and neighbours' accuracies of a teacher, of its students, and of the same net trained on labels."""
     X, Y, test, truth = digits(trial)
-    steps = trial.pick(smoke=2, laptop=2000, full=20_000)
+    steps, labelled = trial.pick(smoke=(2, 2), laptop=(2000, 300), full=(20_000, 2000))
     teacher, fresh = net(trial, "teacher"), net(trial, "fresh")
     noise = torch.randn(X.shape, generator=trial.generator("noise"), device=X.device)
     rows: list[dict[str, Any]] = []
@@ -67,6 +73,7 @@ def students(trial: Trial) -> list[dict[str, Any]]:
         rows.append({"method": method, "accuracy": accuracy, "neighbours": near, "rank": rank, "loss left": left})
 
     probe(TEACHER, teacher)
+    probe(START, fresh)
     for method, inputs, alpha in ((STUDENT, X, NEAR), (NOISE, noise, NEAR), (FAR, X, 1.0)):
         student = interpolated_start(teacher, fresh, alpha)
         losses = distil(
@@ -78,13 +85,7 @@ def students(trial: Trial) -> list[dict[str, Any]]:
     roof = nn.Sequential(encoder, mlp((encoder(X[:1]).shape[1], 10), generator=trial.generator("roof")))
     batches = Minibatches(X, Y, size=64, generator=trial.generator("order"))
     optimiser = torch.optim.AdamW(roof.parameters(), 1e-3, weight_decay=0.01)
-    fit(
-        roof,
-        lambda model, x, y: nn.functional.cross_entropy(model(x), y),
-        batches,
-        optimiser=optimiser,
-        steps=steps // 2,
-    )
+    fit(roof, cross_entropy, batches, optimiser=optimiser, steps=labelled)
     probe(ROOF, roof)
     return rows
 
@@ -131,4 +132,16 @@ def locality(table):
     return gates | {
         "gain_by_closeness": accuracy[STUDENT] - accuracy[FAR],
         "gain_from_afar": accuracy[FAR] - accuracy[TEACHER],
+    }
+
+
+@paper.claim(students, figure=draw)
+def independent_start(table):
+    """The student that started independently."""
+    gates, rows = measured(table)
+    gain, gain_over_start = (rows.loc[FAR] - rows.loc[before] for before in (TEACHER, START))
+    return gates | {
+        "gain_from_afar": gain["accuracy"],
+        "gain_over_start": gain_over_start["accuracy"],
+        "gain_of_neighbours_from_afar": gain["neighbours"],
     }
