@@ -88,6 +88,7 @@ from replica.plasticity import (
 from replica.representations import (
     BrickRouter,
     MaskedAutoencoder,
+    PrototypeHead,
     RelativeEncoder,
     RelativeProjection,
     ReweightingHead,
@@ -844,6 +845,11 @@ PARTS: dict[str, Part] = {
             (lambda: MaskedAutoencoder(nn.Flatten(), 9, (1, 3, 3)), "patch"),
             (lambda: MaskedAutoencoder(nn.Flatten(), 16, (1, 4, 4), share=1.0), "share"),
         ),
+    ),
+    "representations.PrototypeHead": Part(
+        lambda g: PrototypeHead(4, 7, widths=(6, 5), generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: PrototypeHead(4, 0), "prototypes"), (lambda: PrototypeHead(4, 7, widths=()), "widths")),
     ),
 }  # fmt: skip
 BATCHED = {
