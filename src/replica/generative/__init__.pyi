@@ -28,3 +28,12 @@ from .sinkhorn import (
     sinkhorn_divergence as sinkhorn_divergence,
     squared_distance as squared_distance,
 )
+
+# The path of least kinetic energy for a data set
+from .kinetic_path import (
+    DataSeparation as DataSeparation,
+    KineticOptimalPath as KineticOptimalPath,
+    data_separation as data_separation,
+    kinetic_energy as kinetic_energy,
+    normalised as normalised,
+)
