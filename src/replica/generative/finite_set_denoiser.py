@@ -93,7 +93,7 @@ class FiniteSetDenoiser(nn.Module):
             raise ValueError(f"noisy: got shape {tuple(noisy.shape)}, want (batch, {', '.join(map(str, self.shape))})")
         flat = noisy.flatten(1)
         a, m = (along(torch.as_tensor(value).to(flat), flat).expand(len(flat), 1) for value in (signal, noise))
-        starts = range(0, len(flat), self.chunk)
+        starts = range(0, max(len(flat), 1), self.chunk)  # an empty batch is one empty chunk
         return [tuple(each[start : start + self.chunk] for each in (flat, a, m)) for start in starts]  # type: ignore[misc]
 
     def _logits(self, rows: Tensor, a: Tensor, m: Tensor) -> Tensor:
