@@ -37,3 +37,10 @@ from .kinetic_path import (
     kinetic_energy as kinetic_energy,
     normalised as normalised,
 )
+
+# Poisson flow: heavier noise, between electric fields and diffusion
+from .poisson_flow import (
+    PoissonFlowDenoiser as PoissonFlowDenoiser,
+    PoissonFlowKernel as PoissonFlowKernel,
+    align_radius as align_radius,
+)

@@ -25,6 +25,7 @@ def sample_path(
     solver: Solver = "heun",
     stochasticity: float = 0.0,
     hook: Hook | None = None,
+    before: Hook | None = None,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "batch *shape"]:
     """Carries noise along a path to samples, by what the denoiser says is the data behind it.
@@ -43,6 +44,8 @@ def sample_path(
         stochasticity: η's share, from 0 to 1, for ``"ddim"``.
         hook: called as ``hook(x_t, x̂₁, t)`` at every prediction; returns the x̂₁ to go on with. Guidance and control change it,
             recorders give it back.
+        before: called as ``before(x_t, m, t)`` as each step begins; returns the x_t to begin it with. Errors, projections and
+            fresh noise enter here.
         generator: of fresh noise.
 
     Returns:
@@ -88,6 +91,8 @@ def sample_path(
 
     x = levels[0] * noise
     for step in range(len(times) - 1):
+        if before is not None:
+            x = before(x, levels[step], times[step])
         if solver == "ddim":
             clean = predicted(x, step)
             a, m, a_next, m_next = signals[step], levels[step], signals[step + 1], levels[step + 1]
