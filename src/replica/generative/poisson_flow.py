@@ -12,7 +12,7 @@ from .gaussian_paths import along
 
 
 def align_radius(sigma: float, extra_dim: float) -> float:
-    """r = σ√D, the norm of the extra coordinates at which the kernel is as wide as a diffusion's noise σ.
+    """The radius r = σ√D, the norm of the extra coordinates at which the kernel is as wide as a diffusion's noise σ.
 
     A diffusion's levels, preconditioning and loss are carried over to any D by it.
 
@@ -72,16 +72,8 @@ class PoissonFlowKernel:
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Float[Tensor, "count data_dim"]:
-        """ε of unit scale: a direction of any, times a norm with a tail of power D.
-
-        Args:
-            count: rows.
-            generator: source of noise.
-            device: where it is made; by default the generator's.
-            dtype: its floating-point type.
-        """
-        if device is None and generator is not None:
-            device = generator.device
+        """ε of unit scale: an even direction times a norm whose tail has power D; made where the generator is, by default."""
+        device = generator.device if device is None and generator is not None else device
         normal = torch.randn(count, self.data_dim, generator=generator, device=device, dtype=dtype)
         if math.isinf(self.extra_dim):
             return normal
@@ -93,7 +85,7 @@ class PoissonFlowKernel:
     def perturb(
         self, clean: Float[Tensor, "batch *shape"], sigma: Tensor | float, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "batch *shape"]:
-        """x = y + σε; ``sigma`` is one number or one a row."""
+        """Rows x = y + σε; ``sigma`` is one number or one a row."""
         if clean[:1].numel() != self.data_dim:
             raise ValueError(f"clean: got rows of shape {tuple(clean.shape[1:])}, want {self.data_dim} coordinates")
         noise = self.noise(len(clean), generator=generator, device=clean.device, dtype=clean.dtype)
@@ -106,10 +98,10 @@ class PoissonFlowKernel:
         return sigma * self.noise(count, generator=generator)
 
     def log_density(self, offset: Float[Tensor, "batch data_dim"], sigma: Tensor | float) -> Float[Tensor, " batch"]:
-        """ln p_r(x|y) of x − y."""
+        """Of x − y, ln p_r(x|y)."""
         level = torch.as_tensor(sigma).to(offset)
         squares = offset.square().sum(-1) / level.square()
-        return log_tail(squares, self.data_dim, self.extra_dim) + log_peak(level, self.data_dim, self.extra_dim)
+        return _log_tail(squares, self.data_dim, self.extra_dim) + _log_peak(level, self.data_dim, self.extra_dim)
 
 
 class PoissonFlowDenoiser(FiniteSetDenoiser):
@@ -150,23 +142,23 @@ class PoissonFlowDenoiser(FiniteSetDenoiser):
             return normal
         m = m.clamp_min(torch.finfo(rows.dtype).tiny ** 0.25)
         squares = (((rows - a * self.centre) / m).square().sum(1, keepdim=True) - 2 * normal).clamp_min(0)
-        return log_tail(squares, rows.shape[1], self.extra_dim)
+        return _log_tail(squares, rows.shape[1], self.extra_dim)
 
     def _left_out(self, rows: Tensor, a: Tensor, m: Tensor) -> Tensor:
         if math.isinf(self.extra_dim):
             return super()._left_out(rows, a, m)
-        return log_peak(m[:, 0], rows.shape[1], self.extra_dim)
+        return _log_peak(m[:, 0], rows.shape[1], self.extra_dim)
 
 
-def log_tail(squares: Tensor, data_dim: int, extra_dim: float) -> Tensor:
-    """ln of the kernel over its peak, at ‖x − y‖²/σ²."""
+def _log_tail(squares: Tensor, data_dim: int, extra_dim: float) -> Tensor:
+    """Logarithm of the kernel over its peak, at ‖x − y‖²/σ²."""
     if math.isinf(extra_dim):
         return -squares / 2
     return -(data_dim + extra_dim) / 2 * torch.log1p(squares / extra_dim)
 
 
-def log_peak(level: Tensor, data_dim: int, extra_dim: float) -> Tensor:
-    """ln of the kernel at x = y."""
+def _log_peak(level: Tensor, data_dim: int, extra_dim: float) -> Tensor:
+    """Logarithm of the kernel at x = y."""
     peak = -data_dim / 2 * math.log(2 * math.pi)
     if not math.isinf(extra_dim):
         peak = math.lgamma((data_dim + extra_dim) / 2) - math.lgamma(extra_dim / 2)
