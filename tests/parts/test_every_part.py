@@ -21,7 +21,13 @@ from torch import Tensor, nn
 
 import replica
 from replica.architectures import Hypernetwork
-from replica.generative import DenoisingMLP, FiniteSetDenoiser, MixtureDenoiser, PreconditionedDenoiser
+from replica.generative import (
+    DenoisingMLP,
+    FiniteSetDenoiser,
+    MixtureDenoiser,
+    PoissonFlowDenoiser,
+    PreconditionedDenoiser,
+)
 from replica.kernels import (
     AbcParametrization,
     BundledNetwork,
@@ -844,6 +850,11 @@ PARTS: dict[str, Part] = {
             (lambda: MaskedAutoencoder(nn.Flatten(), 9, (1, 3, 3)), "patch"),
             (lambda: MaskedAutoencoder(nn.Flatten(), 16, (1, 4, 4), share=1.0), "share"),
         ),
+    ),
+    "generative.PoissonFlowDenoiser": Part(
+        lambda g: PoissonFlowDenoiser(torch.randn(7, 3, generator=g), 4.0),
+        lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
+        ((lambda: PoissonFlowDenoiser(torch.zeros(2, 3), 0.0), "extra_dim"),),
     ),
 }  # fmt: skip
 BATCHED = {
