@@ -25,9 +25,9 @@ def test_one_charges_field_lines_are_rays() -> None:
 
 def test_errors_are_judged_by_the_rise_over_each_models_own_distance() -> None:
     rows = []
-    for dim, start, slope in ((math.inf, 0.1, 1.0), (32.0, 0.1, 0.8), (8.0, 0.2, 0.5)):
-        rows += [{"D": dim, "alpha": alpha, "distance": start + slope * alpha} for alpha in (0.0, 0.2, 0.4)]
-        rows += [{"D": dim, "bits": bits, "distance": start + slope / bits} for bits in (2, 4)]
+    for model, start, slope in (("diffusion", 0.1, 1.0), ("D = 32", 0.1, 0.8), ("D = 8", 0.2, 0.5)):
+        rows += [{"model": model, "alpha": alpha, "distance": start + slope * alpha} for alpha in (0.0, 0.2, 0.4)]
+        rows += [{"model": model, "bits": bits, "distance": start + slope / bits} for bits in (2, 4)]
     table = pd.DataFrame([row | {"floor": 0.05} for row in rows])
     known = {"share_of_rise_saved": 0.5, "share_saved_by_middle": 0.2, "over_floor": 2.0}
     known |= {"log_loss_without_noise": math.log(2)}
@@ -68,4 +68,4 @@ def test_noise_is_of_the_levels_size_and_the_same_for_all() -> None:
     table = pd.DataFrame(errors(Trial(100, "smoke")))
     assert len(table) == 3 * (5 + 3)
     assert table["floor"].nunique() == 1
-    assert table.groupby("D")["distance"].nunique().min() > 6
+    assert table.groupby("model")["distance"].nunique().min() > 6

@@ -29,8 +29,9 @@ from replica.training import Minibatches, fit, sliced_wasserstein
 
 paper = Paper("pfgm_plus")
 Rows = list[dict[str, Any]]
-LARGEST, SMALLEST, MIDDLE = math.inf, 8.0, 32.0
-"""Extra dimensions of the trained models: a diffusion's, and two others."""
+LARGEST, MIDDLE, SMALLEST = "diffusion", "D = 32", "D = 8"
+MODELS = {LARGEST: math.inf, MIDDLE: 32.0, SMALLEST: 8.0}
+"""Extra dimensions of the trained models."""
 DATA_SCALE = 0.5
 
 
@@ -69,7 +70,7 @@ def approach(trial: Trial) -> Rows:
     level, one = torch.tensor(1.0), torch.tensor(1.0)
     normal = torch.randn(count, 64, generator=trial.generator("noise"), dtype=torch.float64)
     noisy = points[:count] + level * normal
-    diffusion = PoissonFlowDenoiser(points, LARGEST)
+    diffusion = PoissonFlowDenoiser(points)
     wanted, ends = diffusion(noisy, one, level), heun(diffusion, normal, steps)
     rows = []
     for dim in (1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6):
@@ -135,22 +136,22 @@ def errors(trial: Trial) -> Rows:
         return float(sliced_wasserstein(samples, test, generator=trial.generator("directions")))
 
     rows: Rows = []
-    for dim in (LARGEST, MIDDLE, SMALLEST):
+    for name, dim in MODELS.items():
         denoiser = trained(trial, train, dim)
         noise = PoissonFlowKernel(64, dim).noise(count, generator=trial.generator("prior"))
         sample = partial(heun, noise=noise, steps=steps)
         for alpha in (0.0, 0.2, 0.4, 0.6, 0.8):
             injected = partial(disturb, alpha=alpha, generator=trial.generator("injected"))
-            rows.append({"D": dim, "alpha": alpha, "distance": distance(sample(denoiser, before=injected))})
+            rows.append({"model": name, "alpha": alpha, "distance": distance(sample(denoiser, before=injected))})
         for bits in (3, 4, 5):
-            rows.append({"D": dim, "bits": bits, "distance": distance(sample(rounded(denoiser, bits)))})
+            rows.append({"model": name, "bits": bits, "distance": distance(sample(rounded(denoiser, bits)))})
     return [row | {"floor": distance(train)} for row in rows]
 
 
 def saved(table: Any, error: str) -> dict[str, float]:
     """How much of the rise of a diffusion's distance a smaller D saves, and controls."""
-    without = table[table["alpha"] == 0].set_index("D")["distance"]
-    rise = table[table[error] > 0].groupby("D")["distance"].mean() - without
+    without = table[table["alpha"] == 0].set_index("model")["distance"]
+    rise = table[table[error] > 0].groupby("model")["distance"].mean() - without
     return {
         "share_of_rise_saved": 1 - rise[SMALLEST] / rise[LARGEST],
         "share_saved_by_middle": 1 - rise[MIDDLE] / rise[LARGEST],
@@ -160,14 +161,14 @@ def saved(table: Any, error: str) -> dict[str, float]:
     }
 
 
-@paper.claim(errors, figure=lines("alpha", "distance", "D", xlabel="noise a step, of σ", ylabel="distance to test"))
+@paper.claim(errors, figure=lines("alpha", "distance", "model", xlabel="noise a step, of σ", ylabel="distance to test"))
 def robust_to_noise(table):
     """Of noise injected at each step."""
-    most = table[table["alpha"] == table["alpha"].max()].set_index("D")["distance"]
+    most = table[table["alpha"] == table["alpha"].max()].set_index("model")["distance"]
     return saved(table, "alpha") | {"log_gain_at_most_noise": np.log(most[LARGEST] / most[SMALLEST])}
 
 
-@paper.claim(errors, figure=lines("bits", "distance", "D", xlabel="bits a weight", ylabel="distance to test"))
+@paper.claim(errors, figure=lines("bits", "distance", "model", xlabel="bits a weight", ylabel="distance to test"))
 def robust_to_rounding(table):
     """Of weights rounded after training."""
     return saved(table, "bits")
