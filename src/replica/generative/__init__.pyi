@@ -44,3 +44,11 @@ from .poisson_flow import (
     PoissonFlowKernel as PoissonFlowKernel,
     align_radius as align_radius,
 )
+
+# Noise and descent by factors: no sign ever changes
+from .exponentiated_gradient import ExponentiatedGradient as ExponentiatedGradient
+from .geometric_brownian import (
+    GeometricBrownian as GeometricBrownian,
+    dale_langevin as dale_langevin,
+    multiplicative_score_loss as multiplicative_score_loss,
+)
