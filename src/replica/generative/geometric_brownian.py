@@ -51,13 +51,9 @@ class GeometricBrownian:
         return self.mu - self.sigma**2 / 2
 
     def perturb(
-        self,
-        clean: Float[Tensor, "batch *shape"],
-        time: Float[Tensor, " batch"],
-        *,
-        generator: torch.Generator | None = None,
+        self, clean: Float[Tensor, "batch *shape"], time: Tensor, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "batch *shape"]:
-        """X at each row's time, of the sign that it began with."""
+        """X at each row's time (batch,), of the sign that it began with."""
         normal = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
         t = along(time, clean)
         return clean * (self.log_drift * t + self.sigma * t.sqrt() * normal).exp()
@@ -96,8 +92,8 @@ def multiplicative_score_loss(
         score: h, called as ``score(noisy, time)``: a net, or any function.
         clean: x₀, without zeros.
         process: what multiplies.
-        shortest: t.
-        longest: t.
+        shortest: least t.
+        longest: largest t.
         generator: source of times and noise.
 
     Raises:
@@ -132,7 +128,7 @@ def dale_langevin(
     times: Float[Tensor, " steps_and_one"],
     *,
     keep_signs: bool = True,
-    before: Callable[[Tensor, Tensor], None] | None = None,
+    before: Callable[[Tensor, Tensor], Tensor] | None = None,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "batch *shape"]:
     """Geometric Brownian motion backwards in time, by factors: each step is one of exponentiated gradient, with noise.
@@ -146,7 +142,7 @@ def dale_langevin(
         start: x at the first time, of the signs that samples are to have: signs times log-normal numbers.
         times: falling, all positive.
         keep_signs: as above.
-        before: called as ``before(x, t)`` as each step begins, and at the end.
+        before: called as ``before(x, t)`` as each step begins; returns the x to begin it with.
         generator: of noise.
 
     Raises:
@@ -169,11 +165,9 @@ def dale_langevin(
     variance, x = process.sigma**2, start
     for time, width in zip(times[:-1], -times.diff(), strict=True):
         if before is not None:
-            before(x, time)
+            x = before(x, time)
         noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         change = (2 * variance - process.mu + variance * score(x, time.to(x).expand(len(x)))) * width
         change = change + process.sigma * width.sqrt() * noise
         x = x * (change - variance / 2 * width).exp() if keep_signs else x * (1 + change)
-    if before is not None:
-        before(x, times[-1])
     return x

@@ -27,36 +27,21 @@ from replica.training import sliced_wasserstein
 paper = Paper("dale_langevin")
 Rows = list[dict[str, Any]]
 OURS, AMBIENT, ADDITIVE = "factors", "steps of x", "additive"
-LONGEST, SHORTEST = 10.0, 0.001
+LONGEST, SHORTEST = 25.0, 0.001
 DIM = 8
 
 
-class SignChanges:
-    """Called as each step begins: which coordinates have had another sign than at first."""
-
-    def __init__(self) -> None:
-        self.first: Tensor | None = None
-        self.changed = torch.zeros(())
-
-    def __call__(self, x: Tensor, *when: Tensor) -> Tensor:
-        """Looks, and gives x back."""
-        if self.first is None:
-            self.first, self.changed = x.sign(), torch.zeros_like(x, dtype=torch.bool)
-        self.changed = self.changed | (x.sign() != self.first)
-        return x
-
-
-def data_law(trial: Trial) -> tuple[MixtureDenoiser, Tensor]:
-    """A mixture of five normals, of logarithms, and the sign of each coordinate."""
-    means = torch.randn(5, DIM, generator=trial.generator("means"))
-    signs = torch.randn(DIM, generator=trial.generator("signs")).sign()
-    return MixtureDenoiser(means, 0.3), signs
+def sign_changes(seen: list[Tensor]) -> float:
+    """The share of coordinates that have had another sign than at first."""
+    signs = torch.stack(seen).sign()
+    return float((signs != signs[0]).any(0).double().mean())
 
 
 def samplers(trial: Trial) -> Rows:
     """Sign changes of three samplers over their number of steps, and distances of logarithms to fresh data."""
     count = trial.pick(smoke=60, laptop=2000, full=10_000)
-    law, signs = data_law(trial)
+    law = MixtureDenoiser(torch.randn(5, DIM, generator=trial.generator("means")), 0.3)  # of logarithms
+    signs = torch.randn(DIM, generator=trial.generator("signs")).sign()
     data, fresh, other = (law.sample(count, generator=trial.generator(name)) for name in ("data", "fresh", "other"))
     process = GeometricBrownian(0.5, 1.0)
     noise = torch.randn(count, DIM, generator=trial.generator("start"))
@@ -65,30 +50,32 @@ def samplers(trial: Trial) -> Rows:
     def distance(logs: Tensor) -> float:
         return float(sliced_wasserstein(logs, fresh, generator=trial.generator("directions")))
 
-    ends = {"floor": distance(other), "from_start": distance(start.abs().log())}
-    rows = []
+    known = {"floor": distance(other), "from_start": distance(start.abs().log())}
+    rows: Rows = []
     for steps in trial.pick(smoke=(4, 6), laptop=(10, 30, 100), full=(10, 30, 100, 1000)):
         times = torch.logspace(math.log10(LONGEST), math.log10(SHORTEST), steps + 1, dtype=torch.float64)
         for sampler in (OURS, AMBIENT, ADDITIVE):
-            seen, generator = SignChanges(), trial.generator("steps")
+            seen: list[Tensor] = []
+            generator = trial.generator("steps")
+
+            def look(x: Tensor, *when: Tensor, seen: list[Tensor] = seen) -> Tensor:
+                seen.append(x)
+                return x
+
             if sampler == ADDITIVE:
                 path = VarianceExplodingPath(SHORTEST, 30.0)
                 x = sample_path(FiniteSetDenoiser(signs * data.exp()), path, noise, steps=steps, solver="ddim",
-                                stochasticity=1.0, before=seen, generator=generator)  # fmt: skip
-                seen(x)
+                                stochasticity=1.0, before=look, generator=generator)  # fmt: skip
             else:
                 score, keep = process.exact_score(law), sampler == OURS
-                x = dale_langevin(score, process, start, times, keep_signs=keep, before=seen, generator=generator)
-            found = {"sampler": sampler, "steps": steps, "changed": float(seen.changed.double().mean())}
+                x = dale_langevin(score, process, start, times, keep_signs=keep, before=look, generator=generator)
+            found = {"changed": sign_changes([*seen, x]), "distance": distance(x.abs().clamp_min(1e-30).log())}
             found["wrong_at_end"] = float((x.sign() != signs).double().mean())
-            rows.append(found | {"distance": distance(x.abs().clamp_min(1e-30).log())} | ends)
+            rows.append({"sampler": sampler, "steps": steps} | found | known)
     return rows
 
 
-by_steps = dots("sampler", "changed", "steps", ylabel="share of coordinates that change sign", percent=True)
-
-
-@paper.claim(samplers, figure=by_steps)
+@paper.claim(samplers, figure=dots("sampler", "changed", "steps", ylabel="coordinates that change sign", percent=True))
 def signs_kept(table):
     """Means over numbers of steps."""
     means = table.groupby("sampler")[["changed", "wrong_at_end"]].mean()
@@ -100,9 +87,7 @@ def signs_kept(table):
     }
 
 
-@paper.claim(
-    samplers, figure=dots("sampler", "distance", "steps", ylabel="distance of logarithms to the data", log="y")
-)
+@paper.claim(samplers, figure=dots("sampler", "distance", "steps", ylabel="distance to fresh data", log="y"))
 def samples_from_log_normal(table):
     """Of most steps."""
     most = table[table["steps"] == table["steps"].max()].set_index("sampler")
