@@ -14,8 +14,6 @@ from .gaussian_paths import along
 def align_radius(sigma: float, extra_dim: float) -> float:
     """The radius r = σ√D, the norm of the extra coordinates at which the kernel is as wide as a diffusion's noise σ.
 
-    A diffusion's levels, preconditioning and loss are carried over to any D by it.
-
     Raises:
         ValueError: if the dimension is not positive and finite.
 
@@ -113,7 +111,7 @@ class PoissonFlowDenoiser(FiniteSetDenoiser):
     Args:
         points: y, shape (count, *shape).
         extra_dim: D.
-        chunk: rows that are denoised at once.
+        chunk: rows at once.
 
     Raises:
         ValueError: if there are no points, rows have another shape, or the dimension is not positive.

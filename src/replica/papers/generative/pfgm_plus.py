@@ -40,9 +40,9 @@ def parts(trial: Trial) -> tuple[Tensor, Tensor]:
     images = torch.from_numpy(digits().values).flatten(1)
     order = torch.from_numpy(trial.rng("rows").permutation(len(images)))
     count, held = trial.pick(smoke=(80, 40), laptop=(1297, 500), full=(1297, 500))
-    train, test = images[order[:count]], images[order[-held:]]
-    mean, scale = train.mean(), train.std() / DATA_SCALE
-    return (train - mean) / scale, (test - mean) / scale
+    train = images[order[:count]]
+    images = (images - train.mean()) / (train.std() / DATA_SCALE)
+    return images[order[:count]], images[order[-held:]]
 
 
 def heun(denoiser: Any, noise: Tensor, steps: int, before: Any = None) -> Tensor:
@@ -56,18 +56,16 @@ def heun(denoiser: Any, noise: Tensor, steps: int, before: Any = None) -> Tensor
 def electric_slope(points: Tensor, x: Tensor, z: float) -> Tensor:
     """dx/dz along the field of equal charges at (y, 0), at (x, z) in N + 1 dimensions."""
     offsets = x[:, None] - points
-    squares = offsets.square().sum(-1) + z**2
-    logs = -(points.shape[1] + 1) / 2 * squares.log()
-    charges = (logs - logs.amax(1, keepdim=True)).exp()[..., None]
-    return (charges * offsets).sum(1) / (charges.sum(1) * z)
+    logs = -(points.shape[1] + 1) / 2 * (offsets.square().sum(-1) + z**2).log()
+    forces = torch.softmax(logs, 1)[..., None]  # any common factor falls out of the ratio
+    return (forces * offsets).sum(1) / z
 
 
 def approach(trial: Trial) -> Rows:
     """How far denoisers and samples of each D are from a diffusion's, and the flow at D = 1 from an electric field's."""
     train, _ = parts(trial)
-    points = train[: trial.pick(smoke=60, laptop=1000, full=1297)].double()
-    count, steps = trial.pick(smoke=(30, 4), laptop=(300, 18), full=(1000, 18))
-    level, one = torch.tensor(1.0), torch.tensor(1.0)
+    used, count, steps = trial.pick(smoke=(60, 30, 4), laptop=(1000, 300, 18), full=(1297, 1000, 18))
+    points, level, one = train[:used].double(), torch.tensor(1.0), torch.tensor(1.0)
     normal = torch.randn(count, 64, generator=trial.generator("noise"), dtype=torch.float64)
     noisy = points[:count] + level * normal
     diffusion = PoissonFlowDenoiser(points)
@@ -77,10 +75,10 @@ def approach(trial: Trial) -> Rows:
         exact = PoissonFlowDenoiser(points, dim)
         found = exact(noisy, one, level)
         rows.append({"D": dim, "gap": float((found - wanted).norm() / wanted.norm())})
-    radius = align_radius(float(level), rows[0]["D"])
-    slope = (noisy - PoissonFlowDenoiser(points, rows[0]["D"])(noisy, one, level)) / radius
-    field = electric_slope(points, noisy, radius)
     apart = (heun(exact, normal, steps) - ends).norm(dim=1) > 0.01
+    radius = align_radius(float(level), 1)
+    slope = (noisy - PoissonFlowDenoiser(points, 1)(noisy, one, level)) / radius
+    field = electric_slope(points, noisy, radius)
     error = float((slope - field).norm() / field.norm())
     return [row | {"field_error": error, "samples_apart": float(apart.double().mean())} for row in rows]
 
@@ -97,12 +95,12 @@ def trained(trial: Trial, train: Tensor, extra_dim: float) -> nn.Module:
     """A denoiser for noise of D extra dimensions; all begin with the same weights and see the same rows and levels."""
     width, steps, batch = trial.pick(smoke=(8, 3, 16), laptop=(128, 1500, 128), full=(512, 20_000, 256))
     net = DenoisingMLP(64, width=width, generator=trial.generator("net"))
-    denoiser, kernel = PreconditionedDenoiser(net, data_scale=DATA_SCALE), PoissonFlowKernel(64, extra_dim)
-    noise, levels = trial.generator("training noise"), trial.generator("levels")
+    denoiser, draws = PreconditionedDenoiser(net, data_scale=DATA_SCALE), trial.generator("training noise")
+    levels = trial.generator("levels")
 
     def loss(model: nn.Module, clean: Tensor) -> Tensor:
-        unit = kernel.noise(len(clean), generator=noise)
-        return denoising_loss(model, clean, data_scale=DATA_SCALE, noise=unit, generator=levels)
+        noise = PoissonFlowKernel(64, extra_dim).noise(len(clean), generator=draws)
+        return denoising_loss(model, clean, data_scale=DATA_SCALE, noise=noise, generator=levels)
 
     optimiser = torch.optim.Adam(denoiser.parameters(), 0.002)
     falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
@@ -113,7 +111,7 @@ def trained(trial: Trial, train: Tensor, extra_dim: float) -> nn.Module:
 
 @torch.no_grad()
 def rounded(denoiser: nn.Module, bits: int) -> nn.Module:
-    """A copy whose matrices are rounded to so many bits a weight, evenly between minus and plus their largest."""
+    """A copy whose matrices have so many bits a weight, evenly between minus and plus their largest."""
     coarse = copy.deepcopy(denoiser)
     for weight in coarse.parameters():
         if weight.dim() > 1:
@@ -135,7 +133,7 @@ def errors(trial: Trial) -> Rows:
     def distance(samples: Tensor) -> float:
         return float(sliced_wasserstein(samples, test, generator=trial.generator("directions")))
 
-    rows: Rows = []
+    rows = []
     for name, dim in MODELS.items():
         denoiser = trained(trial, train, dim)
         noise = PoissonFlowKernel(64, dim).noise(count, generator=trial.generator("prior"))
@@ -152,9 +150,10 @@ def saved(table: Any, error: str) -> dict[str, float]:
     """How much of the rise of a diffusion's distance a smaller D saves, and controls."""
     without = table[table["alpha"] == 0].set_index("model")["distance"]
     rise = table[table[error] > 0].groupby("model")["distance"].mean() - without
+    left = rise / rise[LARGEST]
     return {
-        "share_of_rise_saved": 1 - rise[SMALLEST] / rise[LARGEST],
-        "share_saved_by_middle": 1 - rise[MIDDLE] / rise[LARGEST],
+        "share_of_rise_saved": 1 - left[SMALLEST],
+        "share_saved_by_middle": 1 - left[MIDDLE],
         "over_floor": without[LARGEST] / table["floor"].iloc[0],
         "log_loss_without_noise": np.log(without[SMALLEST] / without[LARGEST]),
         "relative_rise": rise[LARGEST] / without[LARGEST],
