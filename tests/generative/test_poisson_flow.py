@@ -95,20 +95,6 @@ def test_the_flow_carries_one_point_along_its_ray_and_many_back_to_the_data(dim:
     assert float(nearest.median()) < 0.02
 
 
-def test_steps_begin_with_what_before_returns() -> None:
-    seen = []
-
-    def before(x: torch.Tensor, level: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        seen.append((float(time), float(level)))
-        return x + 1
-
-    still = sample_path(
-        lambda x, a, m: x, VarianceExplodingPath(0.0, 3.0, rho=1.0), torch.zeros(1, 1), steps=3, before=before
-    )
-    assert float(still) == 3
-    assert seen == [(0.0, 3.0), (pytest.approx(1 / 3), pytest.approx(2.0)), (pytest.approx(2 / 3), pytest.approx(1.0))]
-
-
 def test_the_loss_is_least_for_the_denoiser_of_its_noise() -> None:
     points, generator = draw(4, 2), torch.Generator().manual_seed(3)
     clean = points[torch.randint(4, (20_000,), generator=generator)]

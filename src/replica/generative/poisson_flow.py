@@ -86,8 +86,8 @@ class PoissonFlowKernel:
         """Rows x = y + σε; ``sigma`` is one number or one a row."""
         if clean[:1].numel() != self.data_dim:
             raise ValueError(f"clean: got rows of shape {tuple(clean.shape[1:])}, want {self.data_dim} coordinates")
-        noise = self.noise(len(clean), generator=generator, device=clean.device, dtype=clean.dtype)
-        return clean + along(torch.as_tensor(sigma).to(clean), clean) * noise.view_as(clean)
+        noise = self.noise(len(clean), generator=generator, device=clean.device, dtype=clean.dtype).view_as(clean)
+        return clean + along(torch.as_tensor(sigma).to(clean), clean) * noise
 
     def prior(
         self, count: int, sigma: float, *, generator: torch.Generator | None = None
@@ -97,16 +97,15 @@ class PoissonFlowKernel:
 
     def log_density(self, offset: Float[Tensor, "batch data_dim"], sigma: Tensor | float) -> Float[Tensor, " batch"]:
         """Of x − y, ln p_r(x|y)."""
-        level = torch.as_tensor(sigma).to(offset)
-        squares = offset.square().sum(-1) / level.square()
-        return _log_tail(squares, self.data_dim, self.extra_dim) + _log_peak(level, self.data_dim, self.extra_dim)
+        level, sizes = torch.as_tensor(sigma).to(offset), (self.data_dim, self.extra_dim)
+        return _log_tail(offset.square().sum(-1) / level.square(), *sizes) + _log_peak(level, *sizes)
 
 
 class PoissonFlowDenoiser(FiniteSetDenoiser):
     """E[y|x] for x = a y + m ε with ε of `PoissonFlowKernel` and y any of a finite set: what the best net learns for one D.
 
-    Weights of points are (‖x − a y‖² + Dm²)^(−(N+D)/2), so x − E[y|x] is the field of charges at the points, in N + D
-    dimensions. Called, and used in `sample_path`, as `FiniteSetDenoiser`, which it is at D = ∞.
+    Weights of points are (‖x − a y‖² + Dm²)^(−(N+D)/2), those of the field of charges in N + D dimensions. Called, and used in
+    `sample_path`, as `FiniteSetDenoiser`, which it is at D = ∞.
 
     Args:
         points: y, shape (count, *shape).
@@ -130,9 +129,7 @@ class PoissonFlowDenoiser(FiniteSetDenoiser):
         self, points: Float[Tensor, "count *shape"], extra_dim: float = math.inf, *, chunk: int = 1024
     ) -> None:
         super().__init__(points, chunk=chunk)
-        if not extra_dim > 0:
-            raise ValueError(f"extra_dim: got {extra_dim}, want above 0")
-        self.extra_dim = extra_dim
+        self.extra_dim = PoissonFlowKernel(self.points.shape[1], extra_dim).extra_dim
 
     def _logits(self, rows: Tensor, a: Tensor, m: Tensor) -> Tensor:
         normal = super()._logits(rows, a, m)
@@ -157,8 +154,7 @@ def _log_tail(squares: Tensor, data_dim: int, extra_dim: float) -> Tensor:
 
 def _log_peak(level: Tensor, data_dim: int, extra_dim: float) -> Tensor:
     """Logarithm of the kernel at x = y."""
-    peak = -data_dim / 2 * math.log(2 * math.pi)
-    if not math.isinf(extra_dim):
-        peak = math.lgamma((data_dim + extra_dim) / 2) - math.lgamma(extra_dim / 2)
-        peak -= data_dim / 2 * math.log(extra_dim * math.pi)
-    return peak - data_dim * level.log()
+    if math.isinf(extra_dim):
+        return -data_dim / 2 * torch.log(2 * math.pi * level.square())
+    peak = math.lgamma((data_dim + extra_dim) / 2) - math.lgamma(extra_dim / 2)
+    return peak - data_dim / 2 * torch.log(math.pi * extra_dim * level.square())

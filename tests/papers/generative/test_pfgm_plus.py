@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from replica.generative import FiniteSetDenoiser
 from replica.lab.claims import Trial
-from replica.papers.generative.pfgm_plus import disturb, electric_slope, errors, heun, paper, rounded, trained
+from replica.papers.generative.pfgm_plus import disturb, electric_slope, errors, paper, rounded, trained
 
 
 def test_approach_is_judged_by_its_slope_beyond_the_datas_dimensions() -> None:
@@ -34,22 +33,6 @@ def test_errors_are_judged_by_the_rise_over_each_models_own_distance() -> None:
     noise = known | {"relative_rise": 3.0, "log_gain_at_most_noise": math.log(0.5 / 0.4)}
     assert paper.claims["robust_to_noise"].measures(table) == pytest.approx(noise)
     assert paper.claims["robust_to_rounding"].measures(table) == pytest.approx(known | {"relative_rise": 3.75})
-
-
-def test_heun_steps_in_the_level_and_meets_karras_levels() -> None:
-    """Of one point the flow is a ray, along which Heun's steps in σ have no error."""
-    seen = []
-
-    def before(x, level, time):
-        seen.append(float(level))
-        return x
-
-    noise = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
-    point = torch.tensor([[3.0, 5.0]], dtype=torch.float64)
-    torch.testing.assert_close(heun(FiniteSetDenoiser(point), noise, 18, before), point)
-    assert len(seen) == 18
-    assert (seen[0], seen[-1]) == (pytest.approx(80), pytest.approx(0.002))
-    assert seen[1] == pytest.approx((80 ** (1 / 7) + (0.002 ** (1 / 7) - 80 ** (1 / 7)) / 17) ** 7)
 
 
 def test_rounding_leaves_few_values_and_the_original() -> None:

@@ -18,10 +18,9 @@ from replica.generative import (
     PoissonFlowDenoiser,
     PoissonFlowKernel,
     PreconditionedDenoiser,
-    VarianceExplodingPath,
     align_radius,
     denoising_loss,
-    sample_path,
+    sample_karras,
 )
 from replica.lab.claims import Paper, Trial
 from replica.lab.studies import lines
@@ -45,14 +44,6 @@ def parts(trial: Trial) -> tuple[Tensor, Tensor]:
     return images[order[:count]], images[order[-held:]]
 
 
-def heun(denoiser: Any, noise: Tensor, steps: int, before: Any = None) -> Tensor:
-    """Karras' sampler: Heun's steps in σ itself, at his levels from 80 to 0.002, and one to 0."""
-    path = VarianceExplodingPath(0.0, 80.0, rho=1.0)  # σ falls evenly in time, so steps in time are steps in σ
-    levels = VarianceExplodingPath().coefficients(torch.linspace(0, 1, steps, dtype=torch.float64))[1]
-    times = torch.cat([1 - levels / levels[0], torch.ones(1)])
-    return sample_path(denoiser, path, noise, times=times, before=before)
-
-
 def electric_slope(points: Tensor, x: Tensor, z: float) -> Tensor:
     """dx/dz along the field of equal charges at (y, 0), at (x, z) in N + 1 dimensions."""
     offsets = x[:, None] - points
@@ -69,13 +60,13 @@ def approach(trial: Trial) -> Rows:
     normal = torch.randn(count, 64, generator=trial.generator("noise"), dtype=torch.float64)
     noisy = points[:count] + level * normal
     diffusion = PoissonFlowDenoiser(points)
-    wanted, ends = diffusion(noisy, one, level), heun(diffusion, normal, steps)
+    wanted, ends = diffusion(noisy, one, level), sample_karras(diffusion, normal, steps=steps)
     rows = []
     for dim in (1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6):
         exact = PoissonFlowDenoiser(points, dim)
         found = exact(noisy, one, level)
         rows.append({"D": dim, "gap": float((found - wanted).norm() / wanted.norm())})
-    apart = (heun(exact, normal, steps) - ends).norm(dim=1) > 0.01
+    apart = (sample_karras(exact, normal, steps=steps) - ends).norm(dim=1) > 0.01
     radius = align_radius(float(level), 1)
     slope = (noisy - PoissonFlowDenoiser(points, 1)(noisy, one, level)) / radius
     field = electric_slope(points, noisy, radius)
@@ -137,7 +128,7 @@ def errors(trial: Trial) -> Rows:
     for name, dim in MODELS.items():
         denoiser = trained(trial, train, dim)
         noise = PoissonFlowKernel(64, dim).noise(count, generator=trial.generator("prior"))
-        sample = partial(heun, noise=noise, steps=steps)
+        sample = partial(sample_karras, noise=noise, steps=steps)
         for alpha in (0.0, 0.2, 0.4, 0.6, 0.8):
             injected = partial(disturb, alpha=alpha, generator=trial.generator("injected"))
             rows.append({"model": name, "alpha": alpha, "distance": distance(sample(denoiser, before=injected))})
