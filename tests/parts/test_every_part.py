@@ -21,7 +21,13 @@ from torch import Tensor, nn
 
 import replica
 from replica.architectures import Hypernetwork
-from replica.generative import DenoisingMLP, FiniteSetDenoiser, MixtureDenoiser, PreconditionedDenoiser
+from replica.generative import (
+    DenoisingMLP,
+    FiniteSetDenoiser,
+    MixtureDenoiser,
+    PoissonFlowDenoiser,
+    PreconditionedDenoiser,
+)
 from replica.kernels import (
     AbcParametrization,
     BundledNetwork,
@@ -850,6 +856,11 @@ PARTS: dict[str, Part] = {
         lambda g: PrototypeHead(4, 7, widths=(6, 5), generator=g),
         lambda n, draw: (draw(n, 4),),
         ((lambda: PrototypeHead(4, 0), "prototypes"), (lambda: PrototypeHead(4, 7, widths=()), "widths")),
+    ),
+    "generative.PoissonFlowDenoiser": Part(
+        lambda g: PoissonFlowDenoiser(torch.randn(7, 3, generator=g), 4.0),
+        lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
+        ((lambda: PoissonFlowDenoiser(torch.zeros(2, 3), 0.0), "extra_dim"),),
     ),
 }  # fmt: skip
 BATCHED = {
