@@ -73,6 +73,8 @@ FORMS = {
                                       for net in "ab" for layer in ("one", "two")}},
     "events": {"pair": (COUNTS, Y), "tensors": (torch.tensor(COUNTS), torch.tensor(Y)),
                "table": EVENTS.assign(label=Y[EVENTS["sample"]])},
+    "transport": {"pair": (X, X[:50] + 1), "tensors": (torch.tensor(X), torch.tensor(X) + 1), "arrays by name":
+                  {"target": X[:40], "source": X + 1}},
 }  # fmt: skip
 CHEAPEST = {
     "recall": "random-guess",
@@ -81,6 +83,7 @@ CHEAPEST = {
     "credit": "head-only",
     "scaling": "he",
     "similarity": "linear-cka",
+    "transport": "mean-shift",
 }
 OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}}
 

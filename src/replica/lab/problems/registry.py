@@ -23,6 +23,7 @@ PROBLEMS: dict[str, str] = {
     "teacher": "replica.lab.problems.teacher.problem:Teacher",
     "similarity": "replica.lab.problems.similarity.problem:Similarity",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
+    "transport": "replica.lab.problems.transport.problem:Transport",
 }
 
 
