@@ -28,3 +28,9 @@ from .sinkhorn import (
     sinkhorn_divergence as sinkhorn_divergence,
     squared_distance as squared_distance,
 )
+
+# Maps of any network that are cheap for any cost
+from .monge_gap import (
+    MongeGapMap as MongeGapMap,
+    monge_gap as monge_gap,
+)
