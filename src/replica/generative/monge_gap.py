@@ -30,8 +30,8 @@ def monge_gap(
         target: T(x), row by row.
         cost: c of all pairs, as a matrix; ½‖x − y‖² by default.
         epsilon: ε, in the cost's units. The gap of an optimal map goes to 0 with it, and is never below −ε ln(points).
-        debiased: take away half of W_ε(x, x) and W_ε(T(x), T(x)) from W_ε, so that the identity's gap is exactly 0 for a cost that
-            is 0 between equal points.
+        debiased: take away half of W_ε(x, x) and W_ε(T(x), T(x)) from W_ε, so that the identity's gap is exactly 0 for a
+            cost that is 0 between equal points.
         iterations: of Sinkhorn, at most.
         tolerance: see `sinkhorn`.
 
@@ -170,9 +170,7 @@ def _share(share: float, costs: Tensor) -> float:
 class _Batches:
     """Random batches of two clouds, each drawn without regard to the other."""
 
-    def __init__(
-        self, clouds: tuple[Tensor, Tensor], size: int, steps: int, generator: torch.Generator | None
-    ) -> None:
+    def __init__(self, clouds: tuple[Tensor, Tensor], size: int, steps: int, generator: torch.Generator | None) -> None:
         self.clouds, self.size, self.steps, self.generator = clouds, size, steps, generator
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:

@@ -65,21 +65,23 @@ def monge_gap_map(
 
 def cost_penalty_map(trial: Trial) -> Fitted:
     """The same with the mean cost in place of the gap."""
-    return Fitted(CostPenaltyMap, trial, 1.0, False, 64, 3e-3)
+    return Fitted(CostPenaltyMap, trial, 1.0, False, 64, RATE)
 
 
+RATE = 0.01
 METHODS = {
-    "gap": monge_gap_map,
-    "no gap": (monge_gap_map, {"strength": 0.0}),
+    "gap": (monge_gap_map, {"learning_rate": RATE}),
+    "no gap": (monge_gap_map, {"learning_rate": RATE, "strength": 0.0}),
     "cost": cost_penalty_map,
     "mean shift": "mean-shift",
 }
-BUDGET = {"count": 1000, "steps": 300}
-gaussians = Arena("transport", data="gaussians", dim=4, **BUDGET).compare(METHODS)
-moons = Arena("transport", data="moons", cost="euclidean", **BUDGET).compare(METHODS)
+gaussians = Arena("transport", data="gaussians", dim=4, count=1000, steps=300).compare(METHODS)
+moons = Arena("transport", data="moons", cost="euclidean", count=1000, steps=300).compare(METHODS)
 
 
-@paper.claim(gaussians, figure=dots("method", "map_error", log="y", xlabel="penalty", ylabel="error to the optimal map"))
+@paper.claim(
+    gaussians, figure=dots("method", "map_error", log="y", xlabel="penalty", ylabel="error to the optimal map")
+)
 def gaussian_maps(table):
     """Errors to the optimal map beside one another, in logarithms, and what landing they cost."""
     rows = table.set_index("method")
