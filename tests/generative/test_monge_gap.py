@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from replica.generative import MongeGapMap, monge_gap, sinkhorn, squared_distance
+from replica.generative import MongeGapMap, monge_gap, sinkhorn, sinkhorn_divergence, squared_distance
 from replica.training import mlp
 
 
@@ -93,19 +93,17 @@ def test_the_gap_turns_a_fitted_map_into_the_optimal_one() -> None:
             net.weight.copy_(-torch.eye(2))
             net.bias.zero_()
         carried = MongeGapMap(net, strength=strength).fit(
-            cloud, cloud, steps=100, batch=50, learning_rate=0.05, generator=torch.Generator().manual_seed(1)
+            cloud, cloud, steps=100, batch=100, learning_rate=0.05, generator=torch.Generator().manual_seed(1)
         )
         mapped = carried(cloud).detach()
-        errors[strength], landed[strength] = float((mapped - cloud).square().sum(1).mean()), mapped.T.cov().diagonal()
+        errors[strength] = float((mapped - cloud).square().sum(1).mean())
+        landed[strength] = float(sinkhorn_divergence(mapped, cloud, epsilon=0.5))
     assert errors[0.0] > 10, "without the gap it lands, and stays turned"
     assert errors[1.0] < 0.5
-    for spread in landed.values():
-        torch.testing.assert_close(spread, cloud.T.cov().diagonal(), rtol=0.25, atol=0)
+    assert max(landed.values()) < 0.15, "of 1.6 between the cloud and its mean"
 
 
 def test_without_strength_the_loss_is_the_divergence_but_for_what_no_map_changes() -> None:
-    from replica.generative import sinkhorn_divergence
-
     x, y = draw(40, 2).float(), draw(40, 2, seed=1).float() + 1
     carried = MongeGapMap(mlp((2, 4, 2), generator=torch.Generator().manual_seed(0)), strength=0.0, residual=True)
     mapped = carried(x).detach()

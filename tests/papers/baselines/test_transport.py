@@ -56,3 +56,5 @@ def test_a_flow_between_two_pairs_of_lumps_does_not_cross() -> None:
     moved = method.map(source) - source
     assert moved.mean(0).tolist() == pytest.approx([0, 2], abs=0.15)
     assert float(moved[:, 0].abs().max()) < 1
+    start = method._velocity(source, 0.0).detach()
+    assert float(start[:, 0].abs().mean()) < 0.5, "from the start it goes straight up, not to the middle of all targets"

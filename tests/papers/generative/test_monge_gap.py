@@ -54,8 +54,7 @@ def test_rivals_share_start_and_batches_and_differ_in_the_penalty() -> None:
     for name, make in makes.items():
         for steps, found in ((0, starts), (3, ends)):
             method = make(Trial(100, "smoke"))
-            rate = method.rate if steps else 0.0
-            method.rate = rate
+            method.rate = 0.01 if steps else 0.0
             method.fit(source, target, steps=max(steps, 1))
             found[name] = method.map(source)
     assert torch.equal(starts["gap"], starts["none"])
