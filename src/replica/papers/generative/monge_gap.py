@@ -75,7 +75,7 @@ METHODS = {
     "cost": cost_penalty_map,
     "mean shift": "mean-shift",
 }
-gaussians = Arena("transport", data="gaussians", dim=4, count=1000, steps=300).compare(METHODS)
+gaussians = Arena("transport", data="gaussians", dim=4, count=1000, steps=150).compare(METHODS)
 moons = Arena("transport", data="moons", cost="euclidean", count=1000, steps=300).compare(METHODS)
 
 
