@@ -90,6 +90,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "leaky_counts",
         "python": 'data={"time": t, "unit": u, "sample": s, "label": y}, entries={"mine": MyNetwork}, steps=100',
     },
+    "transport": {
+        "data": "--data before.csv --target-data after.csv --cost euclidean",
+        "example": "my_transport.py",
+        "entry": "SortedLines",
+        "python": 'data=before, target_data=after, entries={"mine": MyMap}, cost="euclidean"',
+    },
     "teacher": {
         "data": "--target local --patches 16 --reach 3 --sweep examples=100,300,1000",
         "example": "my_patch_learner.py",

@@ -77,6 +77,8 @@ FORMS = {
     "pretext": {"pair": (GRIDS, Y[:40]), "tensors": (torch.tensor(GRIDS), torch.tensor(Y[:40]))},
     "events": {"pair": (COUNTS, Y), "tensors": (torch.tensor(COUNTS), torch.tensor(Y)),
                "table": EVENTS.assign(label=Y[EVENTS["sample"]])},
+    "transport": {"pair": (X, X[:50] + 1), "tensors": (torch.tensor(X), torch.tensor(X) + 1), "arrays by name":
+                  {"target": X[:40], "source": X + 1}},
 }  # fmt: skip
 CHEAPEST = {
     "recall": "random-guess",
@@ -87,6 +89,7 @@ CHEAPEST = {
     "similarity": "linear-cka",
     "pretext": "untrained",
     "merge": "average",
+    "transport": "mean-shift",
 }
 OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}, "shift": {"domain": "site"}}
 

@@ -25,6 +25,7 @@ from replica.lab.problems.registry import get, names
 from replica.lab.problems.scaling.built import build
 from replica.lab.problems.scaling.search import train
 from replica.lab.problems.stream.info import StreamInfo
+from replica.lab.problems.transport.costs import Cost
 from replica.lab.runner.execute import seed_everything, use_one_thread
 from replica.lab.runner.job import load_paper
 from replica.training import mlp, ridge_probe
@@ -493,6 +494,38 @@ class MergeCases:
         assert float((merged(inputs).argmax(1) == labels).float().mean()) > 0.95
 
 
+class TransportCases:
+    """Points of source and target, and their dimension: the fewest, one dimension, equal points, a constant column."""
+
+    shapes = ((3, 4, 2), (12, 7, 1), (30, 40, 5))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        count, others, dim = shape
+        generator = torch.Generator().manual_seed(0)
+        source, target = (torch.randn(size, dim, generator=generator) for size in (count, others))
+        source[-1], target[0] = source[0], target[1]
+        if dim == 5:
+            source[:, 2] = target[:, 2] = 3.0
+        accepted = inspect.signature(method.fit).parameters
+        told = {"cost": Cost("lp", 1.5), "steps": 3}
+        method.fit(source.clone(), target.clone(), **{name: value for name, value in told.items() if name in accepted})
+        outputs = {"all": method.map(source.clone()), "one": method.map(source[:1].clone())}
+        for asked, output in zip((source, source[:1]), outputs.values(), strict=True):
+            assert output.shape == asked.shape
+            assert torch.isfinite(output).all()
+        return {name: output.detach() for name, output in outputs.items()}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """A shift is found: what is mapped lies nearer to the target than one deviation of it, where the source is three away."""
+        generator = torch.Generator().manual_seed(0)
+        source, target, asked = torch.randn(3, 120, 2, generator=generator) / 2
+        method = make(Trial(0, "laptop"))
+        told = {"steps": 300} if "steps" in inspect.signature(method.fit).parameters else {}
+        method.fit(source, target + 1.5, **told)
+        moved = method.map(asked).detach() - asked
+        assert (moved - 1.5).square().sum(1).mean() < 0.15
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
@@ -507,6 +540,7 @@ CASES = {
     "similarity": SimilarityCases(),
     "pretext": PretextCases(),
     "merge": MergeCases(),
+    "transport": TransportCases(),
 }
 TRIVIAL = {"random-guess", "majority", "mean-field", "mean"}
 ENTRIES = [

@@ -25,6 +25,7 @@ from replica.generative import (
     DenoisingMLP,
     FiniteSetDenoiser,
     MixtureDenoiser,
+    MongeGapMap,
     PoissonFlowDenoiser,
     PreconditionedDenoiser,
 )
@@ -795,6 +796,11 @@ PARTS: dict[str, Part] = {
         lambda g: PreconditionedDenoiser(DenoisingMLP(3, width=16, generator=g)),
         lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
         ((lambda: PreconditionedDenoiser(nn.ReLU(), data_scale=0), "data_scale"),),
+    ),
+    "generative.MongeGapMap": Part(
+        lambda g: MongeGapMap(mlp((3, 16, 3), activation=nn.SiLU, generator=g), residual=True),
+        lambda n, draw: (draw(n, 3),),
+        wrong=((lambda: MongeGapMap(nn.ReLU(), strength=-1.0), "strength"),),
     ),
     "representations.BrickRouter": Part(
         lambda g: BrickRouter(mlp((4, 12, 3), generator=g), torch.arange(12) % 4, kept=2),

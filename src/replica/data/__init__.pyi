@@ -27,6 +27,8 @@ from .sets.mnist_1d import mnist_1d as mnist_1d
 from .sets.small_tables import SMALL_TABLES as SMALL_TABLES
 from .sets.small_tables import small_table as small_table
 from .sets.seeds import split_seed as split_seed
+from .sets.snapshots import SNAPSHOTS as SNAPSHOTS
+from .sets.snapshots import snapshots as snapshots
 from .sets.solution_maps import SolutionMap as SolutionMap
 from .sets.darcy_flow import darcy as darcy
 from .sets.helmholtz_equation import helmholtz as helmholtz
@@ -58,6 +60,7 @@ __all__ = [
     "REGRESSION_FORMATS",
     "REGRESSION_TABLES",
     "SMALL_TABLES",
+    "SNAPSHOTS",
     "UCI_TABLES",
     "Appearance",
     "Characters",
@@ -100,6 +103,7 @@ __all__ = [
     "saccade_mnist",
     "shakespeare",
     "small_table",
+    "snapshots",
     "split_seed",
     "traverses",
     "uci_table",

@@ -49,3 +49,9 @@ from .poisson_flow import (
 from .exponentiated_gradient import ExponentiatedGradient as ExponentiatedGradient
 from .geometric_brownian import GeometricBrownian as GeometricBrownian, dale_langevin as dale_langevin
 from .multiplicative_score_matching import multiplicative_score_loss as multiplicative_score_loss
+
+# Maps of any network that are cheap for any cost
+from .monge_gap import (
+    MongeGapMap as MongeGapMap,
+    monge_gap as monge_gap,
+)

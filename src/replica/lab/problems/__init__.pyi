@@ -31,6 +31,7 @@ from .store_recall import StoreRecall as StoreRecall
 from .stream.info import StreamInfo as StreamInfo
 from .stream.problem import Stream as Stream
 from .teacher.problem import Teacher as Teacher
+from .transport.problem import Transport as Transport
 
 __all__ = [
     "Baseline",
@@ -61,6 +62,7 @@ __all__ = [
     "Stream",
     "StreamInfo",
     "Teacher",
+    "Transport",
     "Value",
     "get",
     "kept_bytes",

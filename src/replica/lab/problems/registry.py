@@ -26,6 +26,7 @@ PROBLEMS: dict[str, str] = {
     "shift": "replica.lab.problems.shift.problem:Shift",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
     "pretext": "replica.lab.problems.pretext.problem:Pretext",
+    "transport": "replica.lab.problems.transport.problem:Transport",
 }
 
 
