@@ -66,6 +66,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "SharedNeighbours",
         "python": 'data={"a/conv1": X, "a/conv2": Y, "b/conv1": Z, "b/conv2": W}, entries={"mine": MyMeasure}',
     },
+    "sample": {
+        "data": "--data my_table.csv --drop species --sweep train=100,300,1000",
+        "example": "my_sampler.py",
+        "entry": "BetweenNeighbours",
+        "python": 'data=my_array, entries={"mine": MyGenerator}, steps=5000',
+    },
     "events": {
         "data": "--data my_events.npz --steps 100",
         "example": "my_event_network.py",

@@ -25,7 +25,8 @@ from replica.lab.catalogue import (
 from replica.lab.problems.registry import names
 
 PROBLEMS = {
-    "recall", "classification", "credit", "events", "operator", "regression", "scaling", "similarity", "stream", "teacher"
+    "recall", "classification", "credit", "events", "operator", "regression", "sample", "scaling", "similarity", "stream",
+    "teacher",
 }  # fmt: skip
 PAPERS = list(records().values())
 

@@ -71,6 +71,7 @@ FORMS = {
     "scaling": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "similarity": {"arrays by name": {f"{net}/{layer}": GRIDS * (net == "a") + RNG.normal(size=GRIDS.shape)
                                       for net in "ab" for layer in ("one", "two")}},
+    "sample": {"array": X, "tensor": torch.tensor(X), "pair": (GRIDS, Y[:40]), "table": TABLE},
     "events": {"pair": (COUNTS, Y), "tensors": (torch.tensor(COUNTS), torch.tensor(Y)),
                "table": EVENTS.assign(label=Y[EVENTS["sample"]])},
 }  # fmt: skip
@@ -81,6 +82,7 @@ CHEAPEST = {
     "credit": "head-only",
     "scaling": "he",
     "similarity": "linear-cka",
+    "sample": "gaussian",
 }
 OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}}
 

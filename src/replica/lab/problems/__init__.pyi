@@ -22,6 +22,7 @@ from .regression.problem import Regression as Regression
 from .similarity.problem import Similarity as Similarity
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
+from .sample.problem import Sampling as Sampling
 from .scaling.problem import Scaling as Scaling
 from .store_recall import Recalled as Recalled
 from .store_recall import StoreRecall as StoreRecall
@@ -48,6 +49,7 @@ __all__ = [
     "Recalled",
     "Regression",
     "Sample",
+    "Sampling",
     "Scaling",
     "Similarity",
     "StepByStep",

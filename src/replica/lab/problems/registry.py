@@ -23,6 +23,7 @@ PROBLEMS: dict[str, str] = {
     "teacher": "replica.lab.problems.teacher.problem:Teacher",
     "similarity": "replica.lab.problems.similarity.problem:Similarity",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
+    "sample": "replica.lab.problems.sample.problem:Sampling",
 }
 
 
