@@ -106,7 +106,7 @@ class KernelDensity(NoisyRows):
     def fit(self, data: Tensor) -> None:
         """Keep the rows, and choose the width of 40 from a thousandth of the data's deviation to twice it."""
         super().fit(data)
-        rows = data[:_ROWS].flatten(1).double()
+        rows = data[: _ROWS // 2].flatten(1).double()
         squares = torch.cdist(rows, rows).square().fill_diagonal_(torch.inf)
         dim, best = rows.shape[1], -torch.inf
         for width in torch.logspace(-3, math.log10(2), 40).tolist():
