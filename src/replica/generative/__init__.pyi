@@ -20,3 +20,6 @@ from .denoiser import (
 
 # From noise to samples
 from .sampler import sample_path as sample_path
+
+# What a sampler's path tells of its end
+from .trajectory_variance import TrajectoryVariance as TrajectoryVariance, keep_steadiest as keep_steadiest

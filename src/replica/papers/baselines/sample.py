@@ -18,6 +18,7 @@ from replica.generative import (
     denoising_loss,
     sample_path,
 )
+from replica.generative.sampler import Hook
 from replica.lab.claims import Integer, LogUniform, Trial
 from replica.lab.problems.baseline import Baselines
 from replica.training import Minibatches, fit
@@ -216,11 +217,12 @@ class Diffusion:
         )
         self.denoiser = averaged.module
 
-    def sample(self, count: int) -> Tensor:
-        """See the protocol."""
+    def sample(self, count: int, hook: Hook | None = None) -> Tensor:
+        """See the protocol; the hook is called at every prediction."""
         generator = self.trial.generator("diffusion samples")
         noise = torch.randn(count, math.prod(self.shape), generator=generator, device=generator.device)
-        return sample_path(self.denoiser, VarianceExplodingPath(), noise, steps=32).reshape(count, *self.shape)
+        found = sample_path(self.denoiser, VarianceExplodingPath(), noise, steps=32, hook=hook)
+        return found.reshape(count, *self.shape)
 
 
 @baselines.entry(
