@@ -21,7 +21,13 @@ from torch import Tensor, nn
 
 import replica
 from replica.architectures import Hypernetwork
-from replica.generative import DenoisingMLP, FiniteSetDenoiser, MixtureDenoiser, PreconditionedDenoiser
+from replica.generative import (
+    DenoisingMLP,
+    FiniteSetDenoiser,
+    FourierDenoisingMLP,
+    MixtureDenoiser,
+    PreconditionedDenoiser,
+)
 from replica.kernels import (
     AbcParametrization,
     BundledNetwork,
@@ -764,6 +770,15 @@ PARTS: dict[str, Part] = {
         lambda g: PreconditionedDenoiser(DenoisingMLP(3, width=16, generator=g)),
         lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
         ((lambda: PreconditionedDenoiser(nn.ReLU(), data_scale=0), "data_scale"),),
+    ),
+    "generative.FourierDenoisingMLP": Part(
+        lambda g: FourierDenoisingMLP(3, features=4, scale=0.3, width=16, generator=g),
+        lambda n, draw: (draw(n, 3), draw(n)),
+        (
+            (lambda: FourierDenoisingMLP(3, features=0), "features"),
+            (lambda: FourierDenoisingMLP(3, scale=0.0), "scale"),
+            (lambda: FourierDenoisingMLP(0), "dim"),
+        ),
     ),
     "representations.BrickRouter": Part(
         lambda g: BrickRouter(mlp((4, 12, 3), generator=g), torch.arange(12) % 4, kept=2),

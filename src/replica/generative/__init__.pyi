@@ -23,3 +23,4 @@ from .sampler import sample_path as sample_path
 
 # What a sampler's path tells of its end
 from .trajectory_variance import TrajectoryVariance as TrajectoryVariance, keep_steadiest as keep_steadiest
+from .fourier_denoiser import FourierDenoisingMLP as FourierDenoisingMLP

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from replica.generative import (
-    DenoisingMLP,
+    FourierDenoisingMLP,
     MixtureDenoiser,
     PreconditionedDenoiser,
     TrajectoryVariance,
@@ -62,7 +63,7 @@ class SteadyDiffusion(Diffusion):
         "learning_rate": LogUniform(3e-4, 1e-2),
         "width": Integer(32, 512),
         "depth": Integer(1, 4),
-        "keep": Uniform(0.5, 1.0),
+        "keep": Uniform(0.5, 1),
     },
 )
 def steady_diffusion(
@@ -72,27 +73,12 @@ def steady_diffusion(
     return SteadyDiffusion(keep, width=width, depth=depth, learning_rate=learning_rate, trial=trial)
 
 
-class FourierNet(nn.Module):
-    """A denoising perceptron that sees a position and random Fourier features of it, 0.3 waves a deviation of the data."""
-
-    frequencies: Tensor
-
-    def __init__(self, dim: int, generator: torch.Generator, features: int = 16) -> None:
-        super().__init__()
-        self.register_buffer("frequencies", 0.6 * math.pi * torch.randn(dim, features, generator=generator))
-        self.net, self.dim = DenoisingMLP(dim + 2 * features, width=64, generator=generator), dim
-
-    def forward(self, scaled: Tensor, level: Tensor) -> Tensor:
-        """See `PreconditionedDenoiser`."""
-        angles = scaled @ self.frequencies
-        found: Tensor = self.net(torch.cat([scaled, angles.sin(), angles.cos()], 1), level)
-        return found[:, : self.dim]
-
-
 def trained(trial: Trial, exact: MixtureDenoiser, name: str) -> nn.Module:
     """A denoiser trained on fresh draws of the mixture."""
     scale = float((exact.means.var(0, correction=0).mean() + DEVIATION**2).sqrt())
-    net = FourierNet(exact.means.shape[1], trial.generator(f"{name} net", "cpu"))
+    net = FourierDenoisingMLP(
+        exact.means.shape[1], scale=0.3, width=64, generator=trial.generator(f"{name} net", "cpu")
+    )
     denoiser = PreconditionedDenoiser(net, data_scale=scale)
     generator = trial.generator(f"{name} batches", "cpu")
     steps = trial.pick(smoke=5, laptop={"line": 400, "grid": 2000}[name], full=20_000)
@@ -154,11 +140,7 @@ def passed(scores: Tensor, out: Tensor, limit: float) -> dict[str, float]:
 
 def area(scores: Tensor, out: Tensor) -> float:
     """P(a sample out of support scores higher than one in support)."""
-    inside, outside = scores[~out].sort().values, scores[out].contiguous()
-    if not len(inside) or not len(outside):
-        return 0.5
-    ranks = torch.searchsorted(inside, outside) + torch.searchsorted(inside, outside, right=True)
-    return float(ranks.double().mean() / (2 * len(inside)))
+    return float(roc_auc_score(out, scores)) if 0 < int(out.sum()) < len(out) else 0.5
 
 
 def hallucinations(trial: Trial) -> list[dict[str, Any]]:
