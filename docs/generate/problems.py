@@ -84,6 +84,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "TrimmedSum",
         "python": 'data="my_networks/", entries={"mine": MyMerging}, held_out=100',
     },
+    "sample": {
+        "data": "--data my_table.csv --drop species --sweep train=100,300,1000",
+        "example": "my_sampler.py",
+        "entry": "BetweenNeighbours",
+        "python": 'data=my_array, entries={"mine": MyGenerator}, steps=5000',
+    },
     "events": {
         "data": "--data my_events.npz --steps 100",
         "example": "my_event_network.py",

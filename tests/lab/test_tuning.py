@@ -29,6 +29,7 @@ from replica.lab.problems import get, labelled_rows, names
 from replica.lab.problems.problem import Dataset, Metric
 from replica.lab.problems.recall.data import PatternSets
 from replica.lab.problems.regression.data import draw_rows
+from replica.lab.problems.sample.data import Items
 from replica.lab.problems.similarity.data import Nets
 from replica.lab.problems.stream.data import StreamContent
 from replica.lab.problems.stream.plan import plan
@@ -267,6 +268,23 @@ class Shifted:
         return points + self.shift
 
 
+class Spread:
+    """Training rows with normal noise, by default far too much."""
+
+    space: ClassVar = {"noise": Uniform(0.0, 3.0)}
+
+    def __init__(self, noise: float = 5.0) -> None:
+        self.noise = noise
+
+    def fit(self, data: Any) -> None:
+        self.data = data
+
+    def sample(self, count: int) -> Any:
+        rng = np.random.default_rng(0)
+        rows = self.data[rng.integers(len(self.data), size=count)]
+        return rows.numpy() + self.noise * rng.normal(size=rows.shape)
+
+
 def patterns() -> Dataset:
     real = np.random.default_rng(0).random((60, 20)).astype(np.float32)
     return Dataset("patterns", "", PatternSets(real, np.where(real > 0.5, 1, -1).astype(np.int8)), "patterns", (20,))
@@ -329,6 +347,8 @@ def layers() -> Dataset:
 def clouds() -> Dataset:
     source, target = np.random.default_rng(0).normal(size=(2, 60, 2))
     return Dataset("clouds", "", Clouds(source, target + 2), "clouds")
+def cloud() -> Dataset:
+    return Dataset("cloud", "", Items(np.random.default_rng(0).normal(size=(120, 3)), (3,), np.zeros(3)), "cloud", (3,))
 
 
 def taught() -> Dataset:
@@ -353,6 +373,7 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
         {"setting": "forks", "networks": 2, "depth": 1, "width": 8, "common_epochs": 10, "epochs": 2, "held_out": 10},
     ),
     "transport": (clouds, Shifted, {"count": 40, "test": 20}),
+    "sample": (cloud, Spread, {"train": 80, "test": 40}),
     "scaling": (rows, Rates, {"width": "4,8", "depth": 1, "optimiser": "sgd", "steps": 20, "batch": 8, "rates": 6}),
 }
 every_problem = pytest.mark.parametrize("name", names())
@@ -438,6 +459,9 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     elif name == "recall":
         content = replace(content, real=spoiled(content.real))
     elif name in ("classification", "credit", "pretext", "scaling", "merge", "shift"):
+    elif name == "sample":
+        content = replace(content, values=spoiled(content.values))
+    elif name in ("classification", "credit", "scaling"):
         content = replace(content, features=spoiled(content.features))
     elif name == "regression":
         content = replace(content, features=spoiled(content.features), targets=spoiled(content.targets))

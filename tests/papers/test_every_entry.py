@@ -526,6 +526,40 @@ class TransportCases:
         assert (moved - 1.5).square().sum(1).mean() < 0.15
 
 
+class SampleCases:
+    """Rows and the shape of one: one column, more columns than rows, a constant column and equal rows, images."""
+
+    shapes = ((10, 1), (12, 20), (20, 3), (21, 4, 5))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        data = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        data[-1] = data[0]
+        if len(shape) == 2 and shape[1] == 3:
+            data[:, 1] = 0.0
+        self.fit(method, data, 20)
+        found = torch.as_tensor(method.sample(7))
+        assert found.shape == (7, *shape[1:])
+        assert torch.isfinite(found).all()
+        assert torch.as_tensor(method.sample(1)).shape == (1, *shape[1:])
+        return {"samples": found}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Points along a line: any generator has their spread along it, and little across."""
+        generator = torch.Generator().manual_seed(0)
+        along = torch.randn(400, 1, generator=generator)
+        data = along * torch.tensor([1.0, 1.0]) + 0.2 * torch.randn(400, 2, generator=generator)
+        method = make(Trial(0, "laptop"))
+        self.fit(method, data.clone(), 300)
+        found = torch.as_tensor(method.sample(500)).double()
+        turned = found @ torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64) / 2
+        spread, across = turned.std(0).tolist()
+        assert 0.7 < spread < 1.4
+        assert across < 0.35
+
+    def fit(self, method: Any, data: Tensor, steps: int) -> None:
+        method.fit(data, **({"steps": steps} if "steps" in inspect.signature(method.fit).parameters else {}))
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
@@ -541,6 +575,7 @@ CASES = {
     "pretext": PretextCases(),
     "merge": MergeCases(),
     "transport": TransportCases(),
+    "sample": SampleCases(),
 }
 TRIVIAL = {"random-guess", "majority", "mean-field", "mean"}
 ENTRIES = [

@@ -24,6 +24,7 @@ from replica.architectures import Hypernetwork
 from replica.generative import (
     DenoisingMLP,
     FiniteSetDenoiser,
+    FourierDenoisingMLP,
     MixtureDenoiser,
     MongeGapMap,
     PoissonFlowDenoiser,
@@ -801,6 +802,15 @@ PARTS: dict[str, Part] = {
         lambda g: MongeGapMap(mlp((3, 16, 3), activation=nn.SiLU, generator=g), residual=True),
         lambda n, draw: (draw(n, 3),),
         wrong=((lambda: MongeGapMap(nn.ReLU(), strength=-1.0), "strength"),),
+    ),
+    "generative.FourierDenoisingMLP": Part(
+        lambda g: FourierDenoisingMLP(3, features=4, scale=0.3, width=16, generator=g),
+        lambda n, draw: (draw(n, 3), draw(n)),
+        (
+            (lambda: FourierDenoisingMLP(3, features=0), "features"),
+            (lambda: FourierDenoisingMLP(3, scale=0.0), "scale"),
+            (lambda: FourierDenoisingMLP(0), "dim"),
+        ),
     ),
     "representations.BrickRouter": Part(
         lambda g: BrickRouter(mlp((4, 12, 3), generator=g), torch.arange(12) % 4, kept=2),

@@ -55,3 +55,8 @@ from .monge_gap import (
     MongeGapMap as MongeGapMap,
     monge_gap as monge_gap,
 )
+
+
+# What a sampler's path tells of its end
+from .trajectory_variance import TrajectoryVariance as TrajectoryVariance, keep_steadiest as keep_steadiest
+from .fourier_denoiser import FourierDenoisingMLP as FourierDenoisingMLP

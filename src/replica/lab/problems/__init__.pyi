@@ -25,6 +25,7 @@ from .shift.problem import Shift as Shift
 from .similarity.problem import Similarity as Similarity
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
+from .sample.problem import Sampling as Sampling
 from .scaling.problem import Scaling as Scaling
 from .store_recall import Recalled as Recalled
 from .store_recall import StoreRecall as StoreRecall
@@ -54,6 +55,7 @@ __all__ = [
     "Recalled",
     "Regression",
     "Sample",
+    "Sampling",
     "Scaling",
     "Shift",
     "Similarity",

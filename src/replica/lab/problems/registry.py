@@ -27,6 +27,7 @@ PROBLEMS: dict[str, str] = {
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
     "pretext": "replica.lab.problems.pretext.problem:Pretext",
     "transport": "replica.lab.problems.transport.problem:Transport",
+    "sample": "replica.lab.problems.sample.problem:Sampling",
 }
 
 
