@@ -194,7 +194,8 @@ class Diffusion:
     def fit(self, data: Tensor, steps: int = 3000) -> None:
         """Train it on batches of 128 for so many steps."""
         self.shape, rows = data.shape[1:], data.flatten(1)
-        weights, order, noise = (self.trial.generator(f"diffusion {what}") for what in ("weights", "order", "noise"))
+        streams = (self.trial.generator(f"diffusion {what}") for what in ("weights", "order", "noise", "levels"))
+        weights, order, noise, levels = streams
         net = DenoisingMLP(rows.shape[1], width=self.width, depth=self.depth, generator=weights)
         denoiser = PreconditionedDenoiser(net)
         optimiser = torch.optim.Adam(denoiser.parameters(), self.learning_rate)
@@ -203,7 +204,8 @@ class Diffusion:
         )
 
         def loss(model: nn.Module, batch: Tensor) -> Tensor:
-            return denoising_loss(model, batch, generator=noise)
+            unit = self.noise(len(batch), batch.shape[1], noise)
+            return denoising_loss(model, batch, noise=unit, generator=levels)
 
         fit(
             denoiser,
@@ -217,10 +219,14 @@ class Diffusion:
         )
         self.denoiser = averaged.module
 
+    def noise(self, count: int, dim: int, generator: torch.Generator) -> Tensor:
+        """Of unit scale: what rows are perturbed by, times a level, and where sampling starts."""
+        return torch.randn(count, dim, generator=generator, device=generator.device)
+
     def sample(self, count: int, hook: Hook | None = None) -> Tensor:
         """See the protocol; the hook is called at every prediction."""
         generator = self.trial.generator("diffusion samples")
-        noise = torch.randn(count, math.prod(self.shape), generator=generator, device=generator.device)
+        noise = self.noise(count, math.prod(self.shape), generator)
         found = sample_path(self.denoiser, VarianceExplodingPath(), noise, steps=32, hook=hook)
         return found.reshape(count, *self.shape)
 
