@@ -22,12 +22,49 @@ from replica.generative import (
     denoising_loss,
     sample_karras,
 )
-from replica.lab.claims import Paper, Trial
+from replica.lab.claims import Integer, LogUniform, Paper, Trial
 from replica.lab.studies import lines
+from replica.papers.baselines.sample import Diffusion
 from replica.training import Minibatches, fit, sliced_wasserstein
 
 paper = Paper("pfgm_plus")
 Rows = list[dict[str, Any]]
+
+
+class PoissonFlow(Diffusion):
+    """The baseline's diffusion with noise of D extra dimensions, in training and in what sampling starts from.
+
+    Args:
+        extra_dim: D.
+        **settings: See `Diffusion`.
+    """
+
+    def __init__(self, extra_dim: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.extra_dim = extra_dim
+
+    def noise(self, count: int, dim: int, generator: torch.Generator) -> Tensor:
+        """See `Diffusion`."""
+        return PoissonFlowKernel(dim, self.extra_dim).noise(count, generator=generator)
+
+
+@paper.entry(
+    "sample",
+    name="poisson-flow",
+    space={
+        "extra_dim": LogUniform(4.0, 4096.0),
+        "learning_rate": LogUniform(3e-4, 1e-2),
+        "width": Integer(32, 512),
+        "depth": Integer(1, 4),
+    },
+)
+def poisson_flow(
+    trial: Trial, extra_dim: float = 128.0, learning_rate: float = 2e-3, width: int = 256, depth: int = 2
+) -> PoissonFlow:
+    """D = 128, as the paper has it where it looks at robustness; 2,048 is its best on CIFAR-10."""
+    return PoissonFlow(extra_dim, width=width, depth=depth, learning_rate=learning_rate, trial=trial)
+
+
 LARGEST, MIDDLE, SMALLEST = "diffusion", "D = 32", "D = 8"
 MODELS = {LARGEST: math.inf, MIDDLE: 32.0, SMALLEST: 8.0}
 """Extra dimensions of the trained models."""
