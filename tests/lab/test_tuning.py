@@ -347,6 +347,8 @@ def layers() -> Dataset:
 def clouds() -> Dataset:
     source, target = np.random.default_rng(0).normal(size=(2, 60, 2))
     return Dataset("clouds", "", Clouds(source, target + 2), "clouds")
+
+
 def cloud() -> Dataset:
     return Dataset("cloud", "", Items(np.random.default_rng(0).normal(size=(120, 3)), (3,), np.zeros(3)), "cloud", (3,))
 
@@ -458,10 +460,9 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         content = replace(content, activations=spoilt)
     elif name == "recall":
         content = replace(content, real=spoiled(content.real))
-    elif name in ("classification", "credit", "pretext", "scaling", "merge", "shift"):
     elif name == "sample":
         content = replace(content, values=spoiled(content.values))
-    elif name in ("classification", "credit", "scaling"):
+    elif name in ("classification", "credit", "pretext", "scaling", "merge", "shift"):
         content = replace(content, features=spoiled(content.features))
     elif name == "regression":
         content = replace(content, features=spoiled(content.features), targets=spoiled(content.targets))
