@@ -28,3 +28,6 @@ from .sinkhorn import (
     sinkhorn_divergence as sinkhorn_divergence,
     squared_distance as squared_distance,
 )
+
+# Preferences of many people
+from .ideal_point_mixture import IdealPointMixture as IdealPointMixture
