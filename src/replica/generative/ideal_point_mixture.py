@@ -133,7 +133,12 @@ class IdealPointMixture:
         return self
 
     def adapt(
-        self, pairs: ArrayLike, users: ArrayLike | None = None, *, items: ArrayLike | None = None
+        self,
+        pairs: ArrayLike,
+        users: ArrayLike | None = None,
+        *,
+        items: ArrayLike | None = None,
+        user_penalty: float | None = None,
     ) -> Float[Tensor, "users prototypes"]:
         """Weights of users that were not there, from their pairs: all else stays. Convex but for the small penalty.
 
@@ -141,14 +146,16 @@ class IdealPointMixture:
             pairs: (pairs, 2), rows of ``items``, the preferred one first.
             users: (pairs,), who chose, from 0; None for one user.
             items: None for those of `fit`.
+            user_penalty: None for that of `fit`; fewer pairs may want more.
         """
         X = self._known(items)
+        penalty = self.user_penalty if user_penalty is None else user_penalty
         chosen, who = self._checked(pairs, users, X)
         rewards = self._item_rewards(X, self._encoder, self.prototypes_)
 
         def loss(logits: Tensor) -> Tensor:
             margins = self._margins(rewards, chosen, who, logits.softmax(1))
-            return nn.functional.softplus(-margins).sum() + self.user_penalty * logits.square().sum() / 2
+            return nn.functional.softplus(-margins).sum() + penalty * logits.square().sum() / 2
 
         start = torch.zeros(int(who.max()) + 1, self.prototypes, dtype=torch.float64)
         return lbfgs_descent(loss, [start], steps=self.steps, tolerance=1e-6).tensors[0].softmax(1)

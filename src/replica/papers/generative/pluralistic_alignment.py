@@ -20,6 +20,7 @@ from replica.landscapes import lbfgs_descent
 paper = Paper("pluralistic_alignment")
 FEATURES, DIM, PROTOTYPES = 16, 4, 3
 PENALTIES, RIDGES, FEW = (0.3, 3.0), (0.3, 3.0, 30.0), (2, 5, 10, 20)
+"""Of f and prototypes; of what is a user's own, weights here and a linear model there; pairs of a new user."""
 
 
 class Choices(NamedTuple):
@@ -61,16 +62,19 @@ def log_loss(worth: Tensor, pairs: NDArray[np.int64], users: NDArray[np.int64]) 
 def mixture(
     trial: Trial, items: NDArray[np.float64], known: Choices, prototypes: int, users: Any = None
 ) -> IdealPointMixture:
-    """Fitted to three quarters of the pairs, with the penalty that serves the last quarter best."""
-    split = known.pairs.shape[1] * 3 // 4
+    """Fitted to three quarters of the pairs, with the penalties that serve the last quarter best."""
+    split, steps = known.pairs.shape[1] * 3 // 4, trial.pick(smoke=3, laptop=150, full=500)
     pairs, own = known.flat(0, split)
     held, whose = known.flat(split)
-    seed, found = int(trial.rng("start").integers(2**31)), []
-    for penalty in PENALTIES:
-        model = IdealPointMixture(prototypes, DIM, penalty=penalty, steps=200, random_state=seed)
-        model.fit(items, pairs, own if users is None else users[own, np.arange(len(own)) % split])
-        found.append((log_loss(model.rewards(), held, whose), penalty, model))
-    return min(found, key=lambda each: each[0])[2]
+    seed = int(trial.rng("start").integers(2**31))
+    found: list[tuple[float, int, IdealPointMixture]] = []
+    for penalty, user_penalty in product(PENALTIES, RIDGES if prototypes > 1 else (0.0,)):
+        model = IdealPointMixture(
+            prototypes, DIM, penalty=penalty, user_penalty=user_penalty, steps=steps, random_state=seed
+        )
+        model.fit(items, pairs, own if users is None else users[:, :split].ravel())
+        found.append((log_loss(model.rewards(), held, whose), len(found), model))
+    return min(found)[2]
 
 
 def own_models(items: Tensor, base: Tensor, known: Choices, count: int, ridge: float) -> Tensor:
@@ -110,10 +114,11 @@ def compared(trial: Trial, alike: bool = False) -> list[dict[str, Any]]:
     known, test = choices(seen, count, trial.rng("known")), choices(seen, tested, trial.rng("test"))
     few, unseen = choices(new, max(FEW), trial.rng("few")), choices(new, tested, trial.rng("unseen"))
     common, mixed = (mixture(trial, items, known, prototypes) for prototypes in (1, PROTOTYPES))
-    permuted = trial.rng("permuted").integers(len(seen), size=(len(seen), count))
-    wrong = mixture(trial, items, known, PROTOTYPES, permuted)
     for_all, truth = common.rewards()[:1], torch.from_numpy(seen)
-    found = {"common": for_all, "users permuted": wrong.rewards(), "mixture": mixed.rewards(), "truth": truth}
+    found = {"common": for_all, "mixture": mixed.rewards(), "truth": truth}
+    if not alike:
+        permuted = trial.rng("permuted").permutation(np.repeat(np.arange(len(seen)), count)).reshape(len(seen), count)
+        found["users permuted"] = mixture(trial, items, known, PROTOTYPES, permuted).rewards()
     rows = [{"users": "seen", "method": name, "accuracy": accuracy(worth, test)} for name, worth in found.items()]
     X, split = torch.from_numpy(items), count * 3 // 4
     for pairs in FEW:
@@ -124,7 +129,14 @@ def compared(trial: Trial, alike: bool = False) -> list[dict[str, Any]]:
             for base, ridge in product((0, 1), RIDGES)
         }
         base, ridge = min(scores, key=lambda each: scores[each])
-        weights = mixed.adapt(*few.flat(0, pairs))
+        losses = [
+            log_loss(
+                mixed.rewards(weights=mixed.adapt(*known.flat(0, min(pairs, split)), user_penalty=each)),
+                *known.flat(split),
+            )
+            for each in RIDGES
+        ]
+        weights = mixed.adapt(*few.flat(0, pairs), user_penalty=RIDGES[int(np.argmin(losses))])
         found = {
             "common": for_all,
             "model per user": own_models(X, base * for_all[0], few, pairs, ridge),
