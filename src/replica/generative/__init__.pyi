@@ -31,3 +31,6 @@ from .sinkhorn import (
 
 # Preferences of many people
 from .ideal_point_mixture import IdealPointMixture as IdealPointMixture
+
+# Lists of sequences from stepwise models
+from .diverse_beam_search import Beams as Beams, diverse_beam_search as diverse_beam_search
