@@ -29,6 +29,7 @@ def test_the_law_is_the_mixture_over_meanings(scenes):
         words = scenes.table[scene][:, torch.arange(7), sentences[scene, number]].prod(1)
         assert float(log_probs[scene, number]) == pytest.approx(math.log(float(scenes.prior[scene] @ words)))
     assert (log_probs.diff(dim=1) <= 0).all()
+    assert torch.allclose(scenes.log_prob(sentences), log_probs)
 
 
 def test_words_are_those_of_their_slots_and_things_differ(scenes):
@@ -68,7 +69,7 @@ def test_judges_on_a_made_table():
         "first": (0.3, 0.31, 0.3, 0.3, 0.3, 0.2),
         "best_facts": (0.7, 0.72, 0.8, 0.85, 0.6, 0.9),
         "first_facts": (0.6, 0.6, 0.6, 0.6, 0.6, 0.5),
-        "log_prob": (-4.0, -4.1, -4.2, -4.3, -4.4, math.nan),
+        "log_prob": (-4.0, -4.1, -4.2, -4.3, -4.4, -6.0),
         **{f"distinct_{n}": (20.0, 40.0, 80.0, 80.0, 10.0, 80.0) for n in range(1, 5)},
     }
     table = pd.DataFrame({"method": names, **columns})

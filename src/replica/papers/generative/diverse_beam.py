@@ -78,6 +78,14 @@ class Scenes:
         order = found.log_probs.argsort(dim=1, descending=True, stable=True)
         return found.tokens.gather(1, order[..., None].expand_as(found.tokens)), found.log_probs.gather(1, order)
 
+    def log_prob(self, sentences: Int[Tensor, "scenes count slots"]) -> Float[Tensor, "scenes count"]:
+        """By the law."""
+        laws = torch.ones(len(sentences), self.table.shape[1], sentences.shape[1], dtype=self.table.dtype)
+        for slot in range(len(SLOTS)):
+            read = sentences[:, None, :, slot].expand(-1, self.table.shape[1], -1)
+            laws = laws * self.table[:, :, slot].gather(2, read)
+        return (self.prior[..., None] * laws).sum(1).log()
+
     def sample(self, count: int, generator: torch.Generator) -> Int[Tensor, "scenes count slots"]:
         """Sentences drawn from the law, the order as drawn."""
         meaning = torch.multinomial(self.prior, count, replacement=True, generator=generator)
@@ -145,7 +153,7 @@ def searched(trial: Trial) -> list[dict[str, Any]]:
         lists[name] = scenes.search(BEAMS, groups, strengths[name])
     lists["no penalty"] = scenes.search(BEAMS, GROUPS, 0.0)
     drawn = scenes.sample(BEAMS, trial.generator("samples", "cpu"))
-    lists["samples"] = drawn, torch.full(drawn.shape[:2], torch.nan)
+    lists["samples"] = drawn, scenes.log_prob(drawn)
     rows = []
     for name, (tokens, log_probs) in lists.items():
         row: dict[str, Any] = {

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from replica.data import electricity_choices
 from replica.generative import IdealPointMixture
 from replica.lab.claims import Paper, Trial
 from replica.lab.studies import dots, lines
@@ -107,56 +108,88 @@ def population(trial: Trial, alike: bool) -> tuple[NDArray[np.float64], NDArray[
     return items, worth[:users], worth[users:]
 
 
-def compared(trial: Trial, alike: bool = False) -> list[dict[str, Any]]:
+def own_of(items: Tensor, base: Tensor, seen: Choices, who: Choices, count: int) -> Tensor:
+    """Rewards of models per user from each one's first pairs; ridge and start are those that serve seen users best."""
+    split = seen.pairs.shape[1] * 3 // 4
+    scores = {
+        (start, ridge): log_loss(own_models(items, start * base, seen, min(count, split), ridge), *seen.flat(split))
+        for start, ridge in product((0, 1), RIDGES)
+    }
+    start, ridge = min(scores, key=lambda each: scores[each])
+    return own_models(items, start * base, who, count, ridge)
+
+
+def adapted(mixed: IdealPointMixture, seen: Choices, who: Choices, count: int) -> Tensor:
+    """Weights of new users from their first pairs, with the penalty that serves seen users best, taken for new."""
+    split = seen.pairs.shape[1] * 3 // 4
+    losses = []
+    for penalty in RIDGES:
+        weights = mixed.adapt(*seen.flat(0, min(count, split)), user_penalty=penalty)
+        losses.append(log_loss(mixed.rewards(weights=weights), *seen.flat(split)))
+    return mixed.adapt(*who.flat(0, count), user_penalty=RIDGES[int(np.argmin(losses))])
+
+
+def compared(
+    trial: Trial, items: NDArray[np.float64], known: Choices, test: Choices, few: Choices, unseen: Choices,
+    counts: tuple[int, ...] = FEW, prototypes: int = PROTOTYPES, truths: Any = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Accuracies on held-out pairs of seen and of new users."""
-    items, seen, new = population(trial, alike)
-    count, tested = trial.pick(smoke=(24, 20), laptop=(40, 100), full=(40, 100))
-    known, test = choices(seen, count, trial.rng("known")), choices(seen, tested, trial.rng("test"))
-    few, unseen = choices(new, max(FEW), trial.rng("few")), choices(new, tested, trial.rng("unseen"))
-    common, mixed = (mixture(trial, items, known, prototypes) for prototypes in (1, PROTOTYPES))
-    for_all, truth = common.rewards()[:1], torch.from_numpy(seen)
-    found = {"common": for_all, "mixture": mixed.rewards(), "truth": truth}
-    if not alike:
-        permuted = trial.rng("permuted").permutation(np.repeat(np.arange(len(seen)), count)).reshape(len(seen), count)
-        found["users permuted"] = mixture(trial, items, known, PROTOTYPES, permuted).rewards()
+    common, mixed = (mixture(trial, items, known, number) for number in (1, prototypes))
+    permuted = trial.rng("permuted").permutation(known.flat()[1]).reshape(known.pairs.shape[:2])
+    for_all, X = common.rewards()[:1], torch.from_numpy(items)
+    found = {"common": for_all, "model per user": own_of(X, for_all[0], known, known, known.pairs.shape[1] * 3 // 4)}
+    found["users permuted"] = mixture(trial, items, known, prototypes, permuted).rewards()
+    found["mixture"] = mixed.rewards()
+    if truths is not None:
+        found["truth"] = torch.from_numpy(truths[0])
     rows = [{"users": "seen", "method": name, "accuracy": accuracy(worth, test)} for name, worth in found.items()]
-    X, split = torch.from_numpy(items), count * 3 // 4
-    for pairs in FEW:
-        scores = {
-            (base, ridge): log_loss(
-                own_models(X, base * for_all[0], known, min(pairs, split), ridge), *known.flat(split)
-            )
-            for base, ridge in product((0, 1), RIDGES)
-        }
-        base, ridge = min(scores, key=lambda each: scores[each])
-        losses = [
-            log_loss(
-                mixed.rewards(weights=mixed.adapt(*known.flat(0, min(pairs, split)), user_penalty=each)),
-                *known.flat(split),
-            )
-            for each in RIDGES
-        ]
-        weights = mixed.adapt(*few.flat(0, pairs), user_penalty=RIDGES[int(np.argmin(losses))])
+    for pairs in counts:
+        weights = adapted(mixed, known, few, pairs)
         found = {
             "common": for_all,
-            "model per user": own_models(X, base * for_all[0], few, pairs, ridge),
+            "model per user": own_of(X, for_all[0], known, few, pairs),
             "another's pairs": mixed.rewards(weights=weights.roll(1, 0)),
             "mixture": mixed.rewards(weights=weights),
-            "truth": torch.from_numpy(new),
         }
+        if truths is not None:
+            found["truth"] = torch.from_numpy(truths[1])
         for name, worth in found.items():
             rows.append({"users": "new", "pairs": pairs, "method": name, "accuracy": accuracy(worth, unseen)})
     return rows
 
 
-def planted(trial: Trial) -> list[dict[str, Any]]:
+def planted(trial: Trial, alike: bool = False) -> list[dict[str, Any]]:
     """Users who differ."""
-    return compared(trial)
+    items, seen, new = population(trial, alike)
+    count, tested = trial.pick(smoke=(24, 20), laptop=(40, 100), full=(40, 100))
+    known, test = choices(seen, count, trial.rng("known")), choices(seen, tested, trial.rng("test"))
+    few, unseen = choices(new, max(FEW), trial.rng("few")), choices(new, tested, trial.rng("unseen"))
+    return compared(trial, items, known, test, few, unseen, truths=(seen, new))
 
 
 def alike(trial: Trial) -> list[dict[str, Any]]:
     """Users who do not."""
-    return compared(trial, alike=True)
+    return planted(trial, alike=True)
+
+
+def contracts(trial: Trial) -> list[dict[str, Any]]:
+    """People's choices of electricity contracts; at smoke scale, made ones."""
+    rng = trial.rng("people")
+    if trial.scale == "smoke":
+        values, people = rng.standard_normal((240, 4, 6)), np.repeat(np.arange(20), 12)
+    else:
+        values, people = electricity_choices()
+    whole = np.flatnonzero(np.bincount(people) == 12)
+    rows = np.stack([rng.permutation(np.flatnonzero(people == person)) for person in rng.permutation(whole)])
+    items = values.reshape(-1, values.shape[2])
+    # The first contract of a choice is the one chosen, above three others.
+    pairs = np.stack(np.broadcast_arrays(4 * rows[..., None], 4 * rows[..., None] + np.arange(1, 4)), -1)
+    new = trial.pick(smoke=6, laptop=60, full=60)
+    known, test, few, unseen = (
+        Choices(part.reshape(len(part), -1, 2))
+        for part in (pairs[new:, :8], pairs[new:, 8:], pairs[:new, :8], pairs[:new, 8:])
+    )
+    return compared(trial, (items - items.mean(0)) / items.std(0), known, test, few, unseen, (3, 6, 12, 24), 4)
 
 
 def seen_users(axes, table):
@@ -185,11 +218,21 @@ def above_one_model(table):
     }
 
 
+def of_new(table):
+    """Accuracies for new users, by number of pairs and method."""
+    return table[table["users"] == "new"].pivot_table(index="pairs", columns="method", values="accuracy")
+
+
+def gains_of_new(table):
+    """Of the mixture over the better of the common model and the user's own, by number of pairs."""
+    found = of_new(table)
+    return found["mixture"] - found[["common", "model per user"]].max(axis=1)
+
+
 @paper.claim(planted, figure=by_pairs)
 def new_users(table):
     """Accuracy over the better of the common model and the user's own, mean over numbers of pairs."""
-    found = table[table["users"] == "new"].pivot_table(index="pairs", columns="method", values="accuracy")
-    gains = found["mixture"] - found[["common", "model per user"]].max(axis=1)
+    found, gains = of_new(table), gains_of_new(table)
     return {
         "gain_over_better": gains.mean(),
         "gain_over_common": (found["mixture"] - found["common"]).mean(),
@@ -208,4 +251,17 @@ def alike_users(table):
         "loss": means["seen", "common"] - means["seen", "mixture"],
         "loss_of_new_users": means["new", "common"] - means["new", "mixture"],
         "accuracy_of_common": means["seen", "common"],
+    }
+
+
+@paper.claim(contracts, figure=seen_users)
+def electricity_contracts(table):
+    """The mixture's accuracy over the common model's, seen people; beside models per person, and new people."""
+    found = table[table["users"] == "seen"].set_index("method")["accuracy"]
+    return {
+        "gain_over_common": found["mixture"] - found["common"],
+        "gain_over_own": found["mixture"] - found["model per user"],
+        "new_gain_over_better": gains_of_new(table).mean(),
+        "accuracy_of_common": found["common"],
+        "gain_with_users_permuted": found["users permuted"] - found["common"],
     }
