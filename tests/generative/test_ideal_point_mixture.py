@@ -102,6 +102,17 @@ def test_starts_keep_the_best_and_seeds_repeat():
     assert more.loss_ <= one.loss_
 
 
+def test_items_that_nobody_met_change_nothing():
+    items, pairs, who, _ = planted()
+    more = np.concatenate([items[::-1] + 1, items])
+    one, two = (
+        IdealPointMixture(2, 2, steps=20, random_state=0).fit(X, rows, who)
+        for X, rows in ((items, pairs), (more, pairs + 80))
+    )
+    assert torch.allclose(one.rewards(), two.rewards(items))
+    assert torch.allclose(one.adapt(pairs[:9]), two.adapt(pairs[:9] + 80))
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [

@@ -104,15 +104,15 @@ class IdealPointMixture:
             raise ValueError(f"items: got shape {tuple(self._items.shape)}, want (items, features)")
         chosen, who = self._checked(pairs, users, self._items)
         count, features = int(who.max()) + 1, self._items.shape[1]
+        used, chosen = chosen.unique(return_inverse=True)
+        seen = self._items[used]
         generator = torch.Generator().manual_seed(np.random.RandomState(self.random_state).randint(2**31))
 
         def drawn(*shape: int, scale: float = 1.0) -> Tensor:
             return scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
 
         def loss(prototypes: Tensor, logits: Tensor, *encoder: Tensor) -> Tensor:
-            margins = self._margins(
-                self._item_rewards(self._items, encoder, prototypes), chosen, who, logits.softmax(1)
-            )
+            margins = self._margins(self._item_rewards(seen, encoder, prototypes), chosen, who, logits.softmax(1))
             size = prototypes.square().sum() + torch.stack([weight.square().sum() for weight in encoder]).sum()
             extra = self.penalty * size + self.user_penalty * logits.square().sum()
             return (nn.functional.softplus(-margins).sum() + extra / 2) / len(chosen)
@@ -151,7 +151,8 @@ class IdealPointMixture:
         X = self._known(items)
         penalty = self.user_penalty if user_penalty is None else user_penalty
         chosen, who = self._checked(pairs, users, X)
-        rewards = self._item_rewards(X, self._encoder, self.prototypes_)
+        used, chosen = chosen.unique(return_inverse=True)
+        rewards = self._item_rewards(X[used], self._encoder, self.prototypes_)
 
         def loss(logits: Tensor) -> Tensor:
             margins = self._margins(rewards, chosen, who, logits.softmax(1))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from replica.lab.claims import Trial
+from replica.papers.generative import pluralistic_alignment as module
 from replica.papers.generative.pluralistic_alignment import (
     Choices,
     accuracy,
@@ -17,7 +18,7 @@ from replica.papers.generative.pluralistic_alignment import (
 
 
 def table():
-    seen = {"common": 0.6, "users permuted": 0.61, "mixture": 0.7, "truth": 0.8}
+    seen = {"common": 0.6, "users permuted": 0.61, "model per user": 0.68, "mixture": 0.7, "truth": 0.8}
     rows = [{"users": "seen", "method": name, "accuracy": value} for name, value in seen.items()]
     for pairs, own, mixture in ((2, 0.5, 0.58), (20, 0.66, 0.7)):
         new = {"common": 0.6, "model per user": own, "mixture": mixture, "another's pairs": 0.55, "truth": 0.8}
@@ -43,6 +44,13 @@ def test_judges_on_a_made_table():
             "gain_with_anothers_pairs": -0.05,
         },
         "alike_users": {"loss": -0.1, "loss_of_new_users": -0.04, "accuracy_of_common": 0.6},
+        "electricity_contracts": {
+            "gain_over_common": 0.1,
+            "gain_over_own": 0.02,
+            "new_gain_over_better": 0.01,
+            "accuracy_of_common": 0.6,
+            "gain_with_users_permuted": 0.01,
+        },
     }
     for claim, measures in wanted.items():
         assert paper.claims[claim].measures(table()) == pytest.approx(measures)
@@ -80,3 +88,22 @@ def test_users_differ_where_they_are_to():
     assert np.ptp(np.diff(np.concatenate([seen, new])), axis=0).max() < 1e-9
     _, seen, _ = population(trial, alike=False)
     assert np.ptp(np.diff(seen), axis=0).min() > 0.1
+
+
+def test_contracts_are_split_by_choice(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(module, "compared", lambda trial, items, *parts: seen.update(items=items, parts=parts[:4]))
+    module.contracts(Trial(100, "smoke"))
+    known, test, few, unseen = (part.pairs // 4 for part in seen["parts"])
+    # Both items of a pair are of one choice, whose three pairs stay together; nobody's choice is on both sides.
+    for part in (known, test, few, unseen):
+        assert (part[..., 0] == part[..., 1]).all()
+        assert (part[:, ::3] == part[:, 2::3]).all()
+    assert (seen["parts"][0].pairs[..., 0] % 4 == 0).all()
+    assert set(known.ravel()).isdisjoint(test.ravel())
+    assert set(few.ravel()).isdisjoint(unseen.ravel())
+    people = [set((part // 12).ravel()) for part in (known, test, few, unseen)]
+    assert people[0] == people[1]
+    assert people[2] == people[3]
+    assert people[0].isdisjoint(people[2])
+    assert [part.shape for part in (known, test, few, unseen)] == [(14, 24, 2), (14, 12, 2), (6, 24, 2), (6, 12, 2)]

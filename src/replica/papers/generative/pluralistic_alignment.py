@@ -131,19 +131,20 @@ def adapted(mixed: IdealPointMixture, seen: Choices, who: Choices, count: int) -
 
 def compared(
     trial: Trial, items: NDArray[np.float64], known: Choices, test: Choices, few: Choices, unseen: Choices,
-    counts: tuple[int, ...] = FEW, prototypes: int = PROTOTYPES, truths: Any = None,
+    counts: tuple[int, ...] = FEW, prototypes: int = PROTOTYPES, truths: Any = None, control: bool = True,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Accuracies on held-out pairs of seen and of new users."""
     common, mixed = (mixture(trial, items, known, number) for number in (1, prototypes))
-    permuted = trial.rng("permuted").permutation(known.flat()[1]).reshape(known.pairs.shape[:2])
     for_all, X = common.rewards()[:1], torch.from_numpy(items)
     found = {"common": for_all, "model per user": own_of(X, for_all[0], known, known, known.pairs.shape[1] * 3 // 4)}
-    found["users permuted"] = mixture(trial, items, known, prototypes, permuted).rewards()
+    if control:
+        permuted = trial.rng("permuted").permutation(known.flat()[1]).reshape(known.pairs.shape[:2])
+        found["users permuted"] = mixture(trial, items, known, prototypes, permuted).rewards()
     found["mixture"] = mixed.rewards()
     if truths is not None:
         found["truth"] = torch.from_numpy(truths[0])
     rows = [{"users": "seen", "method": name, "accuracy": accuracy(worth, test)} for name, worth in found.items()]
-    for pairs in counts:
+    for pairs in counts[: trial.pick(smoke=1, laptop=None, full=None)]:
         weights = adapted(mixed, known, few, pairs)
         found = {
             "common": for_all,
@@ -164,7 +165,7 @@ def planted(trial: Trial, alike: bool = False) -> list[dict[str, Any]]:
     count, tested = trial.pick(smoke=(24, 20), laptop=(40, 100), full=(40, 100))
     known, test = choices(seen, count, trial.rng("known")), choices(seen, tested, trial.rng("test"))
     few, unseen = choices(new, max(FEW), trial.rng("few")), choices(new, tested, trial.rng("unseen"))
-    return compared(trial, items, known, test, few, unseen, truths=(seen, new))
+    return compared(trial, items, known, test, few, unseen, truths=(seen, new), control=not alike)
 
 
 def alike(trial: Trial) -> list[dict[str, Any]]:
