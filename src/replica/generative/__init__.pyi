@@ -19,7 +19,7 @@ from .denoiser import (
 )
 
 # From noise to samples
-from .sampler import sample_path as sample_path
+from .sampler import sample_karras as sample_karras, sample_path as sample_path
 
 # Entropic transport between clouds of points
 from .sinkhorn import (
@@ -34,3 +34,24 @@ from .ideal_point_mixture import IdealPointMixture as IdealPointMixture
 
 # Lists of sequences from stepwise models
 from .diverse_beam_search import Beams as Beams, diverse_beam_search as diverse_beam_search
+
+# The path of least kinetic energy for a data set
+from .kinetic_path import (
+    DataSeparation as DataSeparation,
+    KineticOptimalPath as KineticOptimalPath,
+    data_separation as data_separation,
+    kinetic_energy as kinetic_energy,
+    normalised as normalised,
+)
+
+# Poisson flow: heavier noise, between electric fields and diffusion
+from .poisson_flow import (
+    PoissonFlowDenoiser as PoissonFlowDenoiser,
+    PoissonFlowKernel as PoissonFlowKernel,
+    align_radius as align_radius,
+)
+
+# Noise and descent by factors: no sign ever changes
+from .exponentiated_gradient import ExponentiatedGradient as ExponentiatedGradient
+from .geometric_brownian import GeometricBrownian as GeometricBrownian, dale_langevin as dale_langevin
+from .multiplicative_score_matching import multiplicative_score_loss as multiplicative_score_loss
