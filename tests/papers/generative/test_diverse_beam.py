@@ -56,6 +56,10 @@ def test_scores_by_hand():
     other = torch.tensor([[[0, 4, 27, 63, 0, 8, 0]]])
     logs = [math.log(6 / 7), math.log((5 + 1) / (6 + 1)), math.log((4 + 1) / (5 + 1)), math.log((3 + 1) / (4 + 1))]
     assert bleu(other, reference).item() == pytest.approx(math.exp(sum(logs) / 4))
+    # The article once, where the reference has it twice: clipping is by the lesser.
+    once = torch.tensor([[[0, 4, 27, 63, 1, 8, 31]]])
+    logs = [math.log(share) for share in (6 / 7, 5 / 7, 3 / 6, 2 / 5)]
+    assert bleu(once, reference).item() == pytest.approx(math.exp(sum(logs) / 4))
     synonyms = torch.tensor([[[1, 5, 28, 64, 2, 6, 32], [0, 4, 31, 63, 0, 8, 27], [0, 4, 27, 66, 0, 11, 31]]])
     assert facts(synonyms, reference).tolist()[0] == pytest.approx([1.0, 0.4, 0.6])
     assert distinct(torch.tensor([[[0, 1, 0, 1], [0, 1, 2, 3]]]), 2) == 4
