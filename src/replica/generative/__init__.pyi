@@ -29,6 +29,12 @@ from .sinkhorn import (
     squared_distance as squared_distance,
 )
 
+# Preferences of many people
+from .ideal_point_mixture import IdealPointMixture as IdealPointMixture
+
+# Lists of sequences from stepwise models
+from .diverse_beam_search import Beams as Beams, diverse_beam_search as diverse_beam_search
+
 # The path of least kinetic energy for a data set
 from .kinetic_path import (
     DataSeparation as DataSeparation,
