@@ -28,3 +28,7 @@ from .sinkhorn import (
     sinkhorn_divergence as sinkhorn_divergence,
     squared_distance as squared_distance,
 )
+
+# Scores of data on a subspace, guidance, and optimisation as conditional sampling
+from .reward_conditioned_sampler import RewardConditionedSampler as RewardConditionedSampler
+from .subspace_score import SubspaceScore as SubspaceScore, guided_score as guided_score
