@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import replica
 from replica.architectures import Hypernetwork
-from replica.generative import DenoisingMLP, FiniteSetDenoiser, MixtureDenoiser, PreconditionedDenoiser
+from replica.generative import DenoisingMLP, FiniteSetDenoiser, MixtureDenoiser, PreconditionedDenoiser, SubspaceScore
 from replica.kernels import (
     AbcParametrization,
     BundledNetwork,
@@ -788,6 +788,11 @@ PARTS: dict[str, Part] = {
         lambda g: PreconditionedDenoiser(DenoisingMLP(3, width=16, generator=g)),
         lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
         ((lambda: PreconditionedDenoiser(nn.ReLU(), data_scale=0), "data_scale"),),
+    ),
+    "generative.SubspaceScore": Part(
+        lambda g: SubspaceScore(5, 3, width=16, condition_dim=2, generator=g),
+        lambda n, draw: (draw(n, 5), draw(n).abs() + 0.5, draw(n).abs() + 0.5, draw(n, 2)),
+        ((lambda: SubspaceScore(5, 6), "intrinsic"),),
     ),
     "representations.BrickRouter": Part(
         lambda g: BrickRouter(mlp((4, 12, 3), generator=g), torch.arange(12) % 4, kept=2),

@@ -30,5 +30,8 @@ from .sinkhorn import (
 )
 
 # Scores of data on a subspace, guidance, and optimisation as conditional sampling
-from .reward_conditioned_sampler import RewardConditionedSampler as RewardConditionedSampler
+from .reward_conditioned_sampler import (
+    RewardConditionedSampler as RewardConditionedSampler,
+    ascend_reward as ascend_reward,
+)
 from .subspace_score import SubspaceScore as SubspaceScore, guided_score as guided_score

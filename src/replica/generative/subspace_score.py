@@ -10,7 +10,7 @@ from .sampler import Denoiser
 
 
 class SubspaceScore(nn.Module):
-    """D(x_t) = V f(Vᵀx_t), with orthonormal V learned: the score of data x₁ = Az splits into that of z and a pull to the subspace.
+    """D(x_t) = V f(Vᵀx_t), with orthonormal V learned: the score of x₁ = Az splits into that of z and a pull to the span of A.
 
     With x₁ on the span of A, ∇ln p_t(x) = A ∇ln p_t^z(Aᵀx) − (I − AAᵀ)x/m², so only f, in ``intrinsic`` dimensions, has more than
     linear work to do. V is the orthonormal factor of a free matrix, by QR at each call.
@@ -67,9 +67,9 @@ class SubspaceScore(nn.Module):
         )
         self.inner = PreconditionedDenoiser(net, data_scale=data_scale)
         like = net.frequencies
-        self.encoder = nn.Parameter(
-            torch.randn(dim, intrinsic, generator=generator, device=like.device, dtype=like.dtype)
-        )
+        # Short columns: an optimiser's steps turn a free matrix the faster, and none of its directions stays outside the data's.
+        drawn = torch.randn(dim, intrinsic, generator=generator, device=like.device, dtype=like.dtype)
+        self.encoder = nn.Parameter(0.3 * drawn / dim**0.5)
 
     @property
     def basis(self) -> Float[Tensor, "dim intrinsic"]:

@@ -16,6 +16,7 @@ from replica.generative import (
     PreconditionedDenoiser,
     RewardConditionedSampler,
     SubspaceScore,
+    ascend_reward,
     denoising_loss,
 )
 from replica.lab.claims import Paper, Trial
@@ -24,9 +25,9 @@ from replica.training import Minibatches, fit, mlp
 
 paper = Paper("diffusion_overview")
 Rows = list[dict[str, Any]]
-MODES = MixtureDenoiser(torch.tensor([[-0.9], [0.9]]), 0.19**0.5)
+MODES = MixtureDenoiser(torch.tensor([[-0.96], [0.96]]), 0.28)
 """Of one coordinate on the subspace: two modes, unit variance."""
-LEVELS = {"mean_level": -0.7, "level_scale": 1.0}
+LEVELS: dict[str, Any] = {"mean_level": -0.7, "level_scale": 1.0}
 TARGETS = (1.0, 2.5, 4.0, 6.0, 9.0)
 
 
@@ -75,8 +76,8 @@ def weighted_error(estimate: Any, points: Tensor, basis: Tensor, generator: torc
 
 def errors(trial: Trial) -> Rows:
     """Errors of learned scores by d, D and samples: the theory's class, a plain net, and the best linear score."""
-    counts = trial.pick(smoke=(64, 128), laptop=(200, 800, 3200), full=(200, 800, 3200, 12_800))
-    sizes = trial.pick(smoke=((2, 8), (4, 8)), laptop=((2, 8), (16, 64)), full=((2, 4, 8, 16), (16, 64, 256)))
+    counts = trial.pick(smoke=(64, 128), laptop=(100, 1600), full=(100, 400, 1600, 6400))
+    sizes = trial.pick(smoke=((2, 4), (6, 12)), laptop=((2, 8), (16, 64)), full=((2, 4, 8, 16), (16, 64, 256)))
     steps, rows = trial.pick(smoke=15, laptop=600, full=6000), []
     for d in sizes[0]:
         for D in sizes[1]:
@@ -87,7 +88,7 @@ def errors(trial: Trial) -> Rows:
             for count in counts:
                 weights = trial.generator(f"weights {name} {count}")
                 nets: dict[str, nn.Module] = {"linear encoder": SubspaceScore(D, d, width=64, generator=weights)}
-                if count == counts[1]:
+                if count == counts[1] and d == sizes[0][-1]:
                     nets["plain"] = PreconditionedDenoiser(DenoisingMLP(D, width=64, generator=weights))
                 known = {"intrinsic": d, "ambient": D, "samples": count, "data": name}
                 for method, net in nets.items():
@@ -130,24 +131,11 @@ def intrinsic_dimension(table):
     }
 
 
-def ascend(reward: nn.Module, starts: Tensor, target: float, steps: int) -> Tensor:
-    """Designs carried along the regression's gradient until each one's predicted reward is the target, from below or above."""
-    x = starts.clone()
-    for _ in range(steps):
-        x.requires_grad_()
-        value = reward(x)[:, 0]
-        (slope,) = torch.autograd.grad(value.sum(), x)
-        # Newton's step for one equation, shortened: it ends where the prediction is the target.
-        step = (target - value)[:, None] * slope / slope.square().sum(1, keepdim=True).clamp_min(1e-6)
-        x = (x + step * (0.2 / step.norm(dim=1, keepdim=True).clamp_min(1e-9)).clamp_max(1)).detach()
-    return x
-
-
 def designs(trial: Trial) -> Rows:
     """True rewards and distances to the subspace of designs found by conditioning and by ascent, over targets."""
     D, d = 64, 8
     labelled, count = trial.pick(smoke=(64, 256), laptop=(256, 4096), full=(256, 65_536))
-    steps, found = trial.pick(smoke=10, laptop=1500, full=20_000), trial.pick(smoke=64, laptop=512, full=4096)
+    steps, found = trial.pick(smoke=10, laptop=1000, full=20_000), trial.pick(smoke=32, laptop=512, full=4096)
     basis = subspace(D, d, trial.generator("subspace"))
     direction = nn.functional.normalize(torch.randn(d, generator=trial.generator("reward")), dim=0)
     x = torch.randn(count + labelled + 2000, d, generator=trial.generator("designs")) @ basis.T
@@ -170,7 +158,7 @@ def designs(trial: Trial) -> Rows:
     descent = torch.optim.Adam(model.parameters(), 1e-3)
     known = few[:held], labels[:held]
     fit(
-        model, squared, batches, optimiser=descent, steps=steps // 3 + 1,
+        model, squared, batches, optimiser=descent, steps=steps // 2,
         validate=lambda: float(squared(model, *known)), every=10,
     )  # fmt: skip
     model.requires_grad_(False)
@@ -187,7 +175,7 @@ def designs(trial: Trial) -> Rows:
         ways = {
             "conditioning": sampler.sample(found, aim),
             "guidance": sampler.sample(found, aim, weight=1.0),
-            "ascent": ascend(model, many[:found], aim, trial.pick(smoke=5, laptop=200, full=400)),
+            "ascent": ascend_reward(lambda points: model(points)[:, 0], many[:found], aim),
         }
         for method, points in ways.items():
             reached = (model(points)[:, 0].mean() - predicted.mean()) / predicted.std()
@@ -211,7 +199,9 @@ def conditioning_optimises(table):
     }
 
 
-by_target = lines("target", "distance", log="y", xlabel="reward asked for (deviations)", ylabel="distance to the subspace")
+by_target = lines(
+    "target", "distance", log="y", xlabel="reward asked for (deviations)", ylabel="distance to the subspace"
+)
 
 
 @paper.claim(designs, figure=by_target)
