@@ -35,3 +35,10 @@ from .reward_conditioned_sampler import (
     ascend_reward as ascend_reward,
 )
 from .subspace_score import SubspaceScore as SubspaceScore, guided_score as guided_score
+
+# Paths of populations between snapshots
+from .reference_bridge import (
+    IterativeReferenceBridge as IterativeReferenceBridge,
+    LinearisedFlow as LinearisedFlow,
+    entropic_bridge as entropic_bridge,
+)
