@@ -24,7 +24,7 @@ def test_the_score_is_the_gradient_of_the_exact_density_of_data_on_a_subspace() 
     means = torch.tensor([[1.0, 0.0], [-1.0, 2.0]]).double()
     spread = torch.tensor([[[0.5, 0.2], [0.2, 0.3]], [[0.2, 0.0], [0.0, 1.0]]]).double()
     low = MixtureDenoiser(means, spread)
-    net.inner.forward = lambda x, a, m, condition: low(x, a, m)  # type: ignore[method-assign, assignment]
+    net.inner.forward = lambda x, a, m, condition: low(x, a, m)  # type: ignore
     basis = net.basis.detach()
     torch.testing.assert_close(basis.T @ basis, torch.eye(2).double())
     whole = MixtureDenoiser(means @ basis.T, basis @ spread @ basis.T)

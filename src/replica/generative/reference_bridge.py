@@ -1,5 +1,6 @@
-"""Paths of a population between snapshots: Schrödinger bridges between neighbours, whose reference is refitted to them by turns."""
+"""Paths of a population between snapshots: Schrödinger bridges between neighbours, their reference refitted by turns."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ def entropic_bridge(
         >>> import torch
         >>> from replica.generative import entropic_bridge
         >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [0.0]])
-        >>> turned = lambda x, y: -((y - 1 + x).T.square()) / 0.1  # a reference that carries 0 to 1 and 1 to 0
+        >>> turned = lambda x, y: -((y.T - (1 - x)).square()) / 0.1  # a reference that carries 0 to 1 and 1 to 0
         >>> entropic_bridge(x, y, turned).plan().round(decimals=3)
         tensor([[0.5000, 0.0000],
                 [0.0000, 0.5000]])
@@ -66,12 +67,12 @@ class LinearisedFlow:
     width: float
 
     def log_kernel(self, x: Tensor, y: Float[Tensor, "columns dim"]) -> Float[Tensor, "rows columns"]:
-        """ln p(y|x) of all pairs; ``x`` are the starts."""
+        """Logarithm of p(y|x) of all pairs; ``x`` are the starts."""
         factor = torch.linalg.cholesky(self.left[0])
         off = (y - self.means[-1][:, None]).mT
         scaled = torch.linalg.solve_triangular(factor, off, upper=False)
         logs = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[:, None]
-        return -scaled.square().sum(1) / 2 - logs - y.shape[1] * torch.log(torch.tensor(2 * torch.pi)) / 2
+        return -scaled.square().sum(1) / 2 - logs - y.shape[1] * math.log(2 * math.pi) / 2
 
 
 @dataclass(frozen=True)
@@ -230,8 +231,8 @@ class IterativeReferenceBridge:
         return torch.stack(path, 1), columns
 
     def _regression(self) -> Tensor:
-        """ψ by least squares of increments, over as many paths as there are points."""
-        square = vector = torch.zeros(())
+        """ψ by least squares of increments, over four paths a point."""
+        square, vector = torch.zeros(()).to(self.parameters), torch.zeros(()).to(self.parameters)
         for index, here in enumerate(self._intervals):
             paths, _ = self._bridged(index, self._rows(index, 4 * len(here.starts)))
             known = self.drift(paths[:, :-1].flatten(0, 1)).flatten(0, 1)
