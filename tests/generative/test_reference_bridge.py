@@ -1,6 +1,7 @@
 """Bridges against Sinkhorn by hand, Gaussian chains conditioned by brute force, simulation, and a family that holds the truth."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -25,7 +26,9 @@ def predators(x: Tensor) -> Tensor:
     return torch.stack([x[:, 0] * (1 - 0.4 * x[:, 1]), x[:, 1] * (0.1 * x[:, 0] - 0.4)], 1)[..., None]
 
 
-def one_pair(features, sigma: float, steps: int, parameters: Tensor, x: Tensor, y: Tensor) -> IterativeReferenceBridge:
+def one_pair(
+    features: Callable[[Tensor], Tensor], sigma: float, steps: int, parameters: Tensor, x: Tensor, y: Tensor
+) -> IterativeReferenceBridge:
     bridge = IterativeReferenceBridge(features, sigma, steps, 0, generator=seeded())
     return bridge.fit([x, y], [0.0, 1.5], parameters=parameters)
 
@@ -69,7 +72,7 @@ def test_linear_drifts_are_pinned_as_gaussian_chains_are_conditioned() -> None:
     law = torch.distributions.MultivariateNormal(mean[-1], covariance[-1, :, -1])
     flow = bridge._intervals[0].flow
     assert isinstance(flow, LinearisedFlow)
-    torch.testing.assert_close(flow.log_kernel(x, y), law.log_prob(y)[None])
+    torch.testing.assert_close(flow.log_kernel(x, y), law.log_prob(y)[None])  # type: ignore[no-untyped-call]
     for step in (2, 5):
         gain = covariance[step, :, -1] @ torch.linalg.inv(covariance[-1, :, -1])
         points = bridge.at(1.5 * step / steps, 20_000)

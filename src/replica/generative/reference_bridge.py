@@ -142,10 +142,10 @@ class IterativeReferenceBridge:
         Raises:
             ValueError: if there are fewer than two snapshots, or times do not rise or fit.
         """
-        spans = torch.as_tensor(times).diff()
-        if len(clouds) < 2 or len(clouds) != len(times) or not bool((spans > 0).all()):
+        spans = [end - begin for begin, end in zip(times, times[1:], strict=False)]
+        if len(clouds) < 2 or len(clouds) != len(times) or min(spans) <= 0:
             raise ValueError(f"times: got {list(times)} for {len(clouds)} clouds, want a rising one each, two or more")
-        self.times, spans = list(times), spans.tolist()
+        self.times = list(times)
         count = self.drift(clouds[0][:1]).shape[-1]
         self.parameters = clouds[0].new_zeros(count) if parameters is None else parameters.to(clouds[0])
         self.history: list[Tensor] = []
@@ -190,7 +190,7 @@ class IterativeReferenceBridge:
 
     def _linearised(self, x: Tensor, span: float) -> LinearisedFlow:
         width, dim = span / self.steps, x.shape[1]
-        flow = [x]
+        flow: list[Tensor] = [x]
         for _ in range(self.steps):
             flow.append(flow[-1] + width * self._b(flow[-1]))
         means = torch.stack(flow)

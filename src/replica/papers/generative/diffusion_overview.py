@@ -57,7 +57,16 @@ def learned(net: nn.Module, points: Tensor, steps: int, name: str, trial: Trial)
 
     batches = Minibatches(points[held:], size=128, generator=trial.generator(f"batches of {name}"))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    fit(net, loss, batches, optimiser=optimiser, steps=steps, schedule=schedule, validate=validate, every=steps // 15)
+    fit(
+        net,
+        loss,
+        batches,
+        optimiser=optimiser,
+        steps=steps,
+        schedule=schedule,
+        validate=validate,
+        every=max(steps // 15, 5),
+    )
     return net
 
 
@@ -78,28 +87,29 @@ def errors(trial: Trial) -> Rows:
     """Errors of learned scores by d, D and samples: the theory's class, a plain net, and the best linear score."""
     counts = trial.pick(smoke=(64, 128), laptop=(100, 1600), full=(100, 400, 1600, 6400))
     sizes = trial.pick(smoke=((2, 4), (6, 12)), laptop=((2, 8), (16, 64)), full=((2, 4, 8, 16), (16, 64, 256)))
-    steps, rows = trial.pick(smoke=15, laptop=600, full=6000), []
+    steps, rows = trial.pick(smoke=5, laptop=600, full=6000), []
     for d in sizes[0]:
         for D in sizes[1]:
+            # Spaces around one subspace's data: points, first weights and minibatches are the same for all D.
             name = f"{d} in {D}"
             basis = subspace(D, d, trial.generator(f"subspace {name}"))
-            test = draws(4000, basis, trial.generator(f"test {name}"))
-            data = draws(counts[-1], basis, trial.generator(f"data {name}"))
+            test = draws(4000, basis, trial.generator(f"test {d}"))
+            data = draws(counts[-1], basis, trial.generator(f"data {d}"))
             for count in counts:
-                weights = trial.generator(f"weights {name} {count}")
+                weights = trial.generator(f"weights {d} {count}")
                 nets: dict[str, nn.Module] = {"linear encoder": SubspaceScore(D, d, width=64, generator=weights)}
                 if count == counts[1] and d == sizes[0][-1]:
                     nets["plain"] = PreconditionedDenoiser(DenoisingMLP(D, width=64, generator=weights))
                 known = {"intrinsic": d, "ambient": D, "samples": count, "data": name}
                 for method, net in nets.items():
-                    model = learned(net, data[:count], steps, f"{method} {name} {count}", trial)
-                    error = weighted_error(model, test, basis, trial.generator(f"levels {name}"))
+                    model = learned(net, data[:count], steps, f"{method} {d} {count}", trial)
+                    error = weighted_error(model, test, basis, trial.generator(f"levels {d}"))
                     rows.append(known | {"method": method, "error": error})
 
                 def linear(noisy: Tensor, one: Tensor, level: Tensor, basis: Tensor = basis) -> Tensor:
                     return noisy @ basis @ basis.T / (1 + level[:, None].square())
 
-                error = weighted_error(linear, test, basis, trial.generator(f"levels {name}"))
+                error = weighted_error(linear, test, basis, trial.generator(f"levels {d}"))
                 rows.append(known | {"method": "linear", "error": error})
     return rows
 
@@ -131,9 +141,25 @@ def intrinsic_dimension(table):
     }
 
 
+def regression(points: Tensor, labels: Tensor, steps: int, trial: Trial) -> nn.Module:
+    """A perceptron for rewards, at its best by a held-out quarter."""
+    held, model = len(points) // 4, mlp((points.shape[1], 64, 64, 1), generator=trial.generator("regression"))
+    batches = Minibatches(points[held:], labels[held:], size=32, generator=trial.generator("rows"))
+
+    def squared(net: nn.Module, inputs: Tensor, answers: Tensor) -> Tensor:
+        return (net(inputs)[:, 0] - answers).square().mean()
+
+    def validate() -> float:
+        return float(squared(model, points[:held], labels[:held]))
+
+    descent = torch.optim.Adam(model.parameters(), 1e-3)
+    fit(model, squared, batches, optimiser=descent, steps=steps, validate=validate, every=10)
+    return model.requires_grad_(False)
+
+
 def designs(trial: Trial) -> Rows:
     """True rewards and distances to the subspace of designs found by conditioning and by ascent, over targets."""
-    D, d = 64, 8
+    D, d, climb = 64, 8, trial.pick(smoke=10, laptop=200, full=400)
     labelled, count = trial.pick(smoke=(64, 256), laptop=(256, 4096), full=(256, 65_536))
     steps, found = trial.pick(smoke=10, laptop=1000, full=20_000), trial.pick(smoke=32, laptop=512, full=4096)
     basis = subspace(D, d, trial.generator("subspace"))
@@ -148,20 +174,7 @@ def designs(trial: Trial) -> Rows:
         return points @ basis @ direction - off(points).square()
 
     labels = true(few) + 0.3 * torch.randn(labelled, generator=trial.generator("labels"))
-    held = labelled // 4
-    model = mlp((D, 64, 64, 1), generator=trial.generator("regression"))
-    batches = Minibatches(few[held:], labels[held:], size=32, generator=trial.generator("rows"))
-
-    def squared(net: nn.Module, inputs: Tensor, answers: Tensor) -> Tensor:
-        return (net(inputs)[:, 0] - answers).square().mean()
-
-    descent = torch.optim.Adam(model.parameters(), 1e-3)
-    known = few[:held], labels[:held]
-    fit(
-        model, squared, batches, optimiser=descent, steps=steps // 2,
-        validate=lambda: float(squared(model, *known)), every=10,
-    )  # fmt: skip
-    model.requires_grad_(False)
+    model = regression(few, labels, steps // 2, trial)
     predicted, spread = model(many)[:, 0], float(true(fresh).std())
     sampler = RewardConditionedSampler(D, d, steps=steps, generator=trial.generator("sampler")).fit(many, predicted)
     facts = {
@@ -175,7 +188,7 @@ def designs(trial: Trial) -> Rows:
         ways = {
             "conditioning": sampler.sample(found, aim),
             "guidance": sampler.sample(found, aim, weight=1.0),
-            "ascent": ascend_reward(lambda points: model(points)[:, 0], many[:found], aim),
+            "ascent": ascend_reward(lambda points: model(points)[:, 0], many[:found], aim, steps=climb),
         }
         for method, points in ways.items():
             reached = (model(points)[:, 0].mean() - predicted.mean()) / predicted.std()
