@@ -88,6 +88,7 @@ from replica.plasticity import (
 from replica.representations import (
     BrickRouter,
     MaskedAutoencoder,
+    PrototypeHead,
     RelativeEncoder,
     RelativeProjection,
     ReweightingHead,
@@ -850,6 +851,11 @@ PARTS: dict[str, Part] = {
             (lambda: MaskedAutoencoder(nn.Flatten(), 16, (1, 4, 4), share=1.0), "share"),
         ),
     ),
+    "representations.PrototypeHead": Part(
+        lambda g: PrototypeHead(4, 7, widths=(6, 5), generator=g),
+        lambda n, draw: (draw(n, 4),),
+        ((lambda: PrototypeHead(4, 0), "prototypes"), (lambda: PrototypeHead(4, 7, widths=()), "widths")),
+    ),
 }  # fmt: skip
 BATCHED = {
     name: part for name, part in PARTS.items() if name != "representations.UnitStatistics"
@@ -878,6 +884,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}
         for name in ("HopularClassifier", "HopularRegressor")
     },
+    "representations.BonsaiFeatures": {"width": 8, "steps": 10},
+    "representations.InvariantClassifier": {"width": 8, "learning_rate": 0.02},
 }
 """For estimators that are slow as they come: the least that scikit-learn's checks, a hundred fits, take for learning."""
 ESTIMATORS = [

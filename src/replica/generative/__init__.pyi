@@ -41,4 +41,12 @@ from .reference_bridge import (
     IterativeReferenceBridge as IterativeReferenceBridge,
     LinearisedFlow as LinearisedFlow,
     entropic_bridge as entropic_bridge,
+
+# The path of least kinetic energy for a data set
+from .kinetic_path import (
+    DataSeparation as DataSeparation,
+    KineticOptimalPath as KineticOptimalPath,
+    data_separation as data_separation,
+    kinetic_energy as kinetic_energy,
+    normalised as normalised,
 )

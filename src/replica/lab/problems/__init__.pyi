@@ -21,6 +21,7 @@ from .recall.problem import Recall as Recall
 from .registry import get as get
 from .registry import names as names
 from .regression.problem import Regression as Regression
+from .shift.problem import Shift as Shift
 from .similarity.problem import Similarity as Similarity
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
@@ -53,6 +54,7 @@ __all__ = [
     "Regression",
     "Sample",
     "Scaling",
+    "Shift",
     "Similarity",
     "StepByStep",
     "StoreRecall",

@@ -1,1 +1,1 @@
-"""Papers of the wing generative."""
+"""Papers of the generative wing."""
