@@ -41,6 +41,7 @@ from .reference_bridge import (
     IterativeReferenceBridge as IterativeReferenceBridge,
     LinearisedFlow as LinearisedFlow,
     entropic_bridge as entropic_bridge,
+)
 
 # The path of least kinetic energy for a data set
 from .kinetic_path import (

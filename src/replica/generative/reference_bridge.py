@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -142,7 +143,7 @@ class IterativeReferenceBridge:
         Raises:
             ValueError: if there are fewer than two snapshots, or times do not rise or fit.
         """
-        spans = [end - begin for begin, end in zip(times, times[1:], strict=False)]
+        spans = [end - begin for begin, end in pairwise(times)]
         if len(clouds) < 2 or len(clouds) != len(times) or min(spans) <= 0:
             raise ValueError(f"times: got {list(times)} for {len(clouds)} clouds, want a rising one each, two or more")
         self.times = list(times)
