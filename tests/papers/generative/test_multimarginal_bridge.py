@@ -13,6 +13,7 @@ from replica.papers.generative.multimarginal_bridge import (
     paper,
     population,
     relative_error,
+    snapshots,
 )
 
 
@@ -22,6 +23,9 @@ def test_the_population_rests_where_births_and_deaths_meet_and_keeps_its_invaria
     paths = population(200, torch.Generator().manual_seed(0))
     assert paths.shape == (200, 801, 2)
     assert ((paths[:, 0] >= torch.tensor([5.0, 4.0])) & (paths[:, 0] <= torch.tensor([5.1, 4.1]))).all()
+    clouds = snapshots(200, torch.Generator().manual_seed(1))
+    for time, cloud in enumerate(clouds):
+        torch.testing.assert_close(cloud.mean(0), paths[:, 100 * time].mean(0), atol=0.1, rtol=0)
     x, y = paths.mean(0).T
     kept = 0.1 * x - 0.4 * x.log() + 0.4 * y - y.log()  # constant without noise
     assert float((kept - kept[0]).abs().max()) < 0.06

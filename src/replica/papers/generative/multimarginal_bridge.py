@@ -39,6 +39,12 @@ def population(count: int, generator: torch.Generator) -> Tensor:
     return torch.stack(path, 1)
 
 
+def snapshots(count: int, generator: torch.Generator) -> list[Tensor]:
+    """A cloud a unit of time, of other individuals each time: nobody is seen twice."""
+    paths = population(SNAPSHOTS * count, generator).view(SNAPSHOTS, count, -1, 2)
+    return [paths[k, :, k * FINE] for k in range(SNAPSHOTS)]
+
+
 def earth_mover(first: Tensor, second: Tensor) -> float:
     """Mean distance of the best pairing of two clouds of one size."""
     costs = torch.cdist(first, second).numpy()
@@ -53,9 +59,7 @@ def relative_error(parameters: Tensor) -> float:
 def bridges(trial: Trial) -> Rows:
     """Distances to held-out snapshots by reference and gap, and errors of parameters by round."""
     count, steps, rounds = trial.pick(smoke=(6, 4, 2), laptop=(50, 50, 10), full=(500, 100, 10))
-    # A snapshot is of other individuals each time: nobody is seen twice.
-    clouds = [population(count, trial.generator(f"snapshot {k}"))[:, k * FINE] for k in range(SNAPSHOTS)]
-    fresh = [population(count, trial.generator(f"fresh {k}"))[:, k * FINE] for k in range(SNAPSHOTS)]
+    clouds, fresh = (snapshots(count, trial.generator(name)) for name in ("snapshots", "fresh draws"))
     seen = population(count, trial.generator("whole paths"))
     known, moved = lotka_volterra(seen[:, :-1].flatten(0, 1)).flatten(0, 1), seen.diff(dim=1).flatten() * FINE
     rows: Rows = [{"kind": "whole paths", "error": relative_error(torch.linalg.lstsq(known, moved[:, None])[0][:, 0])}]
