@@ -29,6 +29,7 @@ from replica.generative import (
     MongeGapMap,
     PoissonFlowDenoiser,
     PreconditionedDenoiser,
+    SubspaceScore,
 )
 from replica.kernels import (
     AbcParametrization,
@@ -811,6 +812,11 @@ PARTS: dict[str, Part] = {
             (lambda: FourierDenoisingMLP(3, scale=0.0), "scale"),
             (lambda: FourierDenoisingMLP(0), "dim"),
         ),
+    ),
+    "generative.SubspaceScore": Part(
+        lambda g: SubspaceScore(5, 3, width=16, condition_dim=2, generator=g),
+        lambda n, draw: (draw(n, 5), draw(n).abs() + 0.5, draw(n).abs() + 0.5, draw(n, 2)),
+        ((lambda: SubspaceScore(5, 6), "intrinsic"),),
     ),
     "representations.BrickRouter": Part(
         lambda g: BrickRouter(mlp((4, 12, 3), generator=g), torch.arange(12) % 4, kept=2),

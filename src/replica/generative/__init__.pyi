@@ -35,6 +35,20 @@ from .ideal_point_mixture import IdealPointMixture as IdealPointMixture
 # Lists of sequences from stepwise models
 from .diverse_beam_search import Beams as Beams, diverse_beam_search as diverse_beam_search
 
+# Scores of data on a subspace, guidance, and optimisation as conditional sampling
+from .reward_conditioned_sampler import (
+    RewardConditionedSampler as RewardConditionedSampler,
+    ascend_reward as ascend_reward,
+)
+from .subspace_score import SubspaceScore as SubspaceScore, guided_score as guided_score
+
+# Paths of populations between snapshots
+from .reference_bridge import (
+    IterativeReferenceBridge as IterativeReferenceBridge,
+    LinearisedFlow as LinearisedFlow,
+    entropic_bridge as entropic_bridge,
+)
+
 # The path of least kinetic energy for a data set
 from .kinetic_path import (
     DataSeparation as DataSeparation,
