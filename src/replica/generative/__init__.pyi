@@ -28,3 +28,15 @@ from .sinkhorn import (
     sinkhorn_divergence as sinkhorn_divergence,
     squared_distance as squared_distance,
 )
+
+# Masked sequences of a Markov chain; reverse diffusion step by step, and steered by values of its draws
+from .markov_chain_denoiser import MarkovChainDenoiser as MarkovChainDenoiser
+from .reverse_steps import (
+    AncestralSteps as AncestralSteps,
+    ReverseSteps as ReverseSteps,
+    UnmaskingSteps as UnmaskingSteps,
+)
+from .soft_value_decoder import (
+    SoftValueDecoder as SoftValueDecoder,
+    posterior_mean_value as posterior_mean_value,
+)
