@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class MarkovChainDenoiser(nn.Module):
-    """p(x_i | the letters seen) for every place of a sequence from a Markov chain: what the best masked diffusion net would learn.
+    """p(x_i | the letters seen) for each place of a sequence of a Markov chain: what the best masked diffusion net would learn.
 
     Forward and backward messages, in time linear in the length. Letters are 0 … letters − 1; ``letters`` itself is the mask.
     The chances of an unmasked place do not depend on how much noise there is, so it takes no time.
@@ -54,7 +54,7 @@ class MarkovChainDenoiser(nn.Module):
         return product / product.sum(2, keepdim=True)
 
     def log_prob(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, " batch"]:
-        """ln of the probability of the letters that are seen, masked places summed out."""
+        """Log-probability of the letters that are seen, masked places summed out."""
         return self._forward(tokens)[1]
 
     def complete(
@@ -80,14 +80,16 @@ class MarkovChainDenoiser(nn.Module):
     def _seen(self, tokens: Tensor) -> Tensor:
         """One where a letter may be at a place, shape (batch, length, letters)."""
         if tokens.dim() != 2 or tokens.is_floating_point() or not tokens.shape[1]:
-            raise ValueError(f"tokens: got {tokens.dtype} of shape {tuple(tokens.shape)}, want integers (batch, length)")
+            raise ValueError(
+                f"tokens: got {tokens.dtype} of shape {tuple(tokens.shape)}, want integers (batch, length)"
+            )
         letter = torch.arange(self.letters, device=tokens.device)
         return ((tokens[..., None] == letter) | (tokens[..., None] == self.letters)).to(self.transition.dtype)
 
     def _forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """p(x_i | letters seen up to i), and ln p of all that are seen."""
         seen = self._seen(tokens)
-        message, messages, log_prob = self.initial.expand(len(tokens), -1), [], 0.0
+        message, messages, log_prob = self.initial.expand(len(tokens), -1), [], torch.zeros_like(seen[:, 0, 0])
         for place in range(tokens.shape[1]):
             message = message * seen[:, place]
             total = message.sum(1, keepdim=True)
@@ -95,7 +97,7 @@ class MarkovChainDenoiser(nn.Module):
             message = message / total
             messages.append(message)
             message = message @ self.transition
-        return torch.stack(messages, 1), torch.as_tensor(log_prob)
+        return torch.stack(messages, 1), log_prob
 
     def _backward(self, tokens: Tensor) -> Tensor:
         """p(letters seen after i | x_i), each up to a factor."""

@@ -79,7 +79,7 @@ class AncestralSteps:
     def draw(
         self, state: Tensor, predicted: Tensor, step: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "batch *shape"]:
-        """x at the next time."""
+        """The next x."""
         a, m, a_next, m_next = (each[at] for at in (step, step + 1) for each in (self.signals, self.levels))
         fresh = m_next * (1 - (a * m_next / (a_next * m)).square()).clamp_min(0).sqrt()
         left = (m_next.square() - fresh.square()).clamp_min(0).sqrt() / m

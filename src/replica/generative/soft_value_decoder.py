@@ -59,9 +59,7 @@ class SoftValueDecoder:
         predicted: Tensor | None = model.predict(state, 0)
         for step in range(model.steps):
             assert predicted is not None
-            ahead = model.draw(
-                state.repeat_interleave(many, 0), predicted.repeat_interleave(many, 0), step, generator
-            )
+            ahead = model.draw(state.repeat_interleave(many, 0), predicted.repeat_interleave(many, 0), step, generator)
             predicted = model.predict(ahead, step + 1) if step + 1 < model.steps else None
             if many > 1:
                 kept = self._kept(self.value(ahead, predicted, generator), count, generator)

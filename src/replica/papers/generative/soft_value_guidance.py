@@ -7,6 +7,7 @@ samples as natural?
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,39 +70,34 @@ def sequences(trial: Trial) -> Rows:
     """Reward and log-likelihood, in deviations of the base model's, of SVDD and its rivals."""
     count, length, completions = trial.pick(smoke=(8, 8, 2), laptop=(300, 30, 16), full=(2000, 200, 32))
     rng, generator = trial.rng("chain"), trial.generator("samples", "cpu")
-    drawn = torch.from_numpy(rng.dirichlet(np.ones(LETTERS), LETTERS + 1))
-    chances = 0.75 * drawn + 0.25 / LETTERS
-    motif = torch.from_numpy(rng.integers(LETTERS, size=3))
+    chances = 0.75 * torch.from_numpy(rng.dirichlet(np.ones(LETTERS), LETTERS + 1)) + 0.25 / LETTERS
+    motif = torch.from_numpy(rng.permutation(LETTERS)[:3])
     chain = MarkovChainDenoiser(chances[0], chances[1:])
     law, mean_log, deviation_log = law_of_count(chain, motif, length)
     counts = np.arange(len(law))
-    mean = float(law @ counts)
+    mean, most = law @ counts, counts[law > 0][-1]
     deviation = math.sqrt(law @ (counts - mean) ** 2)
-    most = counts[law > 0][-1]
-    calls = 0
-
-    def denoise(tokens: Tensor) -> Tensor:
-        nonlocal calls
-        calls += len(tokens)
-        return chain(tokens)
-
-    def reward(tokens: Tensor) -> Tensor:
-        return motif_count(tokens, motif)
+    seen: list[int] = []
+    reward = partial(motif_count, motif=motif)
 
     def row(method: str, many: int, tokens: Tensor) -> dict[str, Any]:
-        found, log_prob = reward(tokens), chain.log_prob(tokens)
-        natural = (log_prob - torch.from_numpy(mean_log)[found.long()]).mean() / deviation_log
-        unguided = (log_prob.mean() - np.nansum(law * mean_log)) / deviation_log
-        raised = (float(found.mean()) - mean) / deviation
-        return {"method": method, "candidates": many, "reward": raised, "natural": float(natural), "log_p": float(unguided)}
+        found, log_prob = reward(tokens).long().numpy(), chain.log_prob(tokens).numpy()
+        raised = {"reward": (found.mean() - mean) / deviation}
+        over = {"natural": mean_log[found], "log_p": np.nansum(law * mean_log)}
+        natural = {name: (log_prob - rival).mean() / deviation_log for name, rival in over.items()}
+        return {"method": method, "candidates": many} | raised | natural
+
+    def denoise(tokens: Tensor) -> Tensor:
+        seen.append(len(tokens))  # a call of the network for each sequence
+        return chain(tokens)
 
     model = UnmaskingSteps(denoise, LETTERS, length)
     value = posterior_mean_value(reward, completions=completions)
     rows: Rows = []
     for many in (5, 10, 20):
-        calls = 0
+        seen.clear()
         found = row("SVDD", many, SoftValueDecoder(model, value, many).sample(count, generator=generator))
-        rows.append({**found, "calls": calls / (count * many * length)})
+        rows.append({**found, "calls": sum(seen) / (count * many * length)})
         for method, tried in (("best of N", many), ("best at equal reward calls", many * length * completions)):
             best = (mean_of_best(law, tried) - mean) / deviation
             rows.append({"method": method, "candidates": many, "reward": best, "most": (most - mean) / deviation})
@@ -122,9 +118,7 @@ def gaussian(trial: Trial) -> dict[str, Any]:
     mixture = MixtureDenoiser(2 * torch.stack((angle.cos(), angle.sin()), 1), 0.3)
     slope = torch.from_numpy(trial.rng("slope").standard_normal(2))
 
-    def reward(points: Tensor) -> Tensor:
-        return (2 * points @ slope / slope.norm()).floor()
-
+    reward = lambda points: (2 * points @ slope / slope.norm()).floor()  # noqa: E731
     model = AncestralSteps(mixture, CosinePath(), (2,), torch.linspace(0, 1, steps + 1, dtype=torch.float64))
     base = SoftValueDecoder(model, posterior_mean_value(reward), 1).sample(10 * count, generator=generator)
     steered = SoftValueDecoder(model, posterior_mean_value(reward), 10).sample(count, generator=generator)
@@ -152,7 +146,9 @@ def reward_over_best_of_n(table):
     }
 
 
-shown_natural = lines("candidates", "natural", "method", xlabel="candidates", ylabel="ln p over best-of-N's at equal reward")
+shown_natural = lines(
+    "candidates", "natural", "method", xlabel="candidates", ylabel="ln p over best-of-N's at equal reward"
+)
 
 
 @paper.claim(sequences, figure=shown_natural)
