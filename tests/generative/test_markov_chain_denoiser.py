@@ -53,7 +53,7 @@ def test_unmasking_a_place_a_step_keeps_the_law_and_more_a_step_the_count() -> N
         state = model.start(20_000, generator)
         for step in range(steps):
             before = state
-            state = model.draw(state, model.predict(state, step), step, generator)
+            state = model.draw(state, model.denoise(state, step), step, generator)
             assert ((state != LETTERS).sum(1) == LENGTH * (step + 1) // steps).all()
             assert (state[before != LETTERS] == before[before != LETTERS]).all()
         return state
@@ -70,7 +70,7 @@ def test_ancestral_steps_keep_a_mixture() -> None:
     generator = torch.Generator().manual_seed(3)
     state = model.start(8000, generator)
     for step in range(model.steps):
-        state = model.draw(state, model.predict(state, step), step, generator)
+        state = model.draw(state, model.denoise(state, step), step, generator)
     assert float((state < -0.5).double().mean()) == pytest.approx(1 / 3, abs=0.02)
     assert float(state[state > -0.5].std()) == pytest.approx(0.3, abs=0.02)
 

@@ -50,7 +50,7 @@ def test_one_candidate_is_the_models_own_sampler_bit_for_bit() -> None:
     model, generator = UnmaskingSteps(CHAIN, LETTERS, LENGTH), seeded(1)
     state = model.start(50, generator)
     for step in range(model.steps):
-        state = model.draw(state, model.predict(state, step), step, generator)
+        state = model.draw(state, model.denoise(state, step), step, generator)
     decoded = SoftValueDecoder(model, posterior_mean_value(reward, completions=3), 1).sample(50, generator=seeded(1))
     assert torch.equal(decoded, state)
 

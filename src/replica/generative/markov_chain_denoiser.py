@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from replica.training.chain_messages import backward_messages, forward_messages, letter_chances, seen_letters
+
 
 class MarkovChainDenoiser(nn.Module):
     """p(x_i | the letters seen) for each place of a sequence of a Markov chain: what the best masked diffusion net would learn.
@@ -49,19 +51,18 @@ class MarkovChainDenoiser(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length letters"]:
         """Chances of each letter at each place; NaN where the chain never writes the letters that are seen."""
-        ahead, _ = self._forward(tokens)
-        product = ahead * self._backward(tokens)
-        return product / product.sum(2, keepdim=True)
+        return letter_chances(self.initial, self.transition, self._seen(tokens))
 
     def log_prob(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, " batch"]:
         """Log-probability of the letters that are seen, masked places summed out."""
-        return self._forward(tokens)[1]
+        return forward_messages(self.initial, self.transition, self._seen(tokens))[1]
 
     def complete(
         self, tokens: Int[Tensor, "batch length"], *, generator: torch.Generator | None = None
     ) -> Int[Tensor, "batch length"]:
         """Draws all masked letters together, given those that are seen."""
-        behind, seen = self._backward(tokens), self._seen(tokens)
+        seen = self._seen(tokens)
+        behind = backward_messages(self.transition, seen)
         drawn = torch.empty_like(tokens)
         chances = self.initial.expand(len(tokens), -1)
         for place in range(tokens.shape[1]):
@@ -83,27 +84,4 @@ class MarkovChainDenoiser(nn.Module):
             raise ValueError(
                 f"tokens: got {tokens.dtype} of shape {tuple(tokens.shape)}, want integers (batch, length)"
             )
-        letter = torch.arange(self.letters, device=tokens.device)
-        return ((tokens[..., None] == letter) | (tokens[..., None] == self.letters)).to(self.transition.dtype)
-
-    def _forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """p(x_i | letters seen up to i), and ln p of all that are seen."""
-        seen = self._seen(tokens)
-        message, messages, log_prob = self.initial.expand(len(tokens), -1), [], torch.zeros_like(seen[:, 0, 0])
-        for place in range(tokens.shape[1]):
-            message = message * seen[:, place]
-            total = message.sum(1, keepdim=True)
-            log_prob = log_prob + total[:, 0].log()
-            message = message / total
-            messages.append(message)
-            message = message @ self.transition
-        return torch.stack(messages, 1), log_prob
-
-    def _backward(self, tokens: Tensor) -> Tensor:
-        """p(letters seen after i | x_i), each up to a factor."""
-        seen = self._seen(tokens)
-        messages = [torch.ones_like(seen[:, 0])]
-        for place in range(tokens.shape[1] - 1, 0, -1):
-            message = (messages[-1] * seen[:, place]) @ self.transition.T
-            messages.append(message / message.sum(1, keepdim=True))
-        return torch.stack(messages[::-1], 1)
+        return seen_letters(tokens, self.letters, self.transition)

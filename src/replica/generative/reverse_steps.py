@@ -19,7 +19,7 @@ class ReverseSteps(Protocol):
         """Noise, shape (count, *shape)."""
         ...
 
-    def predict(self, state: Tensor, step: int) -> Tensor:
+    def denoise(self, state: Tensor, step: int) -> Tensor:
         """What the network says of the data behind the state before this step: its one call."""
         ...
 
@@ -48,7 +48,7 @@ class AncestralSteps:
         >>> steps = AncestralSteps(MixtureDenoiser(torch.tensor([[3.0]]), 0.0), StraightPath(), (1,), torch.linspace(0, 1, 5))
         >>> x = steps.start(2)
         >>> for step in range(steps.steps):
-        ...     x = steps.draw(x, steps.predict(x, step), step)
+        ...     x = steps.draw(x, steps.denoise(x, step), step)
         >>> x  # all data are 3
         tensor([[3.],
                 [3.]])
@@ -72,7 +72,7 @@ class AncestralSteps:
         normal = torch.randn((count, *self.shape), generator=generator, dtype=first.dtype, device=first.device)
         return first * normal
 
-    def predict(self, state: Float[Tensor, "batch *shape"], step: int) -> Float[Tensor, "batch *shape"]:
+    def denoise(self, state: Float[Tensor, "batch *shape"], step: int) -> Float[Tensor, "batch *shape"]:
         """E[x₁|x_t]."""
         return self.denoiser(state, self.signals[step], self.levels[step])
 
@@ -108,7 +108,7 @@ class UnmaskingSteps:
         >>> from replica.generative import UnmaskingSteps
         >>> steps = UnmaskingSteps(lambda tokens: torch.tensor([0.0, 1.0]).expand(*tokens.shape, 2), 2, 4)
         >>> x = steps.start(1)
-        >>> x = steps.draw(x, steps.predict(x, 0), 0)
+        >>> x = steps.draw(x, steps.denoise(x, 0), 0)
         >>> x.sort().values  # one 1, and three masks
         tensor([[1, 2, 2, 2]])
     """
@@ -126,7 +126,7 @@ class UnmaskingSteps:
         device = "cpu" if generator is None else generator.device
         return torch.full((count, self.length), self.letters, device=device)
 
-    def predict(self, state: Int[Tensor, "batch length"], step: int) -> Float[Tensor, "batch length letters"]:
+    def denoise(self, state: Int[Tensor, "batch length"], step: int) -> Float[Tensor, "batch length letters"]:
         """Chances of letters at each place."""
         return self.denoiser(state)
 

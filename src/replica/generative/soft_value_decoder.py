@@ -56,11 +56,11 @@ class SoftValueDecoder:
         """Draws samples that do not depend on each other."""
         model, many = self.model, self.candidates
         state = model.start(count, generator)
-        predicted: Tensor | None = model.predict(state, 0)
+        predicted: Tensor | None = model.denoise(state, 0)
         for step in range(model.steps):
             assert predicted is not None
             ahead = model.draw(state.repeat_interleave(many, 0), predicted.repeat_interleave(many, 0), step, generator)
-            predicted = model.predict(ahead, step + 1) if step + 1 < model.steps else None
+            predicted = model.denoise(ahead, step + 1) if step + 1 < model.steps else None
             if many > 1:
                 kept = self._kept(self.value(ahead, predicted, generator), count, generator)
                 ahead = ahead[kept]

@@ -22,6 +22,7 @@ from .registry import get as get
 from .registry import names as names
 from .regression.problem import Regression as Regression
 from .similarity.problem import Similarity as Similarity
+from .steer.problem import Steer as Steer
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
 from .scaling.problem import Scaling as Scaling
@@ -54,6 +55,7 @@ __all__ = [
     "Sample",
     "Scaling",
     "Similarity",
+    "Steer",
     "StepByStep",
     "StoreRecall",
     "Stream",

@@ -25,6 +25,7 @@ PROBLEMS: dict[str, str] = {
     "merge": "replica.lab.problems.merge.problem:Merge",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
     "pretext": "replica.lab.problems.pretext.problem:Pretext",
+    "steer": "replica.lab.problems.steer.problem:Steer",
 }
 
 

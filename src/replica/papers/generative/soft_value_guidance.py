@@ -23,12 +23,27 @@ from replica.generative import (
     UnmaskingSteps,
     posterior_mean_value,
 )
-from replica.lab.claims import Paper, Trial
+from replica.lab.claims import Paper, Trial, Uniform
+from replica.lab.problems.steer.budget import Model, Reward, affordable
 from replica.lab.studies import lines
 
 paper = Paper("soft_value_guidance")
 Rows = list[dict[str, Any]]
 LETTERS = 4
+
+
+@paper.entry("steer", name="svdd", space={"temperature": Uniform(0.0, 2.0)})
+class SoftValueSteering:
+    """As many candidates as the calls of the network allow, and completions as those of the reward do."""
+
+    def __init__(self, trial: Trial, temperature: float = 0.0) -> None:
+        self.generator, self.temperature = trial.generator("svdd"), temperature
+
+    def steer(self, model: Model, reward: Reward, count: int) -> Tensor:
+        """Draw so many samples."""
+        many, completions = affordable(model, reward, count)
+        value = posterior_mean_value(reward, completions=completions)
+        return SoftValueDecoder(model, value, many, self.temperature).sample(count, generator=self.generator)
 
 
 def motif_count(tokens: Tensor, motif: Tensor) -> Tensor:
