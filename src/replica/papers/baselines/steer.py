@@ -104,7 +104,7 @@ class GradientGuidance(Steered):
             state.requires_grad_()
             predicted = model.denoise(state, step)
             slope = torch.autograd.grad(reward(predicted).sum(), state)[0]
-            signal, noise = model.law.level(step)
+            signal, noise = model.level(step)
             with torch.no_grad():
                 # No data in the first state: its score says nothing of them.
                 moved = predicted + self.scale / reward.temperature * noise**2 / signal * slope if signal else predicted

@@ -87,6 +87,10 @@ class Model:
         """The state after a step, from what was said of it."""
         return self.law.draw(state, predicted, step, generator)
 
+    def level(self, step: int) -> tuple[float, float]:
+        """How much there is of data and of noise before a step, a and m of ax₁ + mx₀; or the shares of letters and of masks."""
+        return self.law.level(step)
+
     def log_prob(self, states: Tensor) -> Tensor:
         """Log-density of points, log-probability of sequences."""
         self.budget.spend(len(states))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from replica.lab.problems.steer.laws import Law
 
 LETTERS = 4
+SMOKE_STEPS, SMOKE_LENGTH = 5, 4
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,15 @@ class Task:
         if self.kind == "mixture":
             angle = rng.uniform(0, 2 * math.pi)
             turns = angle + torch.arange(8, device=device) * math.pi / 4
-            law: Law = MixtureLaw(
-                2 * torch.stack((turns.cos(), turns.sin()), 1), 0.3, min(steps, 5) if trial.scale == "smoke" else steps
-            )
+            means = 2 * torch.stack((turns.cos(), turns.sin()), 1)
+            law: Law = MixtureLaw(means, 0.3, min(steps, SMOKE_STEPS) if trial.scale == "smoke" else steps)
             slope = torch.tensor(rng.standard_normal(2), dtype=torch.float32, device=device)
             own = staircase(slope / slope.norm(), smooth=options["gradient"] == "yes")
         else:
             drawn = 0.75 * rng.dirichlet(np.ones(LETTERS), LETTERS + 1) + 0.25 / LETTERS
             chances = torch.tensor(drawn, dtype=torch.float32, device=device)
             length = int(options["length"])
-            law = ChainLaw(chances[0], chances[1:], min(length, 4) if trial.scale == "smoke" else length)
+            law = ChainLaw(chances[0], chances[1:], min(length, SMOKE_LENGTH) if trial.scale == "smoke" else length)
             own = motif_count(torch.tensor(rng.permutation(LETTERS)[:2], device=device))
         return law, checked(self.source, own_reward(self.source)) if self.source else own
 
@@ -117,7 +117,7 @@ def own_reward(source: str) -> Callable[[Any], Any]:
         exec(compile(Path(path).read_bytes(), path, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         raise ReplicaError(f"{path} cannot be run: {type(error).__name__}: {printable(error, 300)}.") from error
-    function = module.__dict__.get(name)
+    function: Callable[[Any], Any] | None = module.__dict__.get(name)
     if not callable(function):
         raise ReplicaError(f"{path} has no function {name!r:.60}; wanted the reward, a function of a batch of samples.")
     return function

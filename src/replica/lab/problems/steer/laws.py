@@ -108,6 +108,10 @@ class ChainLaw:
         """Of one sample."""
         return (self.length,)
 
+    def level(self, step: int) -> tuple[float, float]:
+        """The share of places that are filled before a step, and of those that are masked."""
+        return step / self.length, 1 - step / self.length
+
     def start(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Masks alone."""
         return torch.full((count, self.length), self.letters, device=self.initial.device)

@@ -14,7 +14,7 @@ from replica.errors import ReplicaError
 from replica.lab.claims import Scale, Trial
 from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Problem, Split, Start
 from replica.lab.problems.protocol import real_array
-from replica.lab.problems.steer.data import Task, read
+from replica.lab.problems.steer.data import SMOKE_LENGTH, SMOKE_STEPS, Task, read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,13 +43,13 @@ class Steer(Problem):
 
     - ``reward``: the mean reward.
     - ``kl``: the divergence of the distribution of rewards from that under the tilted law p(x) exp(r(x)/α)/Z, with α the
-      ``temperature``: a lower bound of that of samples, by what they show of it. Sequences are enumerated, points summed on a grid.
+      ``temperature``: a lower bound of that of the samples. Sequences are enumerated, points summed on a grid.
     - ``log_likelihood``: how natural samples are: their mean log-probability under the generator (points: log-density).
     - ``diversity``: the mean distance of two samples over that of two of the generator's.
     - ``network``, ``rewards``: calls a sample.
 
-    No method that stays with the tilted law has a higher reward at its divergence from the generator than ``exact-tilt``, which
-    draws from that law by means that no method has: a line, not a rival.
+    Of all laws that diverge as much from the generator's, the tilted law has the highest reward. The baseline ``exact-tilt``
+    draws from it by means that no method has: a line, not a rival. A method may have more reward by going farther.
 
     With ``gradient`` the reward may be differentiated, and the staircase has smooth steps. For validation (``--tune``) the law
     and the reward are drawn anew; of the user's own reward the law. At smoke scale 20 samples are made in few steps.
@@ -115,10 +115,13 @@ class Steer(Problem):
 
     def used(self, dataset: Dataset, options: Options, scale: Scale) -> Mapping[str, str]:
         """See `Problem.used`."""
-        told = {"length" if dataset.content.kind == "mixture" else "steps": ""}
-        return told | (
-            {"samples": f"{min(_SMOKE_SAMPLES, int(options['samples']))} samples"} if scale == "smoke" else {}
-        )
+        points = dataset.content.kind == "mixture"
+        told = {"length" if points else "steps": ""}
+        if scale != "smoke":
+            return told
+        name, most = ("steps", SMOKE_STEPS) if points else ("length", SMOKE_LENGTH)
+        few = {"samples": _SMOKE_SAMPLES, name: most}
+        return told | {option: str(min(count, int(options[option]))) for option, count in few.items()}
 
     def measure(self, trial: Trial, start: Start, dataset: Dataset, options: Options, split: Split) -> Measured:
         """Let the method make samples within its budget; see the class for the measures."""
@@ -177,7 +180,8 @@ def valid(name: str, output: Any, shape: tuple[int, ...], letters: int) -> NDArr
 def normalised(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shares that sum to 1, from logarithms up to a constant."""
     weights: NDArray[np.float64] = np.exp(log_weights - log_weights.max())
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 def shares_of_levels(
@@ -200,7 +204,7 @@ def shares_of_levels(
     middles = (levels[1:] + levels[:-1]) / 2
 
     def at(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(np.searchsorted(middles, values), weights, len(levels))
+        return np.bincount(np.searchsorted(middles, values), weights, len(levels)).astype(np.float64)
 
     even = np.full(len(found), 1 / len(found))
     return levels, {"generator": at(rewards, base), "tilted law": at(rewards, tilt), "samples": at(found, even)}
