@@ -60,6 +60,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "FallingRates",
         "python": 'data=my_frame, target="species", entries={"mine": MyParametrization}, width="32,64,128"',
     },
+    "shift": {
+        "data": "--data my_table.csv --target outcome --domain hospital --sweep test_domain=A,B,C",
+        "example": "my_shift_learner.py",
+        "entry": "SteadyColumns",
+        "python": 'data=my_frame, target="outcome", domain="hospital", entries={"mine": MyLearner}',
+    },
     "similarity": {
         "data": "--data my_activations.npz --sweep stimuli=30,100,300",
         "example": "my_similarity.py",

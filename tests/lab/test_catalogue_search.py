@@ -25,8 +25,8 @@ from replica.lab.catalogue import (
 from replica.lab.problems.registry import names
 
 PROBLEMS = {
-    "recall", "classification", "credit", "events", "operator", "pretext", "regression", "scaling", 
-    "similarity", "stream", "teacher", "merge", "steer",
+    "recall", "classification", "credit", "events", "operator", "pretext", "regression", "scaling", "similarity",
+    "stream", "teacher", "merge", "shift", "steer",
 }  # fmt: skip
 PAPERS = list(records().values())
 

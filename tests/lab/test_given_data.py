@@ -70,6 +70,8 @@ FORMS = {
     "credit": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "scaling": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
     "merge": {"pair": (X, Y), "tensors": (torch.tensor(X), torch.tensor(Y)), "table": TABLE.assign(target=Y)},
+    "shift": {"arrays by name": {"X": X, "y": Y, "site": np.arange(60) // 3 % 4},
+              "table": TABLE.assign(target=Y, site=[str(i) for i in np.arange(60) // 3 % 4])},
     "similarity": {"arrays by name": {f"{net}/{layer}": GRIDS * (net == "a") + RNG.normal(size=GRIDS.shape)
                                       for net in "ab" for layer in ("one", "two")}},
     "pretext": {"pair": (GRIDS, Y[:40]), "tensors": (torch.tensor(GRIDS), torch.tensor(Y[:40]))},
@@ -86,7 +88,7 @@ CHEAPEST = {
     "pretext": "untrained",
     "merge": "average",
 }
-OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}}
+OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}, "shift": {"domain": "site"}}
 
 
 @pytest.mark.parametrize(("problem", "form"), [(problem, form) for problem in FORMS for form in FORMS[problem]])

@@ -195,6 +195,21 @@ class Nearby:
         return (-squared / (2 * self.width**2)).exp() @ self.labels
 
 
+class Nearest:
+    """The share of each class among rows nearby, with a width that by default reaches none of them."""
+
+    space: ClassVar = {"width": LogUniform(1e-3, 1e2)}
+
+    def __init__(self, width: float = 1e-3) -> None:
+        self.smoother = Smoother(width)
+
+    def fit(self, X: Any, y: Any, environment: Any) -> None:
+        self.smoother.fit(X, y)
+
+    def predict_proba(self, X: Any) -> Any:
+        return self.smoother.predict_proba(X)
+
+
 class Signed:
     """Linear kernel alignment, by default with the wrong sign."""
 
@@ -290,6 +305,12 @@ def pictures() -> Dataset:
     return Dataset("pictures", "", Labelled(images, labels, ("a", "b", "c")), "pictures", (4, 4))
 
 
+def sites() -> Dataset:
+    found = rows()
+    parted = replace(found.content, groups=np.arange(90) // 3 % 3, group_names=("x", "y", "z"))
+    return replace(found, content=parted, name="sites", digest="sites")
+
+
 def numbers() -> Dataset:
     X = np.random.default_rng(0).normal(size=(90, 6))
     return Dataset("numbers", "", RegressionRows(X, X @ np.arange(6) + 100), "numbers")
@@ -335,6 +356,7 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "stream": (items, Neighbours, {"tasks": 3, "epochs": 1, "checks": 1}),
     "events": (recordings, Nearby, {}),
     "teacher": (taught, Shrunk, {"target": "linear", "dim": 3, "examples": 40, "test": 20}),
+    "shift": (sites, Nearest, {}),
     "similarity": (layers, Signed, {"stimuli": 30, "noise": 0.1}),
     "steer": (steered, Picky, {"samples": 100, "steps": 5}),
     "pretext": (pictures, Pixels, {"few": 5, "many": 10, "epochs": 1}),
@@ -403,6 +425,10 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         tested = rng.rng("stored").permutation(len(content.real))[: options["stored"]]
     elif name in ("classification", "credit", "events", "pretext", "scaling", "merge"):
         tested = labelled_rows.stratified_split(content.labels, options["test"], options["train"], rng.rng("split"))[1]
+    elif name == "shift":
+        tested = np.flatnonzero(content.groups == 2)
+        held_out = get(name).rows(rng, content, options, "test")[1]
+        tested = np.union1d(tested, held_out)
     elif name == "regression":
         tested = draw_rows(content, 0.0, seed, rng.rng("split"))[1]
     elif name == "stream":
@@ -420,7 +446,7 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         content = replace(content, activations=spoilt)
     elif name == "recall":
         content = replace(content, real=spoiled(content.real))
-    elif name in ("classification", "credit", "pretext", "scaling", "merge"):
+    elif name in ("classification", "credit", "pretext", "scaling", "merge", "shift"):
         content = replace(content, features=spoiled(content.features))
     elif name == "regression":
         content = replace(content, features=spoiled(content.features), targets=spoiled(content.targets))

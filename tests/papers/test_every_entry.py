@@ -368,6 +368,38 @@ class ScalingCases:
             assert np.nanmin(runs.losses) < 0.1
 
 
+class ShiftCases:
+    """Rows, features, classes, environments: the smallest, one feature, more features than rows, equal rows."""
+
+    shapes = ((8, 1, 2, 2), (12, 40, 2, 2), (40, 5, 3, 4))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        rows, features, classes, environments = shape
+        rng = np.random.default_rng(shape)
+        labels, environment = np.arange(rows) % classes, np.arange(rows) // classes % environments
+        X = rng.normal(size=(rows, features)) + labels[:, None]
+        X[-1] = X[0]
+        fitted = method.fit(
+            X.copy(), labels.copy(), **takes(method.fit, {"environment": environment, "shape": (features,)})
+        )
+        asked = np.concatenate([X, rng.normal(size=(3, features)), np.full((1, features), 1e3)])
+        probabilities = np.asarray((fitted or method).predict_proba(asked))
+        assert probabilities.shape == (rows + 4, classes)
+        assert np.isfinite(probabilities).all()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+        return {"probabilities": torch.tensor(probabilities)}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Clouds that lie alike in two environments: any learner tells them apart in a third."""
+        rng = np.random.default_rng(0)
+        labels = np.arange(240) % 2
+        X = 2 * labels[:, None] - 1 + 0.8 * rng.normal(size=(240, 3))
+        method = make(Trial(0, "laptop"))
+        told = takes(method.fit, {"environment": np.arange(200) // 100, "shape": (3,)})
+        fitted = method.fit(X[:200], labels[:200], **told) or method
+        assert (np.asarray(fitted.predict_proba(X[200:])).argmax(1) == labels[200:]).mean() > 0.9
+
+
 class SimilarityCases:
     """Stimuli, units of one layer and of the other: one unit, more units than stimuli, more stimuli than units."""
 
@@ -503,6 +535,7 @@ CASES = {
     "events": EventsCases(),
     "teacher": TeacherCases(),
     "scaling": ScalingCases(),
+    "shift": ShiftCases(),
     "similarity": SimilarityCases(),
     "pretext": PretextCases(),
     "merge": MergeCases(),

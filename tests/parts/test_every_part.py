@@ -889,6 +889,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         f"memory.{name}": {"width": 8, "heads": 1, "blocks": 1, "steps": 20, "features": False}
         for name in ("HopularClassifier", "HopularRegressor")
     },
+    "representations.BonsaiFeatures": {"width": 8, "steps": 10},
+    "representations.InvariantClassifier": {"width": 8, "learning_rate": 0.02},
 }
 """For estimators that are slow as they come: the least that scikit-learn's checks, a hundred fits, take for learning."""
 ESTIMATORS = [

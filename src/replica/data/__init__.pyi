@@ -46,6 +46,8 @@ from .sets.traverses import PHOTOGRAPHS as PHOTOGRAPHS
 from .sets.traverses import Appearance as Appearance
 from .sets.traverses import Traverses as Traverses
 from .sets.traverses import traverses as traverses
+from .sets.coloured_digits import ColouredDigits as ColouredDigits
+from .sets.coloured_digits import coloured_digits as coloured_digits
 from .files.patterns import FORMATS as FORMATS
 from .files.patterns import read_patterns as read_patterns
 
@@ -59,6 +61,7 @@ __all__ = [
     "UCI_TABLES",
     "Appearance",
     "Characters",
+    "ColouredDigits",
     "EventSet",
     "FewShotStreams",
     "Images",
@@ -73,6 +76,7 @@ __all__ = [
     "burgers",
     "cifar10",
     "coincidence_scores",
+    "coloured_digits",
     "darcy",
     "delayed_coincidences",
     "digits",

@@ -29,6 +29,14 @@ from .sinkhorn import (
     squared_distance as squared_distance,
 )
 
+# The path of least kinetic energy for a data set
+from .kinetic_path import (
+    DataSeparation as DataSeparation,
+    KineticOptimalPath as KineticOptimalPath,
+    data_separation as data_separation,
+    kinetic_energy as kinetic_energy,
+    normalised as normalised,
+
 # Masked sequences of a Markov chain; reverse diffusion step by step, and steered by values of its draws
 from .markov_chain_denoiser import MarkovChainDenoiser as MarkovChainDenoiser
 from .reverse_steps import (

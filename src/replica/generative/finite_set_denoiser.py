@@ -70,7 +70,7 @@ class FiniteSetDenoiser(nn.Module):
     ) -> Float[Tensor, "batch *shape"]:
         """E[x₁|x_t]; ``signal`` and ``noise`` are a and m, one number or one a row."""
         chunks = self._chunks(noisy, signal, noise)
-        means = [self._product(torch.softmax(self._logits(*chunk), 1)) for chunk in chunks]
+        means = [_without_denormals(torch.softmax(self._logits(*chunk), 1)) @ self.points for chunk in chunks]
         return (torch.cat(means) + self.centre).view_as(noisy)
 
     def posterior(self, noisy: Float[Tensor, "batch *shape"], signal: Tensor, noise: Tensor) -> Posterior:
@@ -79,8 +79,8 @@ class FiniteSetDenoiser(nn.Module):
         for rows, a, m in self._chunks(noisy, signal, noise):
             logits = self._logits(rows, a, m)
             log_sum = logits.logsumexp(1)
-            weights = (logits - log_sum[:, None]).exp()
-            means = self._product(weights)
+            weights = _without_denormals((logits - log_sum[:, None]).exp())
+            means = weights @ self.points
             spread = (weights @ self.squares - means.square().sum(1)).clamp_min(0)
             off = (rows - a * self.centre).square().sum(1) / (2 * m[:, 0].square())
             constant = torch.log(2 * torch.pi * m[:, 0].square()) * rows.shape[1] / 2 + math.log(len(self.points))
@@ -96,13 +96,14 @@ class FiniteSetDenoiser(nn.Module):
         starts = range(0, len(flat), self.chunk)
         return [tuple(each[start : start + self.chunk] for each in (flat, a, m)) for start in starts]  # type: ignore[misc]
 
-    def _product(self, weights: Tensor) -> Tensor:
-        # Weights that are all but 0 are denormal numbers, with which products take several times as long.
-        least = torch.finfo(weights.dtype).tiny / torch.finfo(weights.dtype).eps
-        return torch.where(weights < least, 0, weights) @ self.points
-
     def _logits(self, rows: Tensor, a: Tensor, m: Tensor) -> Tensor:
         """Of the points' chances, but for what all points of a row share: ‖x − ay‖² less ‖x‖²."""
         m = m.clamp_min(torch.finfo(rows.dtype).tiny ** 0.25)  # without noise: the nearest point
         logits = ((rows - a * self.centre) * (a / m.square())) @ self.points.T
         return logits.addcmul_((a / m).square(), self.squares, value=-0.5)
+
+
+def _without_denormals(weights: Tensor) -> Tensor:
+    """Weights that are all but 0 as 0: products with denormal numbers take several times as long."""
+    least = torch.finfo(weights.dtype).tiny / torch.finfo(weights.dtype).eps
+    return torch.where(weights < least, 0, weights)

@@ -143,3 +143,16 @@ from .camera_stream import (
 from .self_distillation import SelfDistillation as SelfDistillation
 from .stream_distillation import StreamDistillation as StreamDistillation
 from .masked_autoencoder import MaskedAutoencoder as MaskedAutoencoder, MaskedTraining as MaskedTraining
+
+# Shifts: learners of several environments whose cues may turn, and features rich enough for them
+from .invariance import (
+    environment_risks as environment_risks,
+    environment_shares as environment_shares,
+    group_dro as group_dro,
+    irm_penalty as irm_penalty,
+    vrex_penalty as vrex_penalty,
+)
+from .invariant_training import train_invariant as train_invariant
+from .invariant_classifier import InvariantClassifier as InvariantClassifier
+from .rich_features import RichNets as RichNets, rich_nets as rich_nets
+from .bonsai_features import BonsaiFeatures as BonsaiFeatures

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -82,3 +83,15 @@ def test_views_hide_one_digit_and_pixels_tell_both(monkeypatch):
     one, two = seen[:2]  # views of one batch
     assert torch.equal(one[..., :8], two[..., :8])
     assert (one[..., 8:] != two[..., 8:]).flatten(1).any(1).float().mean() > 0.9
+
+
+def test_head_is_left_off_after_the_first_hidden_layer():
+    rng = np.random.default_rng(0)
+    X, environment = rng.normal(size=(60, 3)), np.arange(60) % 2
+    y = (X[:, 0] > 0).astype(np.int64)
+    learner = projection_head.head_removed(Trial(100, "smoke")).fit(X, y, environment)
+    first = learner.learner.net_[0]
+    wanted = torch.relu(first(torch.tensor(X))).detach().numpy()
+    np.testing.assert_array_equal(learner.features(X), wanted)
+    assert learner.top.coef_.shape[1] == wanted.shape[1]
+    assert (learner.predict_proba(X).argmax(1) == y).mean() > 0.9

@@ -21,6 +21,7 @@ from .recall.problem import Recall as Recall
 from .registry import get as get
 from .registry import names as names
 from .regression.problem import Regression as Regression
+from .shift.problem import Shift as Shift
 from .similarity.problem import Similarity as Similarity
 from .steer.problem import Steer as Steer
 from .step_by_step import Clock as Clock
@@ -54,6 +55,7 @@ __all__ = [
     "Regression",
     "Sample",
     "Scaling",
+    "Shift",
     "Similarity",
     "Steer",
     "StepByStep",

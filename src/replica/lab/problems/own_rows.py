@@ -83,7 +83,7 @@ class OwnRows:
 class LabelledData(OwnRows):
     """For problems whose data are rows with labels, read as the options `READ` and `SPLIT` say."""
 
-    default_data = "digits"
+    default_data: ClassVar[str] = "digits"
     data_names: ClassVar[Mapping[str, str]] = {
         "digits": "1,797 handwritten digits of 8 × 8 pixels, 10 classes (ships with scikit-learn)",
         "breast-cancer": "569 breast tumours, 30 measures of their cells, benign or malignant (ships with scikit-learn)",

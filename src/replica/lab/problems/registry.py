@@ -23,6 +23,7 @@ PROBLEMS: dict[str, str] = {
     "teacher": "replica.lab.problems.teacher.problem:Teacher",
     "similarity": "replica.lab.problems.similarity.problem:Similarity",
     "merge": "replica.lab.problems.merge.problem:Merge",
+    "shift": "replica.lab.problems.shift.problem:Shift",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
     "pretext": "replica.lab.problems.pretext.problem:Pretext",
     "steer": "replica.lab.problems.steer.problem:Steer",

@@ -52,7 +52,7 @@ def _unmet(method: Method, options: Mapping[str, Value]) -> str:
     if method.extra and importlib.util.find_spec(method.extra[0]) is None:
         return f"needs pip install 'replica-papers[{method.extra[1]}]'"
     return " and ".join(
-        f"needs {name} to be {' or '.join(map(str, allowed))}"
+        f"needs {name} to be {' or '.join(str(value) or 'left out' for value in allowed)}"
         for name, allowed in method.needs.items()
         if options[name] not in allowed
     )

@@ -4,7 +4,7 @@ Do contrastive losses weigh features more unequally layer by layer, and does wha
 augmentation hides?
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from replica.data import digits, mnist
 from replica.lab.claims import Choice, LogUniform, Paper, Trial, Uniform
 from replica.lab.studies import dots, lines
+from replica.papers.baselines import shift
 from replica.papers.baselines.pretext import usual_views
 from replica.representations import (
     HeadTraining,
@@ -46,6 +47,24 @@ def with_head(
 ) -> HeadTraining:
     """The spectral contrastive loss behind a learned head, or a fixed one where κ is given; features before it, or after."""
     return HeadTraining(usual_views(strength), place=place, kappa=kappa, learning_rate=learning_rate)
+
+
+class BeforeHead(shift.LastLayerRetraining):
+    """Takes the network's last hidden layer for a head, and learns the last layer again on what comes before it."""
+
+    def features(self, X: shift.Array) -> shift.Array:
+        """What the first hidden layer gives."""
+        net = cast(nn.Sequential, self.learner.net_)
+        with torch.no_grad():
+            return np.asarray(net[:-3](torch.tensor(X)).numpy())
+
+
+@paper.entry("shift", name="head-removed", space={"C": LogUniform(1e-3, 1e2), **shift.TRAINING})
+def head_removed(
+    trial: Trial, C: float = 1.0, learning_rate: float = shift.RATE, weight_decay: float = shift.DECAY
+) -> BeforeHead:
+    """Supervised learning behind a head that is then left off; with it, this is last-layer retraining."""
+    return BeforeHead(shift.network(trial, "head-removed", "erm", learning_rate, weight_decay), C)
 
 
 def weighting(trial: Trial) -> Rows:
