@@ -36,6 +36,7 @@ from .kinetic_path import (
     data_separation as data_separation,
     kinetic_energy as kinetic_energy,
     normalised as normalised,
+)
 
 # Masked sequences of a Markov chain; reverse diffusion step by step, and steered by values of its draws
 from .markov_chain_denoiser import MarkovChainDenoiser as MarkovChainDenoiser
