@@ -358,7 +358,7 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "teacher": (taught, Shrunk, {"target": "linear", "dim": 3, "examples": 40, "test": 20}),
     "shift": (sites, Nearest, {}),
     "similarity": (layers, Signed, {"stimuli": 30, "noise": 0.1}),
-    "steer": (steered, Picky, {"samples": 100, "steps": 5}),
+    "steer": (steered, Picky, {"samples": 100, "steps": 5, "calls": 5}),
     "pretext": (pictures, Pixels, {"few": 5, "many": 10, "epochs": 1}),
     "merge": (
         rows,

@@ -59,7 +59,7 @@ class Reward:
         """Rewards of states, shape ``(batch,)``."""
         self.budget.spend(len(states))
         with torch.set_grad_enabled(self.gradient and torch.is_grad_enabled()):
-            return self.function(states if self.gradient else states.detach())
+            return self.function(states)
 
 
 class Model:
