@@ -17,6 +17,7 @@ from replica.errors import ReplicaError
 from replica.generative import MarkovChainDenoiser, MixtureDenoiser
 from replica.lab.claims import Trial
 from replica.lab.problems import Steer
+from replica.lab.problems.ranking_figure import method_styles
 from replica.lab.problems.steer import figure
 from replica.lab.problems.steer.budget import Budget, Model, Reward, affordable, exact_tilt
 from replica.lab.problems.steer.data import motif_count, staircase
@@ -213,7 +214,9 @@ def test_the_picture() -> None:
     comparison = SimpleNamespace(examples={"mine": outcome.examples, "exact-tilt": outcome.examples})
     drawn = Figure()
     FigureCanvasAgg(drawn)
-    figure.draw(drawn.subfigures(), comparison, ["mine", "exact-tilt"], {"mine": SimpleNamespace(colour="k")})
+    figure.draw(
+        drawn.subfigures(), comparison, ["mine", "exact-tilt"], method_styles(["mine", "exact-tilt"], frozenset())
+    )
     (axes,) = drawn.axes
     assert [line.get_label() for line in axes.lines] == ["generator", "tilted law", "mine"]
     assert axes.lines[2].get_ydata()[0] == pytest.approx(1)

@@ -20,11 +20,11 @@ def draw(figure: SubFigure, comparison: Any, shown: Sequence[str], styles: Mappi
     axes = figure.subplots()
     rivals = [method for method in shown if method != "exact-tilt"][:_SHOWN]
     laws = comparison.examples[shown[0]]
-    for name, style in (("generator", ":"), ("tilted law", "--")):
+    for name, style in (("generator", ":"), ("tilted law", "-")):
         axes.plot(laws["levels"], above(laws["shares"][name]), style, color="0.5", label=name)
     for method in rivals:
         example = comparison.examples[method]
-        axes.plot(example["levels"], above(example["shares"]["samples"]), color=styles[method].colour, label=method)
+        axes.plot(example["levels"], above(example["shares"]["samples"]), label=method, **styles[method].line())
     axes.set_xlabel("Reward, first seed", fontsize=TEXT_POINTS)
     axes.set_ylabel("Share of samples with as much or more", fontsize=TEXT_POINTS)
     axes.set_ylim(-0.02, 1.02)

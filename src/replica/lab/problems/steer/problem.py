@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from replica.errors import ReplicaError
 from replica.lab.claims import Scale, Trial
-from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Problem, Split, Start
+from replica.lab.problems.problem import Dataset, Measured, Metric, Option, Options, Problem, Split, Start, rank_by
 from replica.lab.problems.protocol import real_array
 from replica.lab.problems.steer.data import SMOKE_LENGTH, SMOKE_STEPS, Task, read
 
@@ -49,7 +49,8 @@ class Steer(Problem):
     - ``network``, ``rewards``: calls a sample.
 
     Of all laws that diverge as much from the generator's, the tilted law has the highest reward. The baseline ``exact-tilt``
-    draws from it by means that no method has: a line, not a rival. A method may have more reward by going farther.
+    draws from it by means that no method has: a line, not a rival. A method may have
+    more reward by going farther; ``--rank-by kl`` ranks by how near the tilted law they are.
 
     With ``gradient`` the reward may be differentiated, and the staircase has smooth steps. For validation (``--tune``) the law
     and the reward are drawn anew; of the user's own reward the law. At smoke scale 20 samples are made in few steps.
@@ -78,6 +79,7 @@ class Steer(Problem):
         Option("length", 8, "letters of a sequence", minimum=2, maximum=9, label="Length"),
         Option("generator", "mixture", "what your own reward is of: points of a mixture, or sequences of a chain",
                choices=("mixture", "chain"), reads="own"),
+        rank_by(metrics),
     )  # fmt: skip
     default_data = "mixture"
     data_names: ClassVar[Mapping[str, str]] = {
