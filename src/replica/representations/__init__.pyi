@@ -156,3 +156,13 @@ from .invariant_training import train_invariant as train_invariant
 from .invariant_classifier import InvariantClassifier as InvariantClassifier
 from .rich_features import RichNets as RichNets, rich_nets as rich_nets
 from .bonsai_features import BonsaiFeatures as BonsaiFeatures
+
+# Distilled from a teacher, such as one that was never trained
+from .distillation import (
+    distil as distil,
+    distillation_loss as distillation_loss,
+    frozen_outputs as frozen_outputs,
+    interpolated_start as interpolated_start,
+)
+from .prototype_head import PrototypeHead as PrototypeHead
+from .random_teacher import RandomTeacher as RandomTeacher

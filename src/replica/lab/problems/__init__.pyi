@@ -26,12 +26,14 @@ from .similarity.problem import Similarity as Similarity
 from .steer.problem import Steer as Steer
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
+from .sample.problem import Sampling as Sampling
 from .scaling.problem import Scaling as Scaling
 from .store_recall import Recalled as Recalled
 from .store_recall import StoreRecall as StoreRecall
 from .stream.info import StreamInfo as StreamInfo
 from .stream.problem import Stream as Stream
 from .teacher.problem import Teacher as Teacher
+from .transport.problem import Transport as Transport
 
 __all__ = [
     "Baseline",
@@ -54,6 +56,7 @@ __all__ = [
     "Recalled",
     "Regression",
     "Sample",
+    "Sampling",
     "Scaling",
     "Shift",
     "Similarity",
@@ -63,6 +66,7 @@ __all__ = [
     "Stream",
     "StreamInfo",
     "Teacher",
+    "Transport",
     "Value",
     "get",
     "kept_bytes",
