@@ -76,7 +76,18 @@ from .monge_gap import (
     monge_gap as monge_gap,
 )
 
-
 # What a sampler's path tells of its end
 from .trajectory_variance import TrajectoryVariance as TrajectoryVariance, keep_steadiest as keep_steadiest
 from .fourier_denoiser import FourierDenoisingMLP as FourierDenoisingMLP
+
+# Masked sequences of a Markov chain; reverse diffusion step by step, and steered by values of its draws
+from .markov_chain_denoiser import MarkovChainDenoiser as MarkovChainDenoiser
+from .reverse_steps import (
+    AncestralSteps as AncestralSteps,
+    ReverseSteps as ReverseSteps,
+    UnmaskingSteps as UnmaskingSteps,
+)
+from .soft_value_decoder import (
+    SoftValueDecoder as SoftValueDecoder,
+    posterior_mean_value as posterior_mean_value,
+)
