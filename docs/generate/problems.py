@@ -84,11 +84,23 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "TrimmedSum",
         "python": 'data="my_networks/", entries={"mine": MyMerging}, held_out=100',
     },
+    "sample": {
+        "data": "--data my_table.csv --drop species --sweep train=100,300,1000",
+        "example": "my_sampler.py",
+        "entry": "BetweenNeighbours",
+        "python": 'data=my_array, entries={"mine": MyGenerator}, steps=5000',
+    },
     "events": {
         "data": "--data my_events.npz --steps 100",
         "example": "my_event_network.py",
         "entry": "leaky_counts",
         "python": 'data={"time": t, "unit": u, "sample": s, "label": y}, entries={"mine": MyNetwork}, steps=100',
+    },
+    "transport": {
+        "data": "--data before.csv --target-data after.csv --cost euclidean",
+        "example": "my_transport.py",
+        "entry": "SortedLines",
+        "python": 'data=before, target_data=after, entries={"mine": MyMap}, cost="euclidean"',
     },
     "teacher": {
         "data": "--target local --patches 16 --reach 3 --sweep examples=100,300,1000",

@@ -6,12 +6,14 @@ import torch
 from replica.generative import (
     CosinePath,
     DenoisingMLP,
+    FiniteSetDenoiser,
     MixtureDenoiser,
     PreconditionedDenoiser,
     StraightPath,
     VarianceExplodingPath,
     VariancePreservingPath,
     denoising_loss,
+    sample_karras,
     sample_path,
 )
 
@@ -95,3 +97,33 @@ def test_the_loss_is_least_at_the_truth() -> None:
     losses = [denoising_loss(each, data, generator=torch.Generator().manual_seed(1)) for each in (exact, other)]
     assert float(losses[0]) == pytest.approx(1, abs=0.05)
     assert losses[1] > losses[0] + 0.01
+
+
+def test_karras_sampler_steps_in_the_level_and_meets_his_levels() -> None:
+    """Of one point the flow is a ray, along which Heun's steps in σ have no error."""
+    seen = []
+
+    def before(x, level, time):
+        seen.append(float(level))
+        return x
+
+    noise = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
+    point = torch.tensor([[3.0, 5.0]], dtype=torch.float64)
+    torch.testing.assert_close(sample_karras(FiniteSetDenoiser(point), noise, before=before), point)
+    assert len(seen) == 18
+    assert (seen[0], seen[-1]) == (pytest.approx(80), pytest.approx(0.002))
+    assert seen[1] == pytest.approx((80 ** (1 / 7) + (0.002 ** (1 / 7) - 80 ** (1 / 7)) / 17) ** 7)
+
+
+def test_steps_begin_with_what_before_returns() -> None:
+    seen = []
+
+    def before(x: torch.Tensor, level: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        seen.append((float(time), float(level)))
+        return x + 1
+
+    still = sample_path(
+        lambda x, a, m: x, VarianceExplodingPath(0.0, 3.0, rho=1.0), torch.zeros(1, 1), steps=3, before=before
+    )
+    assert float(still) == 3
+    assert seen == [(0.0, 3.0), (pytest.approx(1 / 3), pytest.approx(2.0)), (pytest.approx(2 / 3), pytest.approx(1.0))]

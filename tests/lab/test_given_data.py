@@ -75,8 +75,11 @@ FORMS = {
     "similarity": {"arrays by name": {f"{net}/{layer}": GRIDS * (net == "a") + RNG.normal(size=GRIDS.shape)
                                       for net in "ab" for layer in ("one", "two")}},
     "pretext": {"pair": (GRIDS, Y[:40]), "tensors": (torch.tensor(GRIDS), torch.tensor(Y[:40]))},
+    "sample": {"array": X, "tensor": torch.tensor(X), "pair": (GRIDS, Y[:40]), "table": TABLE},
     "events": {"pair": (COUNTS, Y), "tensors": (torch.tensor(COUNTS), torch.tensor(Y)),
                "table": EVENTS.assign(label=Y[EVENTS["sample"]])},
+    "transport": {"pair": (X, X[:50] + 1), "tensors": (torch.tensor(X), torch.tensor(X) + 1), "arrays by name":
+                  {"target": X[:40], "source": X + 1}},
 }  # fmt: skip
 CHEAPEST = {
     "recall": "random-guess",
@@ -87,6 +90,8 @@ CHEAPEST = {
     "similarity": "linear-cka",
     "pretext": "untrained",
     "merge": "average",
+    "transport": "mean-shift",
+    "sample": "gaussian",
 }
 OPTIONS: dict[str, dict[str, Any]] = {"recall": {"stored": 5}, "stream": {"tasks": 3}, "shift": {"domain": "site"}}
 

@@ -29,10 +29,12 @@ from replica.lab.problems import get, labelled_rows, names
 from replica.lab.problems.problem import Dataset, Metric
 from replica.lab.problems.recall.data import PatternSets
 from replica.lab.problems.regression.data import draw_rows
+from replica.lab.problems.sample.data import Items
 from replica.lab.problems.similarity.data import Nets
 from replica.lab.problems.stream.data import StreamContent
 from replica.lab.problems.stream.plan import plan
 from replica.lab.problems.teacher.targets import drawn
+from replica.lab.problems.transport.data import Clouds
 from replica.lab.report.tuned_settings import tuned_methods, tuning_rule
 from replica.lab.runner.compare import Results, run_comparison
 from replica.lab.runner.job import EntryJob, Method, load_paper
@@ -251,6 +253,38 @@ class Scaling:
         return base
 
 
+class Shifted:
+    """Moves all points by a share of the means' difference."""
+
+    space: ClassVar = {"share": Uniform(0.0, 3.0)}
+
+    def __init__(self, share: float = 3.0) -> None:
+        self.share = share
+
+    def fit(self, source: Any, target: Any) -> None:
+        self.shift = self.share * (target.mean(0) - source.mean(0))
+
+    def map(self, points: Any) -> Any:
+        return points + self.shift
+
+
+class Spread:
+    """Training rows with normal noise, by default far too much."""
+
+    space: ClassVar = {"noise": Uniform(0.0, 3.0)}
+
+    def __init__(self, noise: float = 5.0) -> None:
+        self.noise = noise
+
+    def fit(self, data: Any) -> None:
+        self.data = data
+
+    def sample(self, count: int) -> Any:
+        rng = np.random.default_rng(0)
+        rows = self.data[rng.integers(len(self.data), size=count)]
+        return rows.numpy() + self.noise * rng.normal(size=rows.shape)
+
+
 def patterns() -> Dataset:
     real = np.random.default_rng(0).random((60, 20)).astype(np.float32)
     return Dataset("patterns", "", PatternSets(real, np.where(real > 0.5, 1, -1).astype(np.int8)), "patterns", (20,))
@@ -310,6 +344,15 @@ def layers() -> Dataset:
     return Dataset("layers", "", Nets(("one", "two"), turned), "layers")
 
 
+def clouds() -> Dataset:
+    source, target = np.random.default_rng(0).normal(size=(2, 60, 2))
+    return Dataset("clouds", "", Clouds(source, target + 2), "clouds")
+
+
+def cloud() -> Dataset:
+    return Dataset("cloud", "", Items(np.random.default_rng(0).normal(size=(120, 3)), (3,), np.zeros(3)), "cloud", (3,))
+
+
 def taught() -> Dataset:
     return get("teacher").load("made", {"target": "linear"})
 
@@ -331,6 +374,8 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
         Scaling,
         {"setting": "forks", "networks": 2, "depth": 1, "width": 8, "common_epochs": 10, "epochs": 2, "held_out": 10},
     ),
+    "transport": (clouds, Shifted, {"count": 40, "test": 20}),
+    "sample": (cloud, Spread, {"train": 80, "test": 40}),
     "scaling": (rows, Rates, {"width": "4,8", "depth": 1, "optimiser": "sgd", "steps": 20, "batch": 8, "rates": 6}),
 }
 every_problem = pytest.mark.parametrize("name", names())
@@ -381,6 +426,13 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         return replace(dataset, content=partial(spoiled_draw, seed, part), digest=f"{dataset.digest} {part} {seed}")
     options = get(name).resolve(SMALL[name][2])
     content, rng = dataset.content, Trial(seed)
+    if name == "transport":
+        spoilt_clouds = {}
+        for cloud in ("source", "target"):
+            tested = rng.rng(f"split {cloud}").permutation(60)[: options["test"]]
+            hit = np.isin(np.arange(60), tested) == (part == "test")
+            spoilt_clouds[cloud] = np.where(hit[:, None], np.nan, getattr(content, cloud))
+        return replace(dataset, content=replace(content, **spoilt_clouds), digest=f"{dataset.digest} {part} {seed}")
     if name == "similarity":
         tested = rng.rng("stimuli").permutation(len(content))[: options["stimuli"]]
     elif name == "recall":
@@ -408,6 +460,8 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
         content = replace(content, activations=spoilt)
     elif name == "recall":
         content = replace(content, real=spoiled(content.real))
+    elif name == "sample":
+        content = replace(content, values=spoiled(content.values))
     elif name in ("classification", "credit", "pretext", "scaling", "merge", "shift"):
         content = replace(content, features=spoiled(content.features))
     elif name == "regression":

@@ -25,6 +25,7 @@ from replica.lab.problems.registry import get, names
 from replica.lab.problems.scaling.built import build
 from replica.lab.problems.scaling.search import train
 from replica.lab.problems.stream.info import StreamInfo
+from replica.lab.problems.transport.costs import Cost
 from replica.lab.runner.execute import seed_everything, use_one_thread
 from replica.lab.runner.job import load_paper
 from replica.training import mlp, ridge_probe
@@ -493,6 +494,72 @@ class MergeCases:
         assert float((merged(inputs).argmax(1) == labels).float().mean()) > 0.95
 
 
+class TransportCases:
+    """Points of source and target, and their dimension: the fewest, one dimension, equal points, a constant column."""
+
+    shapes = ((3, 4, 2), (12, 7, 1), (30, 40, 5))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        count, others, dim = shape
+        generator = torch.Generator().manual_seed(0)
+        source, target = (torch.randn(size, dim, generator=generator) for size in (count, others))
+        source[-1], target[0] = source[0], target[1]
+        if dim == 5:
+            source[:, 2] = target[:, 2] = 3.0
+        accepted = inspect.signature(method.fit).parameters
+        told = {"cost": Cost("lp", 1.5), "steps": 3}
+        method.fit(source.clone(), target.clone(), **{name: value for name, value in told.items() if name in accepted})
+        outputs = {"all": method.map(source.clone()), "one": method.map(source[:1].clone())}
+        for asked, output in zip((source, source[:1]), outputs.values(), strict=True):
+            assert output.shape == asked.shape
+            assert torch.isfinite(output).all()
+        return {name: output.detach() for name, output in outputs.items()}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """A shift is found: what is mapped lies nearer to the target than one deviation of it, where the source is three away."""
+        generator = torch.Generator().manual_seed(0)
+        source, target, asked = torch.randn(3, 120, 2, generator=generator) / 2
+        method = make(Trial(0, "laptop"))
+        told = {"steps": 300} if "steps" in inspect.signature(method.fit).parameters else {}
+        method.fit(source, target + 1.5, **told)
+        moved = method.map(asked).detach() - asked
+        assert (moved - 1.5).square().sum(1).mean() < 0.15
+
+
+class SampleCases:
+    """Rows and the shape of one: one column, more columns than rows, a constant column and equal rows, images."""
+
+    shapes = ((10, 1), (12, 20), (20, 3), (21, 4, 5))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        data = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        data[-1] = data[0]
+        if len(shape) == 2 and shape[1] == 3:
+            data[:, 1] = 0.0
+        self.fit(method, data, 20)
+        found = torch.as_tensor(method.sample(7))
+        assert found.shape == (7, *shape[1:])
+        assert torch.isfinite(found).all()
+        assert torch.as_tensor(method.sample(1)).shape == (1, *shape[1:])
+        return {"samples": found}
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Points along a line: any generator has their spread along it, and little across."""
+        generator = torch.Generator().manual_seed(0)
+        along = torch.randn(400, 1, generator=generator)
+        data = along * torch.tensor([1.0, 1.0]) + 0.2 * torch.randn(400, 2, generator=generator)
+        method = make(Trial(0, "laptop"))
+        self.fit(method, data.clone(), 300)
+        found = torch.as_tensor(method.sample(500)).double()
+        turned = found @ torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64) / 2
+        spread, across = turned.std(0).tolist()
+        assert 0.7 < spread < 1.4
+        assert across < 0.35
+
+    def fit(self, method: Any, data: Tensor, steps: int) -> None:
+        method.fit(data, **({"steps": steps} if "steps" in inspect.signature(method.fit).parameters else {}))
+
+
 CASES = {
     "recall": RecallCases(),
     "classification": ClassificationCases(),
@@ -507,6 +574,8 @@ CASES = {
     "similarity": SimilarityCases(),
     "pretext": PretextCases(),
     "merge": MergeCases(),
+    "transport": TransportCases(),
+    "sample": SampleCases(),
 }
 TRIVIAL = {"random-guess", "majority", "mean-field", "mean"}
 ENTRIES = [

@@ -21,7 +21,15 @@ from torch import Tensor, nn
 
 import replica
 from replica.architectures import Hypernetwork
-from replica.generative import DenoisingMLP, FiniteSetDenoiser, MixtureDenoiser, PreconditionedDenoiser
+from replica.generative import (
+    DenoisingMLP,
+    FiniteSetDenoiser,
+    FourierDenoisingMLP,
+    MixtureDenoiser,
+    MongeGapMap,
+    PoissonFlowDenoiser,
+    PreconditionedDenoiser,
+)
 from replica.kernels import (
     AbcParametrization,
     BundledNetwork,
@@ -790,6 +798,20 @@ PARTS: dict[str, Part] = {
         lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
         ((lambda: PreconditionedDenoiser(nn.ReLU(), data_scale=0), "data_scale"),),
     ),
+    "generative.MongeGapMap": Part(
+        lambda g: MongeGapMap(mlp((3, 16, 3), activation=nn.SiLU, generator=g), residual=True),
+        lambda n, draw: (draw(n, 3),),
+        wrong=((lambda: MongeGapMap(nn.ReLU(), strength=-1.0), "strength"),),
+    ),
+    "generative.FourierDenoisingMLP": Part(
+        lambda g: FourierDenoisingMLP(3, features=4, scale=0.3, width=16, generator=g),
+        lambda n, draw: (draw(n, 3), draw(n)),
+        (
+            (lambda: FourierDenoisingMLP(3, features=0), "features"),
+            (lambda: FourierDenoisingMLP(3, scale=0.0), "scale"),
+            (lambda: FourierDenoisingMLP(0), "dim"),
+        ),
+    ),
     "representations.BrickRouter": Part(
         lambda g: BrickRouter(mlp((4, 12, 3), generator=g), torch.arange(12) % 4, kept=2),
         lambda n, draw: (draw(n, 4),),
@@ -850,6 +872,11 @@ PARTS: dict[str, Part] = {
         lambda g: PrototypeHead(4, 7, widths=(6, 5), generator=g),
         lambda n, draw: (draw(n, 4),),
         ((lambda: PrototypeHead(4, 0), "prototypes"), (lambda: PrototypeHead(4, 7, widths=()), "widths")),
+    ),
+    "generative.PoissonFlowDenoiser": Part(
+        lambda g: PoissonFlowDenoiser(torch.randn(7, 3, generator=g), 4.0),
+        lambda n, draw: (draw(n, 3), draw(n).abs() + 0.5, draw(n).abs() + 0.5),
+        ((lambda: PoissonFlowDenoiser(torch.zeros(2, 3), 0.0), "extra_dim"),),
     ),
 }  # fmt: skip
 BATCHED = {

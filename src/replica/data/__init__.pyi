@@ -26,7 +26,12 @@ from .sets.uci_tables import uci_table as uci_table
 from .sets.mnist_1d import mnist_1d as mnist_1d
 from .sets.small_tables import SMALL_TABLES as SMALL_TABLES
 from .sets.small_tables import small_table as small_table
+from .sets.point_clouds import POINT_CLOUDS as POINT_CLOUDS
+from .sets.point_clouds import PointCloud as PointCloud
+from .sets.point_clouds import point_cloud as point_cloud
 from .sets.seeds import split_seed as split_seed
+from .sets.snapshots import SNAPSHOTS as SNAPSHOTS
+from .sets.snapshots import snapshots as snapshots
 from .sets.solution_maps import SolutionMap as SolutionMap
 from .sets.darcy_flow import darcy as darcy
 from .sets.helmholtz_equation import helmholtz as helmholtz
@@ -55,9 +60,11 @@ __all__ = [
     "FORMATS",
     "LABELLED_FORMATS",
     "PHOTOGRAPHS",
+    "POINT_CLOUDS",
     "REGRESSION_FORMATS",
     "REGRESSION_TABLES",
     "SMALL_TABLES",
+    "SNAPSHOTS",
     "UCI_TABLES",
     "Appearance",
     "Characters",
@@ -68,6 +75,7 @@ __all__ = [
     "Labelled",
     "LanguagesMixture",
     "Patterns",
+    "PointCloud",
     "RegressionRows",
     "SolutionMap",
     "StateMachine",
@@ -89,6 +97,7 @@ __all__ = [
     "mnist_1d",
     "mnist_1d_events",
     "omniglot",
+    "point_cloud",
     "read_events",
     "read_labelled",
     "read_patterns",
@@ -100,6 +109,7 @@ __all__ = [
     "saccade_mnist",
     "shakespeare",
     "small_table",
+    "snapshots",
     "split_seed",
     "traverses",
     "uci_table",

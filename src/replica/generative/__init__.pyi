@@ -19,7 +19,7 @@ from .denoiser import (
 )
 
 # From noise to samples
-from .sampler import sample_path as sample_path
+from .sampler import sample_karras as sample_karras, sample_path as sample_path
 
 # Entropic transport between clouds of points
 from .sinkhorn import (
@@ -37,3 +37,26 @@ from .kinetic_path import (
     kinetic_energy as kinetic_energy,
     normalised as normalised,
 )
+
+# Poisson flow: heavier noise, between electric fields and diffusion
+from .poisson_flow import (
+    PoissonFlowDenoiser as PoissonFlowDenoiser,
+    PoissonFlowKernel as PoissonFlowKernel,
+    align_radius as align_radius,
+)
+
+# Noise and descent by factors: no sign ever changes
+from .exponentiated_gradient import ExponentiatedGradient as ExponentiatedGradient
+from .geometric_brownian import GeometricBrownian as GeometricBrownian, dale_langevin as dale_langevin
+from .multiplicative_score_matching import multiplicative_score_loss as multiplicative_score_loss
+
+# Maps of any network that are cheap for any cost
+from .monge_gap import (
+    MongeGapMap as MongeGapMap,
+    monge_gap as monge_gap,
+)
+
+
+# What a sampler's path tells of its end
+from .trajectory_variance import TrajectoryVariance as TrajectoryVariance, keep_steadiest as keep_steadiest
+from .fourier_denoiser import FourierDenoisingMLP as FourierDenoisingMLP

@@ -140,6 +140,7 @@ def denoising_loss(
     mean_level: float = -1.2,
     level_scale: float = 1.2,
     data_scale: float = 1.0,
+    noise: Float[Tensor, "batch *shape"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, ""]:
     """Mean of (σ² + s²)/(σs)² times the squared error of D(x₁ + σε), with ln σ normal: every level weighs alike at the start.
@@ -151,6 +152,7 @@ def denoising_loss(
         mean_level: of ln σ.
         level_scale: deviation of ln σ.
         data_scale: s.
+        noise: ε, if its law is another than the standard normal, such as that of `PoissonFlowKernel.noise`.
         generator: source of levels and noise.
 
     Source: Karras et al. 2022, Table 1 ("Training").
@@ -165,7 +167,8 @@ def denoising_loss(
     """
     normal = torch.randn(len(clean), generator=generator, device=clean.device, dtype=clean.dtype)
     level = (mean_level + level_scale * normal).exp()
-    noise = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
+    if noise is None:
+        noise = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
     noisy = clean + along(level, clean) * noise
     known = () if condition is None else (condition,)
     error = denoiser(noisy, torch.ones_like(level), level, *known) - clean

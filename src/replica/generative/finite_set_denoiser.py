@@ -82,9 +82,8 @@ class FiniteSetDenoiser(nn.Module):
             weights = _without_denormals((logits - log_sum[:, None]).exp())
             means = weights @ self.points
             spread = (weights @ self.squares - means.square().sum(1)).clamp_min(0)
-            off = (rows - a * self.centre).square().sum(1) / (2 * m[:, 0].square())
-            constant = torch.log(2 * torch.pi * m[:, 0].square()) * rows.shape[1] / 2 + math.log(len(self.points))
-            parts.append((means + self.centre, spread, log_sum - off - constant))
+            log_density = log_sum + self._left_out(rows, a, m) - math.log(len(self.points))
+            parts.append((means + self.centre, spread, log_density))
         means, spreads, logs = (torch.cat(each) for each in zip(*parts, strict=True))
         return Posterior(means.view_as(noisy), spreads, logs)
 
@@ -101,6 +100,11 @@ class FiniteSetDenoiser(nn.Module):
         m = m.clamp_min(torch.finfo(rows.dtype).tiny ** 0.25)  # without noise: the nearest point
         logits = ((rows - a * self.centre) * (a / m.square())) @ self.points.T
         return logits.addcmul_((a / m).square(), self.squares, value=-0.5)
+
+    def _left_out(self, rows: Tensor, a: Tensor, m: Tensor) -> Tensor:
+        """What the noise's log-density has beside `_logits`."""
+        m = m[:, 0].square()
+        return -(rows - a * self.centre).square().sum(1) / (2 * m) - torch.log(2 * torch.pi * m) * rows.shape[1] / 2
 
 
 def _without_denormals(weights: Tensor) -> Tensor:

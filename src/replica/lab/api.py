@@ -57,7 +57,7 @@ def compare(
             of `replica.lab.claims`) is tuned first, for each seed and point, on validation data; 0 for none.
         standings: Show the table as it grows, on standard error; a line for each method where that is no terminal.
         **options: How trials run (``scale``, ``seeds``, … of `replica.lab.runner.settings.Settings`), and the problem's own
-            options, such as ``stored=50``; ``test_data`` takes all that ``data`` does.
+            options, such as ``stored=50``; ``test_data`` and ``target_data`` take all that ``data`` does.
 
     Returns:
         The comparison: `table`, `tuning`, `figure()`, `report(path)`. A notebook shows its table and picture.
@@ -73,10 +73,11 @@ def compare(
     settings = Settings(**{name: given.pop(name) for name in _SETTINGS & given.keys()})
     formats = get(problem).data_formats
     in_memory = data is not None and not isinstance(data, str | os.PathLike)
-    data, tests = (_as_path(source, settings, formats) for source in (data, given.get("test_data")))
+    data = _as_path(data, settings, formats)
     kept = Path(data) if in_memory and data else None
-    if tests is not None:
-        given["test_data"] = tests
+    for name in ("test_data", "target_data"):
+        if given.get(name) is not None:
+            given[name] = _as_path(given[name], settings, formats)
     show = growing_table if standings else None
     with called(kept):
         results = run_comparison(

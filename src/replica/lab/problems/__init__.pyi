@@ -25,12 +25,14 @@ from .shift.problem import Shift as Shift
 from .similarity.problem import Similarity as Similarity
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
+from .sample.problem import Sampling as Sampling
 from .scaling.problem import Scaling as Scaling
 from .store_recall import Recalled as Recalled
 from .store_recall import StoreRecall as StoreRecall
 from .stream.info import StreamInfo as StreamInfo
 from .stream.problem import Stream as Stream
 from .teacher.problem import Teacher as Teacher
+from .transport.problem import Transport as Transport
 
 __all__ = [
     "Baseline",
@@ -53,6 +55,7 @@ __all__ = [
     "Recalled",
     "Regression",
     "Sample",
+    "Sampling",
     "Scaling",
     "Shift",
     "Similarity",
@@ -61,6 +64,7 @@ __all__ = [
     "Stream",
     "StreamInfo",
     "Teacher",
+    "Transport",
     "Value",
     "get",
     "kept_bytes",

@@ -46,7 +46,7 @@ class Metric:
 
     name: str
     unit: str
-    better: Literal["higher", "lower", "near 0.9"]
+    better: Literal["higher", "lower", "near 0.9", "near 0.5", "near 1"]
     """Only the first two can rank."""
     label: str
     """For axes and column heads, without the unit."""

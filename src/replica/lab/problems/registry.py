@@ -26,6 +26,8 @@ PROBLEMS: dict[str, str] = {
     "shift": "replica.lab.problems.shift.problem:Shift",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
     "pretext": "replica.lab.problems.pretext.problem:Pretext",
+    "transport": "replica.lab.problems.transport.problem:Transport",
+    "sample": "replica.lab.problems.sample.problem:Sampling",
 }
 
 
