@@ -78,6 +78,12 @@ BRING: dict[str, dict[str, str]] = {
         "entry": "Denoiser",
         "python": 'data=(images, labels), entries={"mine": MyObjective}, few=5',
     },
+    "steer": {
+        "data": "--data my_reward.py:height --sweep calls=2,5,10",
+        "example": "my_steering.py",
+        "entry": "BestOfTwo",
+        "python": 'data="my_reward.py:height", entries={"mine": MySteering}, calls=10',
+    },
     "merge": {
         "data": "--data my_networks/ --held-out 100",
         "example": "my_merging.py",

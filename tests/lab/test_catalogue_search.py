@@ -26,7 +26,7 @@ from replica.lab.problems.registry import names
 
 PROBLEMS = {
     "recall", "classification", "credit", "events", "operator", "pretext", "regression", "scaling", "similarity",
-    "stream", "teacher", "merge", "shift", "transport", "sample",
+    "stream", "teacher", "merge", "shift", "transport", "sample", "steer",
 }  # fmt: skip
 PAPERS = list(records().values())
 

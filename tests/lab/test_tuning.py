@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,6 +31,7 @@ from replica.lab.problems.recall.data import PatternSets
 from replica.lab.problems.regression.data import draw_rows
 from replica.lab.problems.sample.data import Items
 from replica.lab.problems.similarity.data import Nets
+from replica.lab.problems.steer.data import Task
 from replica.lab.problems.stream.data import StreamContent
 from replica.lab.problems.stream.plan import plan
 from replica.lab.problems.teacher.targets import drawn
@@ -253,6 +254,38 @@ class Scaling:
         return base
 
 
+class Picky:
+    """Of two samples the one of the higher reward, as often as it is told; by default never."""
+
+    space: ClassVar = {"share": Uniform(0.0, 1.0)}
+
+    def __init__(self, share: float = 0.0) -> None:
+        self.share = share
+
+    def steer(self, model: Any, reward: Any, count: int) -> Any:
+        generator = torch.Generator().manual_seed(0)
+        first, second = (model.sample(count, generator) for _ in range(2))
+        better = (reward(second) > reward(first)) & (torch.rand(count, generator=generator) < self.share)
+        return torch.where(better[:, None], second, first)
+
+
+@dataclass(frozen=True)
+class SpoiltTask(Task):
+    """Means of a mixture that are NaN where this seed tests, or where it tunes."""
+
+    seed: int = 0
+    spoilt: str = "test"
+
+    def made(self, trial: Trial, options: Any, split: Any) -> Any:
+        law, reward = super().made(trial, options, split)
+        hit = trial.seed == self.seed and (split == "test") == (self.spoilt == "test")
+        return (replace(law, means=law.means * np.nan) if hit else law), reward
+
+
+def steered() -> Dataset:
+    return Dataset("steered", "", Task("mixture"), "steered")
+
+
 class Shifted:
     """Moves all points by a share of the means' difference."""
 
@@ -368,6 +401,7 @@ SMALL: dict[str, tuple[Callable[[], Dataset], type, dict[str, Any]]] = {
     "teacher": (taught, Shrunk, {"target": "linear", "dim": 3, "examples": 40, "test": 20}),
     "shift": (sites, Nearest, {}),
     "similarity": (layers, Signed, {"stimuli": 30, "noise": 0.1}),
+    "steer": (steered, Picky, {"samples": 100, "steps": 5, "calls": 5}),
     "pretext": (pictures, Pixels, {"few": 5, "many": 10, "epochs": 1}),
     "merge": (
         rows,
@@ -424,6 +458,10 @@ def poison(name: str, dataset: Dataset, seed: int, part: str) -> Dataset:
     """The data with NaN in the rows that this seed tests, or in all others."""
     if name == "teacher":
         return replace(dataset, content=partial(spoiled_draw, seed, part), digest=f"{dataset.digest} {part} {seed}")
+    if name == "steer":
+        return replace(
+            dataset, content=SpoiltTask("mixture", seed=seed, spoilt=part), digest=f"{dataset.digest} {part} {seed}"
+        )
     options = get(name).resolve(SMALL[name][2])
     content, rng = dataset.content, Trial(seed)
     if name == "transport":

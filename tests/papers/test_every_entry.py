@@ -24,6 +24,8 @@ from replica.lab.problems.protocol import takes
 from replica.lab.problems.registry import get, names
 from replica.lab.problems.scaling.built import build
 from replica.lab.problems.scaling.search import train
+from replica.lab.problems.steer.budget import Budget, Model, Reward
+from replica.lab.problems.steer.laws import ChainLaw, MixtureLaw
 from replica.lab.problems.stream.info import StreamInfo
 from replica.lab.problems.transport.costs import Cost
 from replica.lab.runner.execute import seed_everything, use_one_thread
@@ -460,6 +462,36 @@ class PretextCases:
         assert ridge_probe(known, labels[:80]).accuracy(asked, labels[80:]) >= 0.95
 
 
+class SteerCases:
+    """Samples, and the length of sequences (0 for points), with calls of network and reward a sample: one of each, few, more."""
+
+    shapes = ((1, 0, 1, 1), (7, 3, 2, 20), (20, 2, 1, 1), (40, 0, 5, 100))
+
+    def run(self, method: Any, shape: tuple[int, ...]) -> Output:
+        count, length, calls, rewards = shape
+        law: Any = MixtureLaw(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), 0.3, 4)
+        if length and type(method).__name__ != "GradientGuidance":  # letters have no gradient
+            law = ChainLaw(torch.ones(3) / 3, torch.full((3, 3), 1 / 3), length)
+        model = Model(law, Budget("calls", calls * law.steps * count))
+        gradient = type(method).__name__ == "GradientGuidance"
+        most = max(rewards, law.steps) if gradient else rewards
+        samples = method.steer(model, Reward(self.reward, Budget("calls", most * count), gradient, 1.0), count)
+        assert samples.shape == (count, *law.shape)
+        assert torch.isfinite(samples).all()
+        assert samples.is_floating_point() or (samples.min() >= 0 and samples.max() < 3)
+        return {"samples": samples.detach()}
+
+    def reward(self, states: Tensor) -> Tensor:
+        return states.float().sum(1)
+
+    def works(self, make: Callable[[Trial], Any]) -> None:
+        """Points of two clouds: more than half are of the one that is rewarded."""
+        law = MixtureLaw(torch.tensor([[-2.0, 0.0], [2.0, 0.0]]), 0.3, 10)
+        reward = Reward(lambda points: 2 * points[:, 0], Budget("calls", 100_000), True, 1.0)
+        samples = make(Trial(0, "smoke")).steer(Model(law, Budget("calls", 40_000)), reward, 200)
+        assert float((samples[:, 0] > 0).float().mean()) > 0.8
+
+
 class MergeCases:
     """Inputs, classes, width and number of networks: the smallest, three networks, more inputs than rows held out."""
 
@@ -574,10 +606,11 @@ CASES = {
     "similarity": SimilarityCases(),
     "pretext": PretextCases(),
     "merge": MergeCases(),
+    "steer": SteerCases(),
     "transport": TransportCases(),
     "sample": SampleCases(),
 }
-TRIVIAL = {"random-guess", "majority", "mean-field", "mean"}
+TRIVIAL = {"random-guess", "unguided", "majority", "mean-field", "mean"}
 ENTRIES = [
     pytest.param(entry.problem, entry.make, id=f"{entry.problem}/{entry.name}")
     for record in records().values()

@@ -25,10 +25,12 @@ from replica.generative import (
     DenoisingMLP,
     FiniteSetDenoiser,
     FourierDenoisingMLP,
+    MarkovChainDenoiser,
     MixtureDenoiser,
     MongeGapMap,
     PoissonFlowDenoiser,
     PreconditionedDenoiser,
+    SubspaceScore,
 )
 from replica.kernels import (
     AbcParametrization,
@@ -812,6 +814,11 @@ PARTS: dict[str, Part] = {
             (lambda: FourierDenoisingMLP(0), "dim"),
         ),
     ),
+    "generative.SubspaceScore": Part(
+        lambda g: SubspaceScore(5, 3, width=16, condition_dim=2, generator=g),
+        lambda n, draw: (draw(n, 5), draw(n).abs() + 0.5, draw(n).abs() + 0.5, draw(n, 2)),
+        ((lambda: SubspaceScore(5, 6), "intrinsic"),),
+    ),
     "representations.BrickRouter": Part(
         lambda g: BrickRouter(mlp((4, 12, 3), generator=g), torch.arange(12) % 4, kept=2),
         lambda n, draw: (draw(n, 4),),
@@ -867,6 +874,16 @@ PARTS: dict[str, Part] = {
             (lambda: MaskedAutoencoder(nn.Flatten(), 9, (1, 3, 3)), "patch"),
             (lambda: MaskedAutoencoder(nn.Flatten(), 16, (1, 4, 4), share=1.0), "share"),
         ),
+    ),
+    "generative.MarkovChainDenoiser": Part(
+        lambda g: MarkovChainDenoiser(*torch.rand(1, 3, generator=g).softmax(1), torch.rand(3, 3, generator=g).softmax(1)),
+        lambda n, draw: (draw(n, 5).mul(4).abs().round().long().clamp(max=3),),
+        (
+            (lambda: MarkovChainDenoiser(torch.ones(2), torch.eye(2)), "initial"),
+            (lambda: MarkovChainDenoiser(torch.ones(1), torch.eye(2)), "transition"),
+            (lambda: MarkovChainDenoiser(torch.ones(1), torch.ones(1, 1))(torch.zeros(2, 3)), "tokens"),
+        ),
+        smooth=False,  # tokens are letters
     ),
     "representations.PrototypeHead": Part(
         lambda g: PrototypeHead(4, 7, widths=(6, 5), generator=g),

@@ -23,6 +23,8 @@ from .files.regression import REGRESSION_FORMATS as REGRESSION_FORMATS
 from .files.regression import read_regression as read_regression
 from .sets.uci_tables import UCI_TABLES as UCI_TABLES
 from .sets.uci_tables import uci_table as uci_table
+from .sets.electricity_choices import ElectricityChoices as ElectricityChoices
+from .sets.electricity_choices import electricity_choices as electricity_choices
 from .sets.mnist_1d import mnist_1d as mnist_1d
 from .sets.small_tables import SMALL_TABLES as SMALL_TABLES
 from .sets.small_tables import small_table as small_table
@@ -69,6 +71,7 @@ __all__ = [
     "Appearance",
     "Characters",
     "ColouredDigits",
+    "ElectricityChoices",
     "EventSet",
     "FewShotStreams",
     "Images",
@@ -88,6 +91,7 @@ __all__ = [
     "darcy",
     "delayed_coincidences",
     "digits",
+    "electricity_choices",
     "helmholtz",
     "inferno",
     "languages_mixture",

@@ -29,6 +29,26 @@ from .sinkhorn import (
     squared_distance as squared_distance,
 )
 
+# Preferences of many people
+from .ideal_point_mixture import IdealPointMixture as IdealPointMixture
+
+# Lists of sequences from stepwise models
+from .diverse_beam_search import Beams as Beams, diverse_beam_search as diverse_beam_search
+
+# Scores of data on a subspace, guidance, and optimisation as conditional sampling
+from .reward_conditioned_sampler import (
+    RewardConditionedSampler as RewardConditionedSampler,
+    ascend_reward as ascend_reward,
+)
+from .subspace_score import SubspaceScore as SubspaceScore, guided_score as guided_score
+
+# Paths of populations between snapshots
+from .reference_bridge import (
+    IterativeReferenceBridge as IterativeReferenceBridge,
+    LinearisedFlow as LinearisedFlow,
+    entropic_bridge as entropic_bridge,
+)
+
 # The path of least kinetic energy for a data set
 from .kinetic_path import (
     DataSeparation as DataSeparation,
@@ -56,7 +76,18 @@ from .monge_gap import (
     monge_gap as monge_gap,
 )
 
-
 # What a sampler's path tells of its end
 from .trajectory_variance import TrajectoryVariance as TrajectoryVariance, keep_steadiest as keep_steadiest
 from .fourier_denoiser import FourierDenoisingMLP as FourierDenoisingMLP
+
+# Masked sequences of a Markov chain; reverse diffusion step by step, and steered by values of its draws
+from .markov_chain_denoiser import MarkovChainDenoiser as MarkovChainDenoiser
+from .reverse_steps import (
+    AncestralSteps as AncestralSteps,
+    ReverseSteps as ReverseSteps,
+    UnmaskingSteps as UnmaskingSteps,
+)
+from .soft_value_decoder import (
+    SoftValueDecoder as SoftValueDecoder,
+    posterior_mean_value as posterior_mean_value,
+)

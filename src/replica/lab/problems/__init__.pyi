@@ -23,6 +23,7 @@ from .registry import names as names
 from .regression.problem import Regression as Regression
 from .shift.problem import Shift as Shift
 from .similarity.problem import Similarity as Similarity
+from .steer.problem import Steer as Steer
 from .step_by_step import Clock as Clock
 from .step_by_step import StepByStep as StepByStep
 from .sample.problem import Sampling as Sampling
@@ -59,6 +60,7 @@ __all__ = [
     "Scaling",
     "Shift",
     "Similarity",
+    "Steer",
     "StepByStep",
     "StoreRecall",
     "Stream",

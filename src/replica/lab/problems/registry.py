@@ -26,6 +26,7 @@ PROBLEMS: dict[str, str] = {
     "shift": "replica.lab.problems.shift.problem:Shift",
     "scaling": "replica.lab.problems.scaling.problem:Scaling",
     "pretext": "replica.lab.problems.pretext.problem:Pretext",
+    "steer": "replica.lab.problems.steer.problem:Steer",
     "transport": "replica.lab.problems.transport.problem:Transport",
     "sample": "replica.lab.problems.sample.problem:Sampling",
 }
