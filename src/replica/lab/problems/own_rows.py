@@ -83,7 +83,7 @@ class OwnRows:
 class LabelledData(OwnRows):
     """For problems whose data are rows with labels, read as the options `READ` and `SPLIT` say."""
 
-    default_data: ClassVar[str] = "digits"
+    default_data = "digits"
     data_names: ClassVar[Mapping[str, str]] = {
         "digits": "1,797 handwritten digits of 8 × 8 pixels, 10 classes (ships with scikit-learn)",
         "breast-cancer": "569 breast tumours, 30 measures of their cells, benign or malignant (ships with scikit-learn)",
@@ -92,8 +92,8 @@ class LabelledData(OwnRows):
         "mnist": "MNIST's 10,000 test digits of 28 × 28 pixels, 10 classes (11 MB, downloaded once)",
     }
     drawn: ClassVar[tuple[str, ...]] = ("mnist-1d",)
-    data_formats: ClassVar[tuple[str, ...]] = LABELLED_FORMATS
-    files: ClassVar[str] = "a file or a folder of images by class"
+    data_formats = LABELLED_FORMATS
+    files = "a file or a folder of images by class"
 
     def named(self, name: str, seed: int | None, options: Options) -> Any:
         """See `Problem.named`."""

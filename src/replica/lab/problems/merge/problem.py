@@ -107,8 +107,8 @@ class Merge(own_rows.LabelledData, LabelledRows):
         **own_rows.LabelledData.data_names,
         "mnist": "MNIST's 10,000 test digits at 14 × 14 pixels, 10 classes (11 MB, downloaded once)",
     }
-    data_formats: ClassVar[tuple[str, ...]] = (*own_rows.LabelledData.data_formats, FOLDER)
-    files: ClassVar[str] = "a file, a folder of images by class, or one of trained networks"
+    data_formats: ClassVar[tuple[str, ...]] = (*own_rows.LabelledData.data_formats, FOLDER)  # type: ignore[misc]
+    files: ClassVar[str] = "a file, a folder of images by class, or one of trained networks"  # type: ignore[misc]
     default_sweep = ("setting", ("seeds", "tasks", "forks"))
 
     def named(self, name: str, seed: int | None, options: Options) -> Any:

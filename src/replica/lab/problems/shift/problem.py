@@ -77,7 +77,7 @@ class Shift(own_rows.LabelledData, FitPredict):
                label="Rows of each environment to learn from"),
         Option("test", 0.2, "share of rows of environments learned from that are held out", minimum=0.01, maximum=0.9),
     )  # fmt: skip
-    default_data = "coloured-digits"
+    default_data = "coloured-digits"  # type: ignore[misc]
     data_names: ClassVar[Mapping[str, str]] = {
         "coloured-digits": "1,797 digits of 8 × 8 pixels, above 4 or not, in a colour that tells more until it turns",
         "coloured-mnist": "the same of MNIST's 10,000 test digits, 14 × 14 pixels (11 MB, downloaded once)",
