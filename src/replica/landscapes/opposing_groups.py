@@ -96,10 +96,6 @@ def groups_of_equal_loss(groups: OpposingGroups, losses: Float[Tensor, " example
 class LossSpikeTracker:
     """Keeps the losses of single examples over a training, and tells where the mean rises and who carries it.
 
-    Attributes:
-        losses: ``(steps, examples)``, what was recorded.
-        changes: ``(steps − 1, examples)``, from one step to the next.
-
     Example:
         >>> import torch
         >>> from replica.landscapes import LossSpikeTracker

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from replica.data import digits
+from replica.kernels import pairwise_linear_cka
 from replica.lab.claims import LogUniform, Paper, Trial
 from replica.lab.problems.credit.networks import network
 from replica.lab.studies import Arena, dots, lines
@@ -105,13 +106,6 @@ def convolutional(table: pd.DataFrame) -> dict[str, float]:
     return beside_backprop(table)
 
 
-def linear_cka(first: Float[Tensor, "rows *shape"], second: Float[Tensor, "rows *other"]) -> float:
-    """Centred kernel alignment of two sets of features of the same rows (Kornblith et al. 2019), with linear kernels."""
-    grams = [values.flatten(1) - values.flatten(1).mean(0) for values in (first, second)]
-    one, other = (values @ values.T for values in grams)
-    return float((one * other).sum() / (one.norm() * other.norm()))
-
-
 def similarities(trainer: CounterCurrentLearning, inputs: Tensor, labels: Tensor) -> Float[Tensor, "levels levels"]:
     """CKA of each level of the feedback network (rows, from b_0 to the codes) with each of the network (a_0 to scores)."""
     with torch.no_grad():
@@ -120,7 +114,7 @@ def similarities(trainer: CounterCurrentLearning, inputs: Tensor, labels: Tensor
             ups.append(layer(ups[-1]))
         codes = torch.eye(trainer.classes, device=inputs.device)
         downs = [signal[labels] for signal in (*trainer.signals(), codes)]
-    return torch.tensor([[linear_cka(up, down) for up in ups] for down in downs])
+    return pairwise_linear_cka(*([level.flatten(1) for level in levels] for levels in (downs, ups)))
 
 
 def growing_alike(trial: Trial) -> list[dict[str, Any]]:
