@@ -37,7 +37,9 @@ class SoftValueDecoder:
     Example:
         >>> import torch
         >>> from replica.generative import SoftValueDecoder, UnmaskingSteps, posterior_mean_value
-        >>> coins = UnmaskingSteps(lambda tokens: torch.full((*tokens.shape, 2), 0.5), 2, 10)
+        >>> def law(tokens):  # of fair coins; 2 is a hidden one, the others are known
+        ...     return torch.stack([tokens != 1, tokens != 0], -1) / (1.0 + (tokens == 2))[..., None]
+        >>> coins = UnmaskingSteps(law, 2, 10)
         >>> value = posterior_mean_value(lambda tokens: tokens.double().mean(1), completions=50)
         >>> heads = SoftValueDecoder(coins, value, candidates=8).sample(100, generator=torch.Generator().manual_seed(0))
         >>> bool(heads.double().mean() > 0.85)

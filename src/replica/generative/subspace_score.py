@@ -74,7 +74,9 @@ class SubspaceScore(nn.Module):
     @property
     def basis(self) -> Float[Tensor, "dim intrinsic"]:
         """V: orthonormal columns that span the subspace."""
-        basis: Tensor = torch.linalg.qr(self.encoder)[0]
+        kind = self.encoder.dtype
+        wide = torch.promote_types(kind, torch.float32)  # there is no such factorisation in half precision
+        basis: Tensor = torch.linalg.qr(self.encoder.to(wide))[0].to(kind)
         return basis
 
     def forward(
