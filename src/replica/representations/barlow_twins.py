@@ -17,19 +17,16 @@ _EPSILON = 1e-5
 def barlow_twins_loss(
     a: Float[Tensor, "batch dim"], b: Float[Tensor, "batch dim"], weight: float = 0.0051
 ) -> Float[Tensor, ""]:
-    r"""Loss of Barlow Twins: the squared distance of the twins' cross-correlation matrix from the identity, weighted.
+    """Loss of Barlow Twins: the squared distance of the twins' cross-correlation matrix from the identity, weighted.
 
-    With outputs standardised over the batch and :math:`C = \hat a^\top \hat b / n` (equation 2) it is
-
-    .. math:: \sum_i (1 - C_{ii})^2 + \lambda \sum_{i \ne j} C_{ij}^2
-
-    (equation 1). Off-diagonal squares are summed as :math:`\langle \hat a \hat a^\top, \hat b \hat b^\top \rangle / n^2` where
+    With outputs standardised over the batch and C = â'b̂/n (equation 2) it is Σ_i (1 − C_ii)² + λ Σ_{i≠j} C_ij²
+    (equation 1). Off-diagonal squares are summed as ⟨ââ', b̂b̂'⟩/n² where
     that is smaller: a batch of n outputs of length d needs min(n, d)² numbers and n d min(n, d) products.
 
     Args:
         a: Outputs for one view of each image.
         b: Outputs for the other.
-        weight: :math:`\lambda`, of the redundancy term; 0 leaves the invariance term alone. Default the authors'.
+        weight: λ, of the redundancy term; 0 leaves the invariance term alone. Default the authors'.
 
     Raises:
         ValueError: If shapes differ, there are fewer than two rows, or the weight is negative.

@@ -14,15 +14,15 @@ _ROWS_AT_ONCE = 1024
 
 @torch.no_grad()
 def interpolated_start(teacher: nn.Module, fresh: nn.Module, alpha: float) -> nn.Module:
-    r"""A student that starts between its teacher and a net drawn independently, with the variance of both.
+    """A student that starts between its teacher and a net drawn independently, with the variance of both.
 
-    .. math:: \theta_S = \frac{(1 - \alpha)\,\theta_T + \alpha\,\tilde\theta}{\sqrt{(1 - \alpha)^2 + \alpha^2}}
+    θ_S = ((1 − α)θ_T + αθ̃) / √((1 − α)² + α²)
 
     Parameters of zero mean keep their variance at every α; biases at 0 stay there.
 
     Args:
-        teacher: :math:`\theta_T`; at α = 0 the student is a copy of it.
-        fresh: :math:`\tilde\theta`, of the same architecture, drawn independently; at α = 1 the student is a copy of it.
+        teacher: θ_T; at α = 0 the student is a copy of it.
+        fresh: θ̃, of the same architecture, drawn independently; at α = 1 the student is a copy of it.
         alpha: 0 to 1. The paper's "next to the teacher" is 10⁻¹⁰.
 
     Returns:
